@@ -1,0 +1,63 @@
+import { assert } from './errors.js';
+
+/**
+ * Every limit that more than one folder must agree on, with its unit last. A limit that only one file needs lives in
+ * that file. Relations between them are asserted when this module loads.
+ */
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** Bytes a connection may send in all until its hello is through. */
+export const preHelloBytesMax: number = 16 * KIB;
+/** Time from accept until the hello must be through. */
+export const helloDeadlineMs: number = 5_000;
+/** Connections at once whose hello is not through; the oldest makes room for the next. */
+export const preHelloConnectionsMax: number = 1_024;
+/** Frame length of control methods. */
+export const controlFrameBytesMax: number = 1 * MIB;
+/** Frame length of data methods: produce and fetch. */
+export const frameBytesMax: number = 16 * MIB;
+/** Meta of a data frame. */
+export const metaBytesMax: number = 1 * MIB;
+/** Time between heartbeats on an idle connection; three of them without a byte close it. */
+export const heartbeatMs: number = 3_000;
+/** Calls a server lets one connection have in flight. */
+export const inFlightCallsMax: number = 4_096;
+/** Calls that wait at the client for a slot; the next gets BUSY. */
+export const queuedCallsMax: number = 65_536;
+/** Bytes waiting to leave on one connection: above high, reading from that peer stops; below low, it goes on. */
+export const writeHighWaterBytes: number = 1 * MIB;
+export const writeLowWaterBytes: number = 256 * KIB;
+/** A peer above the high mark for so long is closed. */
+export const writeStallMs: number = 30_000;
+/** Time a server gives its peers to leave after GOAWAY. */
+export const drainMs: number = 10_000;
+
+/** One batch, header included. */
+export const recordBatchBytesMax: number = 8 * MIB;
+export const recordBytesMax: number = 4 * MIB;
+export const batchRecordsMax: number = 65_535;
+export const keyBytesMax: number = 64 * KIB;
+export const headersMax: number = 64;
+/** One write group: what one pwritev and one fdatasync make durable. */
+export const writeGroupBytesMax: number = 16 * MIB;
+/** A segment file rolls at this size. */
+export const segmentBytesMax: number = 64 * MIB;
+
+/** Batches of one producer and partition that may be unacknowledged, and the window in which a repeat is recognised. */
+export const producerWindowBatches: number = 5;
+/** Producers whose state one partition keeps. */
+export const partitionProducersMax: number = 100_000;
+/** Names of topics, apps, jobs, processors, services: characters. */
+export const nameLengthMax: number = 128;
+/** Arguments or a result of a run, kept inline in the log. */
+export const runArgumentsBytesMax: number = 64 * KIB;
+
+assert(preHelloBytesMax < controlFrameBytesMax, 'a frame before the hello is smaller than one after it');
+assert(recordBatchBytesMax + metaBytesMax < frameBytesMax, 'the largest batch fits in a frame');
+assert(recordBytesMax < recordBatchBytesMax, 'the largest record fits in a batch');
+assert(recordBatchBytesMax <= writeGroupBytesMax, 'the largest batch fits in a write group');
+assert(writeGroupBytesMax <= segmentBytesMax, 'a write group fits in a segment');
+assert(writeLowWaterBytes < writeHighWaterBytes, 'the low water mark lies below the high one');
+assert(runArgumentsBytesMax < recordBytesMax, 'arguments fit in a record');

@@ -1,0 +1,75 @@
+/** How a file is opened: `read` must exist; `write` must exist, reads too; `create` must not exist, reads and writes. */
+export type OpenMode = 'read' | 'write' | 'create';
+
+/** An open file. All positions and lengths are in bytes. Operations on one file may overlap; nothing orders them. */
+export interface FileHandle {
+  /** Fills `into` from `position`; returns how many bytes were there (fewer than asked only at the end of the file). */
+  read(into: Uint8Array, position: number): Promise<number>;
+  /** Writes all of `chunks`, one after another, from `position`. In the page cache when it returns, not on disk. */
+  write(chunks: readonly Uint8Array[], position: number): Promise<void>;
+  /** Returns when the file's bytes and its size are on disk. A rejection is final: never sync that file again. */
+  dataSync(): Promise<void>;
+  truncate(length: number): Promise<void>;
+  size(): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** The right to a folder, held until `release` or the death of the process. */
+export interface FolderLock {
+  release(): Promise<void>;
+}
+
+export interface FolderEntry {
+  readonly name: string;
+  readonly isFolder: boolean;
+}
+
+/**
+ * The file system. Paths are absolute, with `/`.
+ *
+ * Durability contract: file content is durable after its `dataSync`; a name that was created, renamed or removed is
+ * durable after `syncFolder` of the folder that holds it, and until then a crash may undo it. Errors are
+ * `FileError`s with the system's code.
+ */
+export interface Files {
+  open(path: string, mode: OpenMode): Promise<FileHandle>;
+  /** Entries sorted by name. */
+  list(folder: string): Promise<FolderEntry[]>;
+  exists(path: string): Promise<boolean>;
+  /** Creates the folder and its missing parents; no error when it is there. */
+  makeFolder(path: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  /** Removes a file. */
+  remove(path: string): Promise<void>;
+  /** Removes a folder and all below it. */
+  removeFolder(path: string): Promise<void>;
+  syncFolder(folder: string): Promise<void>;
+  /** Takes the folder for this process, or rejects with code `LOCKED` while another one has it. */
+  lock(folder: string): Promise<FolderLock>;
+  /** Bytes free and in all on the file system that holds `path`. */
+  space(path: string): Promise<{ freeBytes: number; totalBytes: number }>;
+}
+
+export type FileErrorCode =
+  | 'ENOENT'
+  | 'EEXIST'
+  | 'EACCES'
+  | 'ENOSPC'
+  | 'EIO'
+  | 'ENOTDIR'
+  | 'EROFS'
+  | 'LOCKED'
+  | 'OTHER';
+
+/** What the file system refused; `code` is the system's, `OTHER` for the rare ones (then see `cause`). */
+export class FileError extends Error {
+  override readonly name = 'FileError';
+  readonly code: FileErrorCode;
+  readonly path: string;
+
+  constructor(code: FileErrorCode, path: string, cause?: unknown) {
+    super(`${code}: ${path}`, cause === undefined ? undefined : { cause });
+    this.code = code;
+    this.path = path;
+  }
+}

@@ -1,0 +1,278 @@
+/**
+ * The one table of methods. Router, codec, client stubs, metrics and the printed reference read these rows. An id is
+ * `service << 8 | number` and is never used again for something else.
+ */
+import type { Reader, Writer } from 'protobufjs/minimal.js';
+import { taskd } from './generated/messages.js';
+
+/** Encodes and decodes one message type; the generated classes are codecs. `In` is what may be given to encode. */
+export interface Codec<T, In = T> {
+  encode(message: In, writer?: Writer): Writer;
+  decode(reader: Reader | Uint8Array, length?: number): T;
+}
+
+/** `control`: frames up to 1 MiB, no payload to speak of. `data`: up to 16 MiB. */
+export type SizeClass = 'control' | 'data';
+
+/** `call`: one request, one answer. `stream`: one request, then pushes. `oneway`: a request without an answer. */
+export type MethodShape = 'call' | 'stream' | 'oneway';
+
+/** The role a peer must have once authentication is on. */
+export type AuthRole = 'none' | 'observer' | 'producer' | 'consumer' | 'worker' | 'node' | 'admin';
+
+export interface Method<Q = unknown, A = unknown, QIn = Q, AIn = A> {
+  readonly id: number;
+  readonly name: string;
+  readonly shape: MethodShape;
+  readonly request: Codec<Q, QIn>;
+  /** The answer's type; for a stream, that of each push. */
+  readonly answer: Codec<A, AIn>;
+  readonly idempotent: boolean;
+  readonly size: SizeClass;
+  readonly role: AuthRole;
+  /** The deadline of a call that names none; 0 for streams and oneways. */
+  readonly deadlineMs: number;
+}
+
+interface MessageClass {
+  new (): unknown;
+  // biome-ignore lint/suspicious/noExplicitAny: the generated classes differ in what they encode
+  encode(message: any, writer?: Writer): Writer;
+  decode(reader: Reader | Uint8Array, length?: number): unknown;
+}
+type Encodable<C> = C extends { encode(message: infer I, writer?: Writer): Writer } ? I : never;
+/** The method whose request and answer are these generated classes. */
+export type MethodOf<Q extends MessageClass, A extends MessageClass> = Method<
+  InstanceType<Q>,
+  InstanceType<A>,
+  Encodable<Q>,
+  Encodable<A>
+>;
+
+interface Traits {
+  readonly shape?: MethodShape;
+  readonly idempotent?: boolean;
+  readonly size?: SizeClass;
+  readonly role: AuthRole;
+  readonly deadlineMs?: number;
+}
+
+const rows: Method[] = [];
+
+function method<Q extends MessageClass, A extends MessageClass>(
+  id: number,
+  name: string,
+  request: Q,
+  answer: A,
+  traits: Traits,
+): MethodOf<Q, A> {
+  const shape = traits.shape ?? 'call';
+  const row = {
+    id,
+    name,
+    shape,
+    request,
+    answer,
+    idempotent: traits.idempotent ?? false,
+    size: traits.size ?? 'control',
+    role: traits.role,
+    deadlineMs: traits.deadlineMs ?? (shape === 'call' ? 10_000 : 0),
+  };
+  rows.push(row as Method);
+  return row as MethodOf<Q, A>;
+}
+
+// 0: the connection itself
+export const hello: MethodOf<typeof taskd.Hello, typeof taskd.HelloOk> = method(
+  0x0001,
+  'connection.hello',
+  taskd.Hello,
+  taskd.HelloOk,
+  { role: 'none', idempotent: true, deadlineMs: 5_000 },
+);
+export const auth: MethodOf<typeof taskd.Auth, typeof taskd.AuthOk> = method(
+  0x0002,
+  'connection.auth',
+  taskd.Auth,
+  taskd.AuthOk,
+  { role: 'none', deadlineMs: 5_000 },
+);
+
+// 1: the name server
+export const register: MethodOf<typeof taskd.RegisterRequest, typeof taskd.RegisterResponse> = method(
+  0x0101,
+  'registry.register',
+  taskd.RegisterRequest,
+  taskd.RegisterResponse,
+  { role: 'node', idempotent: true },
+);
+export const deregister: MethodOf<typeof taskd.DeregisterRequest, typeof taskd.DeregisterResponse> = method(
+  0x0102,
+  'registry.deregister',
+  taskd.DeregisterRequest,
+  taskd.DeregisterResponse,
+  { role: 'node', idempotent: true },
+);
+export const listInstances: MethodOf<typeof taskd.ListInstancesRequest, typeof taskd.ListInstancesResponse> = method(
+  0x0103,
+  'registry.list',
+  taskd.ListInstancesRequest,
+  taskd.ListInstancesResponse,
+  { role: 'observer', idempotent: true, size: 'data' },
+);
+export const watchInstances: MethodOf<typeof taskd.WatchRequest, typeof taskd.WatchEvent> = method(
+  0x0104,
+  'registry.watch',
+  taskd.WatchRequest,
+  taskd.WatchEvent,
+  { role: 'observer', shape: 'stream', size: 'data' },
+);
+export const beat: MethodOf<typeof taskd.BeatRequest, typeof taskd.BeatResponse> = method(
+  0x0105,
+  'registry.beat',
+  taskd.BeatRequest,
+  taskd.BeatResponse,
+  { role: 'node', idempotent: true },
+);
+
+// 2: the broker
+export const createTopic: MethodOf<typeof taskd.CreateTopicRequest, typeof taskd.CreateTopicResponse> = method(
+  0x0201,
+  'broker.createTopic',
+  taskd.CreateTopicRequest,
+  taskd.CreateTopicResponse,
+  { role: 'admin' },
+);
+export const describeTopics: MethodOf<typeof taskd.DescribeTopicsRequest, typeof taskd.DescribeTopicsResponse> = method(
+  0x0202,
+  'broker.describeTopics',
+  taskd.DescribeTopicsRequest,
+  taskd.DescribeTopicsResponse,
+  { role: 'observer', idempotent: true },
+);
+export const initProducer: MethodOf<typeof taskd.InitProducerRequest, typeof taskd.InitProducerResponse> = method(
+  0x0203,
+  'broker.initProducer',
+  taskd.InitProducerRequest,
+  taskd.InitProducerResponse,
+  { role: 'producer', idempotent: true },
+);
+export const produce: MethodOf<typeof taskd.ProduceRequest, typeof taskd.ProduceResponse> = method(
+  0x0204,
+  'broker.produce',
+  taskd.ProduceRequest,
+  taskd.ProduceResponse,
+  { role: 'producer', idempotent: true, size: 'data', deadlineMs: 30_000 },
+);
+export const fetch: MethodOf<typeof taskd.FetchRequest, typeof taskd.FetchResponse> = method(
+  0x0205,
+  'broker.fetch',
+  taskd.FetchRequest,
+  taskd.FetchResponse,
+  { role: 'consumer', idempotent: true, size: 'data', deadlineMs: 60_000 },
+);
+export const listOffsets: MethodOf<typeof taskd.ListOffsetsRequest, typeof taskd.ListOffsetsResponse> = method(
+  0x0206,
+  'broker.listOffsets',
+  taskd.ListOffsetsRequest,
+  taskd.ListOffsetsResponse,
+  { role: 'consumer', idempotent: true },
+);
+
+// 4: the scheduler, for clients (3 is for consumer groups)
+export const resolveApp: MethodOf<typeof taskd.ResolveAppRequest, typeof taskd.ResolveAppResponse> = method(
+  0x0401,
+  'scheduler.resolveApp',
+  taskd.ResolveAppRequest,
+  taskd.ResolveAppResponse,
+  { role: 'observer', idempotent: true },
+);
+export const listApps: MethodOf<typeof taskd.ListAppsRequest, typeof taskd.ListAppsResponse> = method(
+  0x0402,
+  'scheduler.listApps',
+  taskd.ListAppsRequest,
+  taskd.ListAppsResponse,
+  { role: 'observer', idempotent: true },
+);
+export const getJob: MethodOf<typeof taskd.GetJobRequest, typeof taskd.GetJobResponse> = method(
+  0x0403,
+  'scheduler.getJob',
+  taskd.GetJobRequest,
+  taskd.GetJobResponse,
+  { role: 'observer', idempotent: true },
+);
+export const listJobs: MethodOf<typeof taskd.ListJobsRequest, typeof taskd.ListJobsResponse> = method(
+  0x0404,
+  'scheduler.listJobs',
+  taskd.ListJobsRequest,
+  taskd.ListJobsResponse,
+  { role: 'observer', idempotent: true },
+);
+export const getRun: MethodOf<typeof taskd.GetRunRequest, typeof taskd.GetRunResponse> = method(
+  0x0405,
+  'scheduler.getRun',
+  taskd.GetRunRequest,
+  taskd.GetRunResponse,
+  { role: 'observer', idempotent: true, deadlineMs: 60_000 },
+);
+export const listRuns: MethodOf<typeof taskd.ListRunsRequest, typeof taskd.ListRunsResponse> = method(
+  0x0406,
+  'scheduler.listRuns',
+  taskd.ListRunsRequest,
+  taskd.ListRunsResponse,
+  { role: 'observer', idempotent: true, size: 'data' },
+);
+export const appStats: MethodOf<typeof taskd.AppStatsRequest, typeof taskd.AppStatsResponse> = method(
+  0x0407,
+  'scheduler.appStats',
+  taskd.AppStatsRequest,
+  taskd.AppStatsResponse,
+  { role: 'observer', idempotent: true },
+);
+
+// 5: the scheduler, for workers
+export const attach: MethodOf<typeof taskd.AttachRequest, typeof taskd.SessionPush> = method(
+  0x0501,
+  'worker.attach',
+  taskd.AttachRequest,
+  taskd.SessionPush,
+  { role: 'worker', shape: 'stream', size: 'data' },
+);
+export const sessionPing: MethodOf<typeof taskd.SessionPingRequest, typeof taskd.SessionPingResponse> = method(
+  0x0502,
+  'worker.sessionPing',
+  taskd.SessionPingRequest,
+  taskd.SessionPingResponse,
+  { role: 'worker', idempotent: true, deadlineMs: 6_000 },
+);
+export const claim: MethodOf<typeof taskd.ClaimRequest, typeof taskd.ClaimResponse> = method(
+  0x0503,
+  'worker.claim',
+  taskd.ClaimRequest,
+  taskd.ClaimResponse,
+  { role: 'worker', idempotent: true },
+);
+export const reports: MethodOf<typeof taskd.Reports, typeof taskd.Empty> = method(
+  0x0504,
+  'worker.reports',
+  taskd.Reports,
+  taskd.Empty,
+  { role: 'worker', shape: 'oneway', size: 'data' },
+);
+export const returnLeases: MethodOf<typeof taskd.ReturnedLeases, typeof taskd.Empty> = method(
+  0x0505,
+  'worker.returnLeases',
+  taskd.ReturnedLeases,
+  taskd.Empty,
+  { role: 'worker', shape: 'oneway' },
+);
+export const draining: MethodOf<typeof taskd.Draining, typeof taskd.Empty> = method(
+  0x0506,
+  'worker.draining',
+  taskd.Draining,
+  taskd.Empty,
+  { role: 'worker', shape: 'oneway' },
+);
+
+/** All methods by id. */
+export const methods: ReadonlyMap<number, Method> = new Map(rows.map((row) => [row.id, row]));
