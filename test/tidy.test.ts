@@ -66,7 +66,7 @@ const isSeam = (path: string): boolean => path.startsWith('src/runtime/node/') |
 
 /** Globals that read a clock, wait, draw numbers or print. */
 const bannedGlobals =
-  /(?<![.\w$'"#])(?:Date\.now|new Date\(|performance\.|setTimeout\(|setInterval\(|setImmediate\(|queueMicrotask\(|Math\.random|randomUUID|process\.|console\.)/;
+  /(?<![.\w$'"#])(?:Date\.now|new Date\(|performance\.|setTimeout\(|setInterval\(|setImmediate\(|queueMicrotask\(|Math\.random|randomUUID|process\.(?!js)|console\.)/;
 
 interface Source {
   readonly path: string;
