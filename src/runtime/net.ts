@@ -11,7 +11,10 @@ export interface ConnectionEvents {
   end(): void;
   /** Bytes left: `queuedBytes` fell. Called at least when it falls to 0. */
   drained(): void;
-  /** The connection is over, in whichever way; the last callback. `error` is set when it was cut or refused. */
+  /**
+   * The connection is over, in whichever way; the last callback. `error` is set when the peer or the network cut it,
+   * and not when both sides had ended or this side called `reset`.
+   */
   closed(error: Error | undefined): void;
 }
 
@@ -26,13 +29,16 @@ export interface Connection {
   readonly queuedBytes: number;
   /** Must be called once, in the turn in which the connection was handed over. */
   start(events: ConnectionEvents): void;
-  /** Queues `chunks` to leave in order, in as few system calls as can be. The connection owns them until they left. */
+  /**
+   * Queues `chunks` to leave in order, in as few system calls as can be. The connection owns them until they left.
+   * After `end`, `reset` or `closed` they are dropped.
+   */
   write(chunks: readonly Uint8Array[]): void;
   /** Sends what is queued, then FIN. Reading goes on. */
   end(): void;
   /** Cuts at once with RST; what is queued is lost. `closed` follows. */
   reset(): void;
-  /** Stops and resumes reading; while paused neither data nor end is told. */
+  /** Stops and resumes reading. While paused neither data nor end is told, and a cut may be noticed only later. */
   pause(): void;
   resume(): void;
 }

@@ -1,0 +1,203 @@
+import * as fs from 'node:fs';
+import { createServer } from 'node:net';
+import {
+  FileError,
+  type FileErrorCode,
+  type FileHandle,
+  type Files,
+  type FolderEntry,
+  type FolderLock,
+  type OpenMode,
+} from '../files.js';
+
+const codes: ReadonlySet<string> = new Set<FileErrorCode>([
+  'ENOENT',
+  'EEXIST',
+  'EACCES',
+  'ENOSPC',
+  'EIO',
+  'ENOTDIR',
+  'EROFS',
+]);
+
+function toFileError(path: string, cause: unknown): FileError {
+  const code = (cause as NodeJS.ErrnoException).code ?? '';
+  if (code === 'EDQUOT') return new FileError('ENOSPC', path, cause);
+  if (code === 'EPERM') return new FileError('EACCES', path, cause);
+  return new FileError(codes.has(code) ? (code as FileErrorCode) : 'OTHER', path, cause);
+}
+
+type Done<T> = (error: NodeJS.ErrnoException | null, value: T) => void;
+
+/** Runs one call of `node:fs` in the thread pool. */
+function call<T>(path: string, start: (done: Done<T>) => void): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    start((error, value) => {
+      if (error) reject(toFileError(path, error));
+      else resolve(value);
+    });
+  });
+}
+
+const openFlags: Readonly<Record<OpenMode, number>> = {
+  read: fs.constants.O_RDONLY,
+  write: fs.constants.O_RDWR,
+  create: fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL,
+};
+
+/** `chunks` without their first `skip` bytes. */
+function withoutFirst(chunks: readonly Uint8Array[], skip: number): Uint8Array[] {
+  let first = 0;
+  while (first < chunks.length && skip >= chunks[first]!.length) skip -= chunks[first++]!.length;
+  const rest = chunks.slice(first);
+  if (skip > 0) rest[0] = rest[0]!.subarray(skip);
+  return rest;
+}
+
+class NodeFileHandle implements FileHandle {
+  readonly #path: string;
+  readonly #fd: number;
+
+  constructor(path: string, fd: number) {
+    this.#path = path;
+    this.#fd = fd;
+  }
+
+  read(into: Uint8Array, position: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      let filled = 0;
+      const next = (): void => fs.read(this.#fd, into, filled, into.length - filled, position + filled, done);
+      const done = (error: NodeJS.ErrnoException | null, count: number): void => {
+        filled += count;
+        if (error) reject(toFileError(this.#path, error));
+        else if (count === 0 || filled === into.length) resolve(filled);
+        else next();
+      };
+      next();
+    });
+  }
+
+  write(chunks: readonly Uint8Array[], position: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let rest = chunks;
+      let left = 0;
+      for (const chunk of chunks) left += chunk.length;
+      const next = (): void => {
+        if (rest.length === 1) fs.write(this.#fd, rest[0]!, 0, rest[0]!.length, position, done);
+        else fs.writev(this.#fd, rest, position, done);
+      };
+      // The system may take less than it was given (a full disk, a signal): the rest is written after it.
+      const done = (error: NodeJS.ErrnoException | null, count: number): void => {
+        left -= count;
+        position += count;
+        if (error) reject(toFileError(this.#path, error));
+        else if (left === 0) resolve();
+        else {
+          rest = withoutFirst(rest, count);
+          next();
+        }
+      };
+      if (left === 0) resolve();
+      else next();
+    });
+  }
+
+  dataSync(): Promise<void> {
+    return call<void>(this.#path, (done) => fs.fdatasync(this.#fd, done as fs.NoParamCallback));
+  }
+
+  truncate(length: number): Promise<void> {
+    return call<void>(this.#path, (done) => fs.ftruncate(this.#fd, length, done as fs.NoParamCallback));
+  }
+
+  async size(): Promise<number> {
+    return (await call<fs.Stats>(this.#path, (done) => fs.fstat(this.#fd, done))).size;
+  }
+
+  close(): Promise<void> {
+    return call<void>(this.#path, (done) => fs.close(this.#fd, done as fs.NoParamCallback));
+  }
+}
+
+/**
+ * The system's files, through the thread pool. New files are readable by the owner's group (0640, folders 0750), less
+ * what the process's umask takes away.
+ */
+export class NodeFiles implements Files {
+  async open(path: string, mode: OpenMode): Promise<FileHandle> {
+    const fd = await call<number>(path, (done) => fs.open(path, openFlags[mode], 0o640, done));
+    return new NodeFileHandle(path, fd);
+  }
+
+  async list(folder: string): Promise<FolderEntry[]> {
+    const entries = await call<fs.Dirent[]>(folder, (done) => fs.readdir(folder, { withFileTypes: true }, done));
+    return entries
+      .map((entry) => ({ name: entry.name, isFolder: entry.isDirectory() }))
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  async exists(path: string): Promise<boolean> {
+    try {
+      await call<fs.Stats>(path, (done) => fs.stat(path, done));
+      return true;
+    } catch (error) {
+      if (error instanceof FileError && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) return false;
+      throw error;
+    }
+  }
+
+  async makeFolder(path: string): Promise<void> {
+    await call<unknown>(path, (done) => fs.mkdir(path, { recursive: true, mode: 0o750 }, done));
+  }
+
+  rename(from: string, to: string): Promise<void> {
+    return call<void>(from, (done) => fs.rename(from, to, done as fs.NoParamCallback));
+  }
+
+  remove(path: string): Promise<void> {
+    return call<void>(path, (done) => fs.unlink(path, done as fs.NoParamCallback));
+  }
+
+  removeFolder(path: string): Promise<void> {
+    return call<void>(path, (done) => fs.rm(path, { recursive: true }, done as fs.NoParamCallback));
+  }
+
+  async syncFolder(folder: string): Promise<void> {
+    const flags = fs.constants.O_RDONLY | fs.constants.O_DIRECTORY;
+    const fd = await call<number>(folder, (done) => fs.open(folder, flags, done));
+    try {
+      await call<void>(folder, (done) => fs.fsync(fd, done as fs.NoParamCallback));
+    } finally {
+      await call<void>(folder, (done) => fs.close(fd, done as fs.NoParamCallback));
+    }
+  }
+
+  /**
+   * The lock is a listening socket in Linux's abstract namespace, named after the folder's device and inode: no file
+   * is left behind, and the kernel lets go of it in the moment the process dies. It holds between processes of one
+   * network namespace; it does not keep two containers off one volume.
+   */
+  async lock(folder: string): Promise<FolderLock> {
+    const stat = await call<fs.BigIntStats>(folder, (done) => fs.stat(folder, { bigint: true }, done));
+    if (!stat.isDirectory()) throw new FileError('ENOTDIR', folder);
+    const server = createServer((socket) => socket.destroy());
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (error: NodeJS.ErrnoException) => {
+        reject(error.code === 'EADDRINUSE' ? new FileError('LOCKED', folder, error) : toFileError(folder, error));
+      });
+      server.listen(`\0taskd-${stat.dev}-${stat.ino}`, resolve);
+    });
+    server.unref();
+    return {
+      release: () =>
+        new Promise((resolve) => {
+          server.close(() => resolve());
+        }),
+    };
+  }
+
+  async space(path: string): Promise<{ freeBytes: number; totalBytes: number }> {
+    const stat = await call<fs.StatsFs>(path, (done) => fs.statfs(path, done));
+    return { freeBytes: stat.bavail * stat.bsize, totalBytes: stat.blocks * stat.bsize };
+  }
+}

@@ -1,0 +1,97 @@
+import * as net from 'node:net';
+import type { Logger } from '../../base/logger.js';
+import { type Address, type Connection, type Listener, type Net, NetError } from '../net.js';
+import { NodeConnection } from './node-connection.js';
+import { toNetError } from './node-net-error.js';
+
+/** Connections that may wait to be accepted: a restart's rush of returning clients must not be refused. */
+const acceptBacklog = 4_096;
+
+/**
+ * Bytes of the buffer that all dialled connections read into. One serves all: the loop reads a socket and hands the
+ * bytes over before it reads the next one, and a chunk is only good until its callback returns.
+ */
+const readBufferBytes = 1024 * 1024;
+
+class NodeListener implements Listener {
+  readonly address: Address;
+  readonly #server: net.Server;
+
+  constructor(server: net.Server, address: Address) {
+    this.#server = server;
+    this.address = address;
+  }
+
+  close(): Promise<void> {
+    // The socket stops listening at once; the server's own event would also wait for every accepted connection.
+    this.#server.close();
+    return Promise.resolve();
+  }
+}
+
+/** The system's TCP. */
+export class NodeNet implements Net {
+  readonly #logger: Logger;
+  #readBuffer: Uint8Array | undefined;
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  listen(address: Address, accept: (connection: Connection) => void): Promise<Listener> {
+    const what = `listen on ${address.host}:${address.port}`;
+    return new Promise((resolve, reject) => {
+      const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+        accept(new NodeConnection(socket));
+      });
+      const failed = (error: Error): void => reject(toNetError(what, error));
+      server.once('error', failed);
+      server.listen({ host: address.host, port: address.port, backlog: acceptBacklog }, () => {
+        server.off('error', failed);
+        server.on('error', (error) => this.#logger.warn({ error: error.message }, `${what}: a connection was lost`));
+        const bound = server.address() as net.AddressInfo;
+        resolve(new NodeListener(server, { host: bound.address, port: bound.port }));
+      });
+    });
+  }
+
+  dial(address: Address, timeoutMs: number): Promise<Connection> {
+    const what = `connect to ${address.host}:${address.port}`;
+    return new Promise((resolve, reject) => {
+      let receive: ((chunk: Uint8Array) => void) | undefined;
+      this.#readBuffer ??= Buffer.allocUnsafeSlow(readBufferBytes);
+      const socket = net.connect({
+        host: address.host,
+        port: address.port,
+        allowHalfOpen: true,
+        noDelay: true,
+        onread: {
+          buffer: this.#readBuffer,
+          callback: (count, buffer) => {
+            receive?.(buffer.subarray(0, count));
+            return true;
+          },
+        },
+      });
+      socket.pause(); // Nothing is read before the connection is started.
+      const timeout = setTimeout(() => {
+        socket.destroy();
+        reject(new NetError('ETIMEDOUT', `${what}: no answer within ${timeoutMs} ms`));
+      }, timeoutMs);
+      const failed = (error: Error): void => {
+        clearTimeout(timeout);
+        reject(toNetError(what, error));
+      };
+      socket.once('error', failed);
+      socket.once('connect', () => {
+        clearTimeout(timeout);
+        socket.off('error', failed);
+        resolve(
+          new NodeConnection(socket, (data) => {
+            receive = data;
+          }),
+        );
+      });
+    });
+  }
+}
