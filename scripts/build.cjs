@@ -33,9 +33,9 @@ run(bin('pbjs'), [
   '--path', 'proto', '--out', script, ...protos,
 ]);
 run(bin('pbts'), ['--no-comments', '--out', join(types, 'messages.d.ts'), script]);
-// Node's ES modules want the file's full name, which pbjs leaves out.
+// The runtime comes through the one module that sets it up.
 const path = join(root, script);
-writeFileSync(path, readFileSync(path, 'utf8').replace('protobufjs/minimal"', 'protobufjs/minimal.js"'));
+writeFileSync(path, readFileSync(path, 'utf8').replace('"protobufjs/minimal"', '"../protobuf.js"'));
 
 run(bin('tsc'), []);
 writeFileSync(join(root, 'build', '.stamp'), '');
