@@ -1,0 +1,163 @@
+/**
+ * The gate for batches that a client wants in a log: nothing that a client sends is believed before it has passed here.
+ * Pure; throws `TaskdError`s that say what was wrong, and never anything else, whatever the bytes.
+ */
+import { readU32 } from '../base/bytes.js';
+import { ErrorCode, TaskdError } from '../base/errors.js';
+import { recordBatchBytesMax, recordBytesMax } from '../base/limits.js';
+import {
+  Attribute,
+  type BatchClass,
+  type BatchHeader,
+  type BatchProblem,
+  batchClass,
+  bodyIsIntact,
+  headerBytes,
+  readHeader,
+} from '../batch/header.js';
+import { RecordError, readRecords } from '../batch/record.js';
+
+/** Batches in one produce request. */
+export const requestBatchesMax = 64;
+/** Ordinary producer ids lie below; those above are made by movers inside the cluster. */
+export const producerIdMax: number = 2 ** 48;
+
+/** Where the batches are going. */
+export interface Destination {
+  readonly batchClass: BatchClass;
+  /** Records of internal topics are read in full: whoever replays that log must never meet one it can't read. */
+  readonly internal: boolean;
+}
+
+export interface ProducedBatch {
+  readonly header: BatchHeader;
+  /** A view of the payload. */
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * Checks every batch of a produce payload: header and body CRC, class, attributes, that its records are as many as it
+ * says, and that the batches of one request follow one another. After it, either all of them may be judged and
+ * appended, or (by the error) none was looked at further.
+ */
+export function readProduced(payload: Uint8Array, destination: Destination): ProducedBatch[] {
+  if (payload.length === 0) throw invalid('the request carries no batch');
+  const batches: ProducedBatch[] = [];
+  let at = 0;
+  while (at < payload.length) {
+    if (batches.length === requestBatchesMax) {
+      const message = `more than ${requestBatchesMax} batches in one request; send them in several`;
+      throw new TaskdError(ErrorCode.TOO_LARGE, message);
+    }
+    const header = readHeader(payload, at);
+    if (typeof header === 'string') throw malformed(payload, at, header);
+    if (at + header.length > payload.length) throw malformed(payload, at, 'short');
+    if (!bodyIsIntact(payload, at, header)) throw malformed(payload, at, 'bodyCrc');
+    const bytes = payload.subarray(at, at + header.length);
+    checkHeader(header, destination);
+    checkBody(bytes, header, destination.internal);
+    const previous = batches[batches.length - 1];
+    if (previous !== undefined) checkFollows(previous.header, header);
+    batches.push({ header, bytes });
+    at += header.length;
+  }
+  return batches;
+}
+
+function checkHeader(header: BatchHeader, destination: Destination): void {
+  const { attributes } = header;
+  if (batchClass(header) !== destination.batchClass) {
+    throw invalid(`the batch is of class ${batchClass(header)}, the request of class ${destination.batchClass}`);
+  }
+  if (attributes & Attribute.CONTROL) throw invalid('control batches are written by brokers only');
+  if (attributes & (Attribute.DELAYED | Attribute.MOVER)) {
+    throw invalid('delayed and mover batches are not taken by this version');
+  }
+  if (attributes & Attribute.CODEC_MASK) throw invalid('compressed batches are not taken by this version');
+  if (attributes & ~(Attribute.CLASS_MASK << Attribute.CLASS_SHIFT)) {
+    throw invalid(`the attributes 0x${attributes.toString(16)} have bits that this version does not know`);
+  }
+  if (header.producerId >= producerIdMax) {
+    throw invalid(`producer id ${header.producerId} was not given out by this cluster; ids lie below 2^48`);
+  }
+  if (header.lastSequence - header.baseSequence + 1 !== header.recordCount) {
+    const range = `${header.baseSequence} to ${header.lastSequence}`;
+    throw invalid(`sequences ${range} are not as many as the batch's ${header.recordCount} records`);
+  }
+}
+
+/** Counts the records by their lengths alone; for internal topics reads them. */
+function checkBody(bytes: Uint8Array, header: BatchHeader, internal: boolean): void {
+  const count = countRecords(bytes);
+  if (count !== header.recordCount) {
+    const found = count === undefined ? 'bytes that are no records' : `${count} records`;
+    throw new TaskdError(ErrorCode.MALFORMED, `the batch announces ${header.recordCount} records and holds ${found}`);
+  }
+  if (!internal) return;
+  try {
+    readRecords(bytes.subarray(headerBytes), 0, header.recordCount, ignoreRecord);
+  } catch (error) {
+    if (!(error instanceof RecordError)) throw error;
+    throw new TaskdError(ErrorCode.MALFORMED, `a record does not parse: ${error.message}`);
+  }
+}
+
+function ignoreRecord(): void {}
+
+/** How many length-prefixed records fill the body exactly; undefined when none do. Throws for one that is too large. */
+function countRecords(bytes: Uint8Array): number | undefined {
+  let count = 0;
+  let at = headerBytes;
+  while (at < bytes.length) {
+    let length = 0;
+    let scale = 1;
+    for (;;) {
+      if (at === bytes.length) return undefined;
+      const byte = bytes[at++]!;
+      length += (byte & 0x7f) * scale;
+      if (byte < 128) break;
+      scale *= 128;
+      if (scale > recordBatchBytesMax) return undefined;
+    }
+    if (length > recordBytesMax) {
+      throw new TaskdError(ErrorCode.TOO_LARGE, `a record has ${length} bytes; at most ${recordBytesMax} are allowed`);
+    }
+    at += length;
+    if (at > bytes.length) return undefined;
+    count++;
+  }
+  return count;
+}
+
+/** Within one request sequences go on without a gap, so that once the first batch was appended none can be refused. */
+function checkFollows(before: BatchHeader, header: BatchHeader): void {
+  if (header.producerId !== before.producerId || header.producerEpoch !== before.producerEpoch) {
+    throw invalid('all batches of one request must come from one producer and epoch');
+  }
+  if (header.producerId !== 0 && header.baseSequence !== before.lastSequence + 1) {
+    throw invalid(`sequence ${header.baseSequence} does not follow ${before.lastSequence} in the same request`);
+  }
+}
+
+const problems: Record<BatchProblem, string> = {
+  short: 'is cut short',
+  magic: 'does not begin with the magic "TKB1"',
+  length: '',
+  headerCrc: 'has a header that does not match its CRC',
+  field: 'has a header field that makes no sense, or another format version',
+  bodyCrc: 'has a body that does not match its CRC',
+};
+
+function malformed(payload: Uint8Array, at: number, problem: BatchProblem): TaskdError {
+  if (problem === 'length') {
+    const length = readU32(payload, at + 16);
+    return length > recordBatchBytesMax
+      ? new TaskdError(ErrorCode.TOO_LARGE, `a batch of ${length} bytes; at most ${recordBatchBytesMax} are allowed`)
+      : new TaskdError(ErrorCode.MALFORMED, `a batch of ${length} bytes; its header alone has ${headerBytes}`);
+  }
+  return new TaskdError(ErrorCode.MALFORMED, `the batch at byte ${at} of the payload ${problems[problem]}`);
+}
+
+function invalid(message: string): TaskdError {
+  return new TaskdError(ErrorCode.INVALID, message);
+}
