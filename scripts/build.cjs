@@ -35,7 +35,7 @@ run(bin('pbjs'), [
 run(bin('pbts'), ['--no-comments', '--out', join(types, 'messages.d.ts'), script]);
 // The runtime comes through the one module that sets it up.
 const path = join(root, script);
-writeFileSync(path, readFileSync(path, 'utf8').replace('"protobufjs/minimal"', '"../protobuf.js"'));
+writeFileSync(path, readFileSync(path, 'utf8').replace(/"protobufjs\/minimal(\.js)?"/, '"../protobuf.js"'));
 
 run(bin('tsc'), []);
 writeFileSync(join(root, 'build', '.stamp'), '');
