@@ -1,0 +1,89 @@
+import type { Command } from 'commander';
+import type { WithSession } from './session.js';
+
+/** The commands that show what a cluster is made of: topics, nodes, apps. */
+export function addCluster(program: Command, withSession: WithSession): void {
+  program
+    .command('topics')
+    .description('topics of the broker')
+    .command('ls')
+    .description('all topics')
+    .addHelpText('after', '\nExample:\n  taskctl topics ls')
+    .action(() =>
+      withSession(async ({ client, output }) => {
+        const columns = [
+          ['NAME', (topic: { readonly name: string }) => topic.name],
+          ['ID', (topic: { readonly topicId: number }) => topic.topicId],
+          ['PARTITIONS', (topic: { readonly partitions: number }) => topic.partitions],
+          ['REPLICAS', (topic: { readonly replicas: number }) => topic.replicas],
+          ['KIND', (topic: { readonly internal: boolean }) => (topic.internal ? 'internal' : 'user')],
+        ] as const;
+        const json = (topic: Awaited<ReturnType<typeof client.topics.list>>[number]): unknown => ({
+          name: topic.name,
+          topicId: topic.topicId,
+          partitions: topic.partitions,
+          replicas: topic.replicas,
+          internal: topic.internal,
+        });
+        output.list(await client.topics.list(), columns, json, 'no topics');
+        return undefined;
+      }),
+    );
+
+  program
+    .command('nodes')
+    .description('processes that the name server knows, and how they are')
+    .addHelpText('after', '\nExamples:\n  taskctl nodes\n  taskctl nodes --json')
+    .action(() =>
+      withSession(async ({ client, output }) => {
+        const nodes = await client.nodes();
+        const columns = [
+          ['SERVICE', (node: (typeof nodes)[number]) => node.service],
+          ['NODE', (node: (typeof nodes)[number]) => node.instanceId],
+          ['ADDRESS', (node: (typeof nodes)[number]) => node.addresses.join(' ')],
+          ['HEALTH', (node: (typeof nodes)[number]) => node.health],
+        ] as const;
+        output.list(nodes, columns, (node) => ({ ...node }), 'no nodes');
+        return undefined;
+      }),
+    );
+
+  program
+    .command('apps')
+    .description('apps: families of jobs and the workers that serve them')
+    .command('ls')
+    .description('all apps with what waits, what runs and who works')
+    .addHelpText('after', '\nExample:\n  taskctl apps ls')
+    .action(() =>
+      withSession(async ({ client, output }) => {
+        const apps = await client.apps.list();
+        const rows = await Promise.all(
+          apps.map(async ({ name, shard }) => {
+            const stats = await client.apps.stats(name);
+            return {
+              name,
+              shard,
+              scheduled: stats.scheduled,
+              ready: stats.ready,
+              running: stats.running,
+              retryWait: stats.retryWait,
+              dead: stats.dead,
+              workers: stats.workers.length,
+            };
+          }),
+        );
+        const columns = [
+          ['NAME', (row: (typeof rows)[number]) => row.name],
+          ['SHARD', (row: (typeof rows)[number]) => row.shard],
+          ['SCHEDULED', (row: (typeof rows)[number]) => row.scheduled],
+          ['READY', (row: (typeof rows)[number]) => row.ready],
+          ['RUNNING', (row: (typeof rows)[number]) => row.running],
+          ['RETRY', (row: (typeof rows)[number]) => row.retryWait],
+          ['DEAD', (row: (typeof rows)[number]) => row.dead],
+          ['WORKERS', (row: (typeof rows)[number]) => row.workers],
+        ] as const;
+        output.list(rows, columns, (row) => row, 'no apps');
+        return undefined;
+      }),
+    );
+}

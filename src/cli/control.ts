@@ -1,0 +1,107 @@
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { isTaskdError } from '../base/errors.js';
+import { type Address, parseAddress } from '../runtime/net.js';
+import { addCluster } from './commands/cluster.js';
+import { addDeadLetters } from './commands/dead-letters.js';
+import { addJobs } from './commands/jobs.js';
+import { addRuns } from './commands/runs.js';
+import type { WithSession } from './commands/session.js';
+import type { ControlClient } from './control-client.js';
+import { ExitCode, exitCodeOf } from './exit-codes.js';
+import { Output, type Sink } from './output.js';
+import { version } from './version.js';
+
+const defaultServer = '127.0.0.1:7400';
+
+const epilogue = `
+Examples:
+  taskctl jobs put mail digest --processor send --cron '0 8 * * MON-FRI' --zone Europe/Berlin
+  taskctl runs submit mail send --args '{"to":"me@example.org"}' --wait
+  taskctl runs ls mail --state running --json
+  taskctl dlq ls mail
+  taskctl --server 127.0.0.1:7500 nodes
+
+Exit codes:
+  0  done
+  1  failed
+  2  a flag or an argument is wrong
+  3  what was asked for is not there
+  4  no server answers
+  5  the server refused the request as it is
+  6  no answer in time: it may or may not have been done
+  7  the run that was waited for did not succeed`;
+
+/** What taskctl is given from outside. */
+export interface ControlWorld {
+  readonly sink: Sink;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly nowMs: number;
+  connect(server: Address): ControlClient;
+}
+
+interface GlobalFlags {
+  readonly server?: string;
+  readonly json?: true;
+}
+
+/** Runs one command of taskctl; resolves with its exit code. Everything that it has to say goes to the sink. */
+export async function control(argv: readonly string[], world: ControlWorld): Promise<ExitCode> {
+  let exitCode: ExitCode = ExitCode.OK;
+  const { sink } = world;
+  const program = new Command('taskctl')
+    .description('Speaks with a taskd server: jobs, runs, dead letters, and what the cluster is made of.')
+    .version(version())
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => sink.out(text),
+      writeErr: (text) => sink.err(text),
+      outputError: (text) =>
+        sink.err(
+          `taskctl: ${text
+            .replace(/^error: /, '')
+            .trim()
+            .replaceAll('\n', ' ')}\n`,
+        ),
+    })
+    .option('--server <host:port>', `a server of the cluster (env: TASKD_SERVER; default: ${defaultServer})`)
+    .option('--json', 'print one JSON document instead of a table')
+    .addHelpText('after', epilogue);
+
+  const withSession: WithSession = async (command) => {
+    const flags = program.opts<GlobalFlags>();
+    const output = new Output(sink, flags.json === true);
+    const client = world.connect(serverOf(flags, world.environment));
+    try {
+      exitCode = (await command({ client, output, nowMs: world.nowMs })) ?? ExitCode.OK;
+    } catch (error) {
+      exitCode = exitCodeOf(error);
+      const name = isTaskdError(error) ? error.codeName : 'INTERNAL';
+      output.failed(name, error instanceof Error ? error.message : String(error));
+    } finally {
+      await client.close();
+    }
+  };
+  addJobs(program, withSession);
+  addRuns(program, withSession);
+  addDeadLetters(program, withSession);
+  addCluster(program, withSession);
+
+  try {
+    await program.parseAsync(argv as string[], { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error instanceof InvalidArgumentError) sink.err(`taskctl: ${error.message}\n`);
+    return error.exitCode === 0 ? ExitCode.OK : ExitCode.USAGE;
+  }
+  return exitCode;
+}
+
+function serverOf(flags: GlobalFlags, environment: ControlWorld['environment']): Address {
+  const key = flags.server === undefined ? 'TASKD_SERVER' : '--server';
+  const text = flags.server ?? environment['TASKD_SERVER'] ?? defaultServer;
+  const address = parseAddress(text);
+  if (address === undefined || address.port === 0) {
+    throw new InvalidArgumentError(`${key} is ${JSON.stringify(text)}: it must be host:port, such as ${defaultServer}`);
+  }
+  return address;
+}

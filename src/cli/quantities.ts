@@ -1,0 +1,76 @@
+/** How people write quantities on a command line, and how we show them. Pure: the present time is a parameter. */
+import { InvalidArgumentError } from 'commander';
+
+const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `500ms`, `10s`, `1.5m`, `2h`, `7d` in milliseconds. */
+export function parseDuration(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
+  const ms = match === null ? Number.NaN : Math.round(Number(match[1]) * unitMs[match[2]!]!);
+  if (!(ms <= 0xffff_ffff)) {
+    throw new InvalidArgumentError(
+      'a duration is a number and a unit, such as 500ms, 10s, 5m, 2h or 7d (at most 49d).',
+    );
+  }
+  return ms;
+}
+
+export function parseDurations(text: string): number[] {
+  return text.split(',').map((part) => parseDuration(part.trim()));
+}
+
+/** An instant: ISO 8601 (without an offset: local time), or milliseconds since 1970. */
+export function parseInstant(text: string): number {
+  const ms = /^\d{12,14}$/.test(text) ? Number(text) : Date.parse(text);
+  if (Number.isNaN(ms) || ms < 0) {
+    throw new InvalidArgumentError('an instant is such as 2030-01-31T08:00:00Z, or milliseconds since 1970.');
+  }
+  return ms;
+}
+
+export function parseCount(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d{1,9}$/.test(text) || value < min || value > max) {
+      throw new InvalidArgumentError(`it is a whole number from ${min} to ${max}.`);
+    }
+    return value;
+  };
+}
+
+/** A run's id, `shard:offset`. */
+export function parseRunId(text: string): string {
+  if (!/^\d{1,5}:\d{1,15}$/.test(text)) throw new InvalidArgumentError('a run id is shard:offset, such as 3:1742.');
+  return text;
+}
+
+/** JSON text as the value that it means, in a box: commander makes an empty text of a bare null. */
+export function parseJson(text: string): { readonly value: unknown } {
+  try {
+    return { value: JSON.parse(text) };
+  } catch {
+    throw new InvalidArgumentError(`it is JSON, such as '{"to":"me"}' (mind the shell: put single quotes around it).`);
+  }
+}
+
+/** An instant for a program: ISO 8601 in UTC, or null. */
+export function isoInstant(ms: number | undefined): string | null {
+  return ms === undefined || ms === 0 ? null : new Date(ms).toISOString();
+}
+
+/** An instant for a person, as its distance from `nowMs`: `3s ago`, `in 2m`. */
+export function distance(ms: number | undefined, nowMs: number): string {
+  if (ms === undefined || ms === 0) return '-';
+  const gap = Math.abs(ms - nowMs);
+  const text = duration(gap);
+  return ms <= nowMs ? `${text} ago` : `in ${text}`;
+}
+
+/** A duration for a person, in its largest whole unit. */
+export function duration(ms: number): string {
+  if (ms < 1_000) return `${Math.round(ms)}ms`;
+  if (ms < 120_000) return `${Math.floor(ms / 1_000)}s`;
+  if (ms < 7_200_000) return `${Math.floor(ms / 60_000)}m`;
+  if (ms < 172_800_000) return `${Math.floor(ms / 3_600_000)}h`;
+  return `${Math.floor(ms / 86_400_000)}d`;
+}
