@@ -1,0 +1,55 @@
+import { Apps } from './apps.js';
+import { type ClientNetwork, type ClientOptions, connect, type NodeInfo } from './client-network.js';
+import { DeadLetters } from './dead-letters.js';
+import { Jobs } from './jobs.js';
+import { Runs } from './runs.js';
+import { Schedulers } from './schedulers.js';
+import { ShardLog } from './shard-log.js';
+import { Topics } from './topics.js';
+
+export { TaskdError } from '../base/errors.js';
+export type { AppPlacement, AppStats, AttachedWorker } from './apps.js';
+export type { ClientOptions, NodeInfo } from './client-network.js';
+export type { Job } from './job.js';
+export type { JobDefinition, Retry, Submission, Work } from './job-definition.js';
+export type { Payload } from './payload.js';
+export type { Run, RunState } from './run.js';
+export type { EndedRun, RunFilter } from './runs.js';
+export type { TopicInfo } from './topics.js';
+
+/**
+ * What programs use to put jobs and submit runs. One object a process: it keeps its connections, finds its way by
+ * itself, and gathers what is submitted in the same moment into batches.
+ *
+ * Every method rejects with a `TaskdError`; act on its `code` and `retry`. Ids of runs are texts, `shard:offset`.
+ */
+export class TaskdClient {
+  readonly jobs: Jobs;
+  readonly runs: Runs;
+  readonly dead: DeadLetters;
+  readonly apps: Apps;
+  readonly topics: Topics;
+  readonly #network: ClientNetwork;
+
+  /** Throws INVALID for addresses that are none. Nothing is dialled before the first call. */
+  constructor(options: ClientOptions, network: ClientNetwork = connect(options)) {
+    this.#network = network;
+    const schedulers = new Schedulers(network);
+    const log = new ShardLog(network.sender, (name) => network.topicId(name));
+    this.jobs = new Jobs(schedulers, log);
+    this.runs = new Runs(network.clock, schedulers, log);
+    this.dead = new DeadLetters(schedulers, log, this.runs);
+    this.apps = new Apps(schedulers);
+    this.topics = new Topics(network);
+  }
+
+  /** Who is registered, of all services. */
+  nodes(): Promise<readonly NodeInfo[]> {
+    return this.#network.nodes();
+  }
+
+  /** Waits for submissions under way, then closes. */
+  close(): Promise<void> {
+    return this.#network.close();
+  }
+}

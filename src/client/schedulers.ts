@@ -1,0 +1,116 @@
+import { ErrorCode, isTaskdError, Retry, TaskdError } from '../base/errors.js';
+import type { Caller } from '../rpc/caller.js';
+import type { Clock } from '../runtime/clock.js';
+import { type Address, formatAddress, parseAddress } from '../runtime/net.js';
+import type { taskd } from '../wire/generated/messages.js';
+import { type Method, resolveApp } from '../wire/methods.js';
+import { checkName } from './job-definition.js';
+
+/** Where an app lives. Never changes once it is bound. */
+export interface App {
+  readonly name: string;
+  readonly appId: number;
+  readonly shard: number;
+  readonly jobsTopicId: number;
+}
+
+/** How to reach the schedulers: who is there by discovery, and a caller for an address. */
+export interface SchedulerNetwork {
+  readonly clock: Clock;
+  schedulers(): Promise<readonly Address[]>;
+  callerTo(address: Address): Caller;
+}
+
+export const callDeadlineMs = 15_000;
+const pauseMinMs = 20;
+const pauseMaxMs = 500;
+const appsMax = 10_000;
+const whereverShard = -1;
+
+/**
+ * Asks the scheduler that owns a shard. Follows NOT_OWNER hints, asks the others when one is away, and goes on until
+ * the deadline: every question is idempotent.
+ */
+export class Schedulers {
+  readonly #network: SchedulerNetwork;
+  readonly #owners: Map<number, Address> = new Map<number, Address>();
+  readonly #apps: Map<string, App> = new Map<string, App>();
+
+  constructor(network: SchedulerNetwork) {
+    this.#network = network;
+  }
+
+  /** The app's place, cached. An unknown name is bound with `create`, and NOT_FOUND without. */
+  async app(name: string, create: boolean): Promise<App> {
+    checkName(name, 'the app');
+    const known = this.#apps.get(name);
+    if (known !== undefined) return known;
+    const answer = await this.ask(undefined, resolveApp, { app: name, create });
+    const app = { name, appId: answer.appId, shard: answer.shard, jobsTopicId: answer.jobsTopicId };
+    const owner = answer.owner as taskd.Endpoint | null | undefined;
+    if (owner?.host) this.#owners.set(app.shard, { host: owner.host, port: owner.port });
+    if (this.#apps.size >= appsMax) this.#apps.clear();
+    this.#apps.set(name, app);
+    return app;
+  }
+
+  /** Asks the owner of `shard`, or any scheduler when that is undefined. Rejects with the last error at the deadline. */
+  async ask<Q, A, QIn, AIn>(
+    shard: number | undefined,
+    method: Method<Q, A, QIn, AIn>,
+    request: QIn,
+    deadlineMs: number = callDeadlineMs,
+  ): Promise<A> {
+    const { clock } = this.#network;
+    const endMs = clock.monotonicMs() + deadlineMs;
+    let pauseMs = pauseMinMs;
+    let problem: TaskdError | undefined;
+    for (;;) {
+      for (const address of await this.#candidates(shard)) {
+        let next: Address | undefined = address;
+        // A hint may lead on to another one, but not in circles.
+        for (let hops = 0; next !== undefined && hops < 3; hops++) {
+          const leftMs = endMs - clock.monotonicMs();
+          if (leftMs <= 0) throw problem ?? noneAnswered(deadlineMs);
+          try {
+            const { message } = await this.#network.callerTo(next).call(method, request, { deadlineMs: leftMs });
+            this.#owners.set(shard ?? whereverShard, next);
+            return message;
+          } catch (error) {
+            if (!isTaskdError(error) || !worthAnother(error)) throw error;
+            problem = error;
+            this.#owners.delete(shard ?? whereverShard);
+            next = error.code === ErrorCode.NOT_OWNER ? parseAddress(error.hint) : undefined;
+          }
+        }
+      }
+      const waitMs = Math.min(pauseMs, endMs - clock.monotonicMs());
+      if (waitMs <= 0) throw problem ?? noneAnswered(deadlineMs);
+      await new Promise<void>((resolve) => clock.timer(waitMs, resolve));
+      pauseMs = Math.min(pauseMs * 2, pauseMaxMs);
+    }
+  }
+
+  /** The last one that answered first, then all that discovery knows. */
+  async #candidates(shard: number | undefined): Promise<readonly Address[]> {
+    const owner = this.#owners.get(shard ?? whereverShard);
+    // One that fails is forgotten, and discovery is asked again.
+    if (owner !== undefined) return [owner];
+    const all = await this.#network.schedulers();
+    const seen = new Set<string>();
+    return all.filter((address) => !seen.has(formatAddress(address)) && seen.add(formatAddress(address)));
+  }
+}
+
+function worthAnother(error: TaskdError): boolean {
+  if (error.code === ErrorCode.CONNECTION_LOST || error.code === ErrorCode.NOT_SENT) return true;
+  return error.code !== ErrorCode.DEADLINE && error.retry !== Retry.NEVER;
+}
+
+function noneAnswered(deadlineMs: number): TaskdError {
+  return new TaskdError(
+    ErrorCode.NOT_READY,
+    `no scheduler was found within ${deadlineMs} ms: is one running and registered with these servers?`,
+    { retry: Retry.AFTER, retryAfterMs: 1_000 },
+  );
+}
