@@ -1,6 +1,20 @@
-import type { TaskdError } from '../base/errors.js';
+import { toHex } from '../base/bytes.js';
+import { ErrorCode, TaskdError } from '../base/errors.js';
+import { segmentBytesMax } from '../base/limits.js';
+import type { FolderLock } from '../runtime/files.js';
 import type { Runtime } from '../runtime/runtime.js';
-import type { PartitionLog } from './partition-log.js';
+import { openDataFolder } from './data-folder.js';
+import { type LogHost, PartitionLog } from './partition-log.js';
+import { recover } from './recovery.js';
+import { type ReplicaState, replicaFolder } from './replica-state.js';
+import { segmentName } from './segment.js';
+import type { StateJournal } from './state-journal.js';
+import { storageFailed } from './storage-error.js';
+import { TailBudget } from './tail.js';
+
+const tailBytesMax = 128 * 1024 * 1024;
+/** Recovery points are stored so long after a sync: less to read and write back after a crash. */
+const recoveryPointMs = 1_000;
 
 export interface LogStoreOptions {
   /** Refuse a folder of another cluster. Absent: any; a new folder gets a random id. */
@@ -21,11 +35,46 @@ export interface ReplicaInfo {
 /** The logs of one data folder. */
 export class LogStore {
   /** From the folder's `meta` file. */
-  readonly clusterId: string = '';
+  readonly clusterId: string;
   /** 32 hexadecimal digits, random, made with the folder. */
-  readonly diskId: string = '';
+  readonly diskId: string;
   /** Called once when the state journal could not be written: every log here is fenced, the process should end. */
   onFailed: (error: TaskdError) => void = () => {};
+  readonly #runtime: Runtime;
+  readonly #folder: string;
+  readonly #lock: FolderLock;
+  readonly #journal: StateJournal;
+  readonly #host: LogHost;
+  readonly #logs = new Map<string, Promise<PartitionLog>>();
+  readonly #open = new Set<PartitionLog>();
+  #lastReplicaId = 0;
+  #isTimerSet = false;
+  #isClosed = false;
+
+  private constructor(
+    runtime: Runtime,
+    folder: string,
+    lock: FolderLock,
+    journal: StateJournal,
+    clusterId: string,
+    diskId: Uint8Array,
+    options: LogStoreOptions,
+  ) {
+    this.clusterId = clusterId;
+    this.diskId = toHex(diskId);
+    this.#runtime = runtime;
+    this.#folder = folder;
+    this.#lock = lock;
+    this.#journal = journal;
+    this.#host = {
+      journal,
+      tails: new TailBudget(options.tailBytesMax ?? tailBytesMax),
+      segmentBytes: options.segmentBytes ?? segmentBytesMax,
+      pointMoved: (now) => this.#pointMoved(now),
+    };
+    journal.onFailed = (error) => this.#fail(error);
+    for (const { replicaId } of journal.states()) this.#lastReplicaId = Math.max(this.#lastReplicaId, replicaId);
+  }
 
   /**
    * Takes the folder (creates it when missing), checks or makes `meta`, reads the state journal and writes and syncs a
@@ -34,30 +83,149 @@ export class LogStore {
    * UNSUPPORTED_VERSION for a newer format, STORAGE_FAILED for one that can't be read or written or whose journal is
    * damaged.
    */
-  static async open(_runtime: Runtime, _folder: string, _options: LogStoreOptions = {}): Promise<LogStore> {
-    throw new Error('not built yet');
+  static async open(runtime: Runtime, folder: string, options: LogStoreOptions = {}): Promise<LogStore> {
+    const { lock, journal, clusterId, diskId } = await openDataFolder(runtime, folder, options.clusterId);
+    return new LogStore(runtime, folder, lock, journal, clusterId, diskId, options);
   }
 
   /** Every replica that was ever created here, from the journal's manifest. */
   replicas(): readonly ReplicaInfo[] {
-    throw new Error('not built yet');
+    return Array.from(this.#journal.states(), ({ topicId, partition, replicaId }) => {
+      return { topicId, partition, replicaId };
+    });
   }
 
   /** Creates an empty log. Durable when it returns. ALREADY_EXISTS when this partition has a replica here. */
-  async create(_topicId: number, _partition: number): Promise<PartitionLog> {
-    throw new Error('not built yet');
+  create(topicId: number, partition: number): Promise<PartitionLog> {
+    const name = `${topicId}/${partition}`;
+    if (this.#logs.has(name) || this.#find(topicId, partition) !== undefined) {
+      const message = `partition ${partition} of topic ${topicId} has a replica in ${this.#folder} already`;
+      return Promise.reject(new TaskdError(ErrorCode.ALREADY_EXISTS, message));
+    }
+    return this.#remember(name, () => this.#create(topicId, partition));
   }
 
   /**
    * Opens a log and recovers it. Damage does not reject: the log comes back read-only with `problem` set. NOT_FOUND
    * when there is no such replica. Opened once: a second call gives the same object.
    */
-  async open(_topicId: number, _partition: number): Promise<PartitionLog> {
-    throw new Error('not built yet');
+  open(topicId: number, partition: number): Promise<PartitionLog> {
+    const name = `${topicId}/${partition}`;
+    const known = this.#logs.get(name);
+    if (known !== undefined) return known;
+    const state = this.#find(topicId, partition);
+    if (state === undefined) {
+      const message = `partition ${partition} of topic ${topicId} has no replica in ${this.#folder}`;
+      return Promise.reject(new TaskdError(ErrorCode.NOT_FOUND, message));
+    }
+    return this.#remember(name, () => this.#recover(state));
   }
 
   /** Syncs and closes every log, notes the clean end, releases the folder. */
   async close(): Promise<void> {
-    throw new Error('not built yet');
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await Promise.allSettled(this.#logs.values());
+    await Promise.all(Array.from(this.#open, (log) => log.close()));
+    try {
+      await this.#journal.flush();
+    } finally {
+      await this.#journal.close();
+      await this.#lock.release();
+    }
+  }
+
+  #find(topicId: number, partition: number): ReplicaState | undefined {
+    for (const state of this.#journal.states()) {
+      if (state.topicId === topicId && state.partition === partition) return state;
+    }
+    return undefined;
+  }
+
+  /** Two callers that want the same log get the same one; a failure is forgotten. */
+  #remember(name: string, make: () => Promise<PartitionLog>): Promise<PartitionLog> {
+    if (this.#isClosed) return Promise.reject(new TaskdError(ErrorCode.DRAINING, `${this.#folder} is closed`));
+    const made = make();
+    this.#logs.set(name, made);
+    made.then(
+      (log) => this.#open.add(log),
+      () => this.#logs.delete(name),
+    );
+    return made;
+  }
+
+  /** Files and folders first, each synced in the one that holds it; the journal's manifest last. */
+  async #create(topicId: number, partition: number): Promise<PartitionLog> {
+    const { files, random } = this.#runtime;
+    const state = await this.#newState(topicId, partition, random.u32());
+    const path = `${this.#folder}/${replicaFolder(state)}`;
+    try {
+      await files.makeFolder(path);
+      const handle = await files.open(`${path}/${segmentName(0)}`, 'create');
+      await handle.dataSync();
+      await handle.close();
+      await files.syncFolder(path);
+      await files.syncFolder(`${this.#folder}/data/${topicId}`);
+      await files.syncFolder(`${this.#folder}/data`);
+      await files.syncFolder(this.#folder);
+    } catch (error) {
+      throw storageFailed(`${path} could not be created`, 'mend the disk or its rights and try again', error);
+    }
+    this.#journal.put(state);
+    await this.#journal.flush();
+    return this.#recover(state);
+  }
+
+  /** A state with an id that neither the manifest nor a folder left by a crash has. */
+  async #newState(topicId: number, partition: number, salt: number): Promise<ReplicaState> {
+    for (;;) {
+      const state = {
+        topicId,
+        partition,
+        replicaId: ++this.#lastReplicaId,
+        salt,
+        term: 0,
+        logStart: 0,
+        recoveryPoint: 0,
+        clean: undefined,
+      };
+      if (!(await this.#runtime.files.exists(`${this.#folder}/${replicaFolder(state)}`))) return state;
+    }
+  }
+
+  async #recover(state: ReplicaState): Promise<PartitionLog> {
+    const { files, logger } = this.#runtime;
+    const path = `${this.#folder}/${replicaFolder(state)}`;
+    const recovered = await recover(files, path, state, logger);
+    if (state.clean !== undefined && recovered.problem === undefined) {
+      state.clean = undefined;
+      this.#journal.put(state);
+      await this.#journal.flush();
+    }
+    return new PartitionLog(this.#runtime, this.#host, path, state, recovered);
+  }
+
+  #pointMoved(now: boolean): void {
+    if (now) this.#storePoints();
+    if (now || this.#isTimerSet) return;
+    this.#isTimerSet = true;
+    this.#runtime.clock.timer(recoveryPointMs, () => {
+      this.#isTimerSet = false;
+      this.#storePoints();
+    });
+  }
+
+  /** One flush for all logs whose recovery point can move. */
+  #storePoints(): void {
+    if (this.#isClosed) return;
+    let moved = false;
+    for (const log of this.#open) moved = log.moveRecoveryPoint() || moved;
+    // A failure reaches everyone through the journal's onFailed.
+    if (moved) this.#journal.flush().catch(() => {});
+  }
+
+  #fail(error: TaskdError): void {
+    for (const log of this.#open) log.fail(error);
+    this.onFailed(error);
   }
 }

@@ -1,13 +1,50 @@
-import type { TaskdError } from '../base/errors.js';
+/**
+ * The log of one partition.
+ *
+ * ```
+ * open ──┬─ disk full ──► full ── room again ──► open
+ *        ├─ a write or sync error, or the journal's ──► failed (final until the next start)
+ *        └─ close ──► closed
+ * read-only: recovery found a problem; reads below it go on (final until mended)
+ * ```
+ */
+import { readU32 } from '../base/bytes.js';
+import { assert, ErrorCode, Retry, TaskdError } from '../base/errors.js';
+import { headerBytes, placeBatch, readHeader, stampBatch } from '../batch/header.js';
+import type { Runtime } from '../runtime/runtime.js';
+import { GroupWriter } from './group-writer.js';
+import { LogReader } from './log-reader.js';
+import type { Recovered } from './recovery.js';
+import { type ReplicaState, replicaFolder } from './replica-state.js';
+import type { Segment } from './segment.js';
+import { readRange } from './segment-scan.js';
+import type { StateJournal } from './state-journal.js';
+import { storageFailed, storageFull } from './storage-error.js';
+import { Tail, type TailBudget } from './tail.js';
+import type { WriteGroup } from './write-group.js';
+
+/** Bytes that may wait for the disk in one log. */
+const unsyncedBytesMax = 64 * 1024 * 1024;
+/** What must be written back after a crash is kept below this. */
+const recoveryBytesMax = 64 * 1024 * 1024;
+
+/** What all logs of a store share. */
+export interface LogHost {
+  readonly journal: StateJournal;
+  readonly tails: TailBudget;
+  readonly segmentBytes: number;
+  /** Asks that recovery points be stored: within a second, or at once. */
+  pointMoved(now: boolean): void;
+}
 
 /**
- * The log of one partition on this disk. Offsets are exclusive ends at batch boundaries: `logStart` ≤ `syncedEnd` ≤
- * `logEnd`. With one replica `syncedEnd` is what is committed.
+ * Offsets are exclusive ends at batch boundaries: `logStart` ≤ `syncedEnd` ≤ `logEnd`. With one replica `syncedEnd` is
+ * what is committed.
  */
 export class PartitionLog {
-  readonly topicId: number = 0;
-  readonly partition: number = 0;
-  readonly replicaId: number = 0;
+  readonly topicId: number;
+  readonly partition: number;
+  readonly replicaId: number;
   /**
    * Called after each fdatasync, in the loop's own turn: everything below `syncedEnd` is on disk.
    * Every acknowledgement comes from here.
@@ -15,44 +52,94 @@ export class PartitionLog {
   onSynced: (syncedEnd: number) => void = () => {};
   /** Called once when a write or a sync failed: nothing above `syncedEnd` will ever be acknowledged. */
   onFailed: (error: TaskdError) => void = () => {};
+  readonly #runtime: Runtime;
+  readonly #host: LogHost;
+  readonly #state: ReplicaState;
+  readonly #segments: Segment[];
+  readonly #writer: GroupWriter;
+  readonly #reader: LogReader;
+  readonly #tail: Tail;
+  #term: number;
+  #logEnd: number;
+  #syncedEnd: number;
+  #lastTimestampMs: number;
+  #unsyncedBytes = 0;
+  #bytesSincePoint = 0;
+  /** Why appends are refused now. */
+  #refusal: TaskdError | undefined;
+  #problem: string | undefined;
+  #isClosed = false;
+
+  /** Only `LogStore` makes logs; `folder` is the absolute path. */
+  constructor(runtime: Runtime, host: LogHost, folder: string, state: ReplicaState, recovered: Recovered) {
+    this.topicId = state.topicId;
+    this.partition = state.partition;
+    this.replicaId = state.replicaId;
+    this.#runtime = runtime;
+    this.#host = host;
+    this.#state = state;
+    this.#segments = recovered.segments;
+    this.#term = state.term;
+    this.#logEnd = this.#syncedEnd = recovered.end;
+    this.#lastTimestampMs = recovered.timestampMs;
+    this.#tail = new Tail(host.tails, recovered.end);
+    this.#reader = new LogReader(runtime.files, this.#segments);
+    const { clock, files } = runtime;
+    this.#writer = new GroupWriter(clock, files, folder, this.#segments, host.segmentBytes, {
+      synced: (group) => this.#synced(group),
+      full: (isFull) => this.#full(isFull),
+      failed: (error) => this.fail(storageFailed(`${this.#name} could not be written`, remedy, error)),
+    });
+    if (recovered.problem !== undefined) {
+      this.#problem = recovered.problem;
+      this.#refusal = new TaskdError(ErrorCode.STORAGE_FAILED, recovered.problem);
+    }
+  }
 
   /** The term that the next append gets; raised by `raiseTerm`. */
   get term(): number {
-    throw new Error('not built yet');
+    return this.#term;
   }
 
   get logStart(): number {
-    throw new Error('not built yet');
+    return this.#state.logStart;
   }
 
   /** One past the last appended record. */
   get logEnd(): number {
-    throw new Error('not built yet');
+    return this.#logEnd;
   }
 
   /** One past the last record that is on disk. Reads end here. */
   get syncedEnd(): number {
-    throw new Error('not built yet');
+    return this.#syncedEnd;
   }
 
   /** The append timestamp of the latest batch, so the one that the last `append` gave; 0 for an empty log. */
   get lastTimestampMs(): number {
-    throw new Error('not built yet');
+    return this.#lastTimestampMs;
   }
 
   /** Bytes of all batches in the log. */
   get bytes(): number {
-    throw new Error('not built yet');
+    let bytes = 0;
+    for (const segment of this.#segments) bytes += segment.end;
+    return bytes;
   }
 
   /** Why this log takes no appends, in words for a person: what, where, how to mend. Undefined when all is well. */
   get problem(): string | undefined {
-    throw new Error('not built yet');
+    return this.#problem;
   }
 
   /** Raises the term by one. Durable in the state journal when it resolves; resolves with the new term. */
   async raiseTerm(): Promise<number> {
-    throw new Error('not built yet');
+    this.#refuse();
+    const term = ++this.#state.term;
+    this.#host.journal.put(this.#state);
+    await this.#host.journal.flush();
+    this.#term = Math.max(this.#term, term);
+    return term;
   }
 
   /**
@@ -62,8 +149,37 @@ export class PartitionLog {
    * Throws STORAGE_FAILED (for good) after a failed write or sync or with a `problem`, STORAGE_FULL (retry AFTER) while
    * the disk is full, BUSY (retry AFTER) while too many bytes wait for the disk; nothing is appended then.
    */
-  append(_batch: Uint8Array): number {
-    throw new Error('not built yet');
+  append(batch: Uint8Array): number {
+    this.#refuse();
+    const { length } = batch;
+    assert(length >= headerBytes && readU32(batch, 16) === length, 'append takes one whole, checked batch');
+    if (this.#unsyncedBytes + length > unsyncedBytesMax) throw busy(this.#name);
+    const baseOffset = this.#logEnd;
+    const end = baseOffset + readU32(batch, 72);
+    const appendTimestamp = Math.max(this.#lastTimestampMs, this.#runtime.clock.wallMs());
+    const group = this.#writer.groupFor(length, baseOffset);
+    const { segment } = group;
+    const position = segment.end;
+    const slab = this.#tail.slabFor(length);
+    const at = slab.length;
+    slab.bytes.set(batch, at);
+    stampBatch(slab.bytes, at, { baseOffset, appendTimestamp, term: this.#term });
+    placeBatch(slab.bytes, at, {
+      salt: this.#state.salt,
+      segmentBase: segment.base,
+      position,
+      groupStart: position - group.position,
+    });
+    slab.added(baseOffset, end, length);
+    group.add(slab, length, end);
+    segment.index.add(baseOffset, position, appendTimestamp);
+    segment.firstTimestampMs ??= position === 0 ? appendTimestamp : undefined;
+    segment.lastPosition = position;
+    segment.end = position + length;
+    this.#logEnd = end;
+    this.#lastTimestampMs = appendTimestamp;
+    this.#unsyncedBytes += length;
+    return baseOffset;
   }
 
   /**
@@ -72,22 +188,120 @@ export class PartitionLog {
    * `syncedEnd`. Rejects with OFFSET_OUT_OF_RANGE outside [logStart, syncedEnd], DATA_LOSS where the disk returned
    * bytes that are no longer what was written.
    */
-  async read(_offset: number, _bytesMax: number): Promise<Uint8Array[]> {
-    throw new Error('not built yet');
+  async read(offset: number, bytesMax: number): Promise<Uint8Array[]> {
+    return this.readHot(offset, bytesMax) ?? this.#reader.read(offset, bytesMax);
   }
 
   /** What `read` would give, at once, when it is all in memory; undefined when the file must be read. Throws like it. */
-  readHot(_offset: number, _bytesMax: number): Uint8Array[] | undefined {
-    throw new Error('not built yet');
+  readHot(offset: number, bytesMax: number): Uint8Array[] | undefined {
+    if (this.#isClosed) throw closed(this.#name);
+    if (offset < this.logStart || offset > this.#syncedEnd) throw outOfRange(this, offset);
+    return offset === this.#syncedEnd ? [] : this.#tail.read(offset, bytesMax);
   }
 
   /** The base offset of the first batch appended at `timestampMs` or later; `syncedEnd` when there is none. */
-  async offsetForTime(_timestampMs: number): Promise<number> {
-    throw new Error('not built yet');
+  async offsetForTime(timestampMs: number): Promise<number> {
+    if (this.#isClosed) throw closed(this.#name);
+    const end = this.#syncedEnd;
+    return (await this.#reader.offsetForTime(timestampMs)) ?? end;
   }
 
   /** Writes and syncs what was appended, then closes the files. `LogStore.close` does it for all. */
   async close(): Promise<void> {
-    throw new Error('not built yet');
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const wasHealthy = this.#refusal === undefined;
+    this.#refusal ??= closed(this.#name);
+    if (!wasHealthy) this.#writer.stop();
+    await this.#writer.idle();
+    const last = this.#segments.at(-1);
+    if (wasHealthy && this.#problem === undefined && last?.handle !== undefined) await this.#endClean(last);
+    for (const segment of this.#segments) {
+      await segment.handle?.close();
+      segment.handle = undefined;
+    }
+    while (this.#tail.dropFirst()) {}
   }
+
+  /** For the store: moves the recovery point to what is synced; true when the journal has something to flush. */
+  moveRecoveryPoint(): boolean {
+    this.#bytesSincePoint = 0;
+    if (this.#state.recoveryPoint >= this.#syncedEnd || this.#problem !== undefined) return false;
+    this.#state.recoveryPoint = this.#syncedEnd;
+    this.#host.journal.put(this.#state);
+    return true;
+  }
+
+  /** Takes no more appends and tells so, once. For the store when its journal failed. */
+  fail(error: TaskdError): void {
+    if (this.#problem !== undefined) return;
+    this.#problem = error.message;
+    this.#refusal = error;
+    this.#writer.stop();
+    this.#runtime.logger.error(
+      { topicId: this.topicId, partition: this.partition, error: error.message },
+      'log failed',
+    );
+    this.onFailed(error);
+  }
+
+  get #name(): string {
+    return `the log ${replicaFolder(this.#state)}`;
+  }
+
+  #refuse(): void {
+    if (this.#refusal !== undefined) throw this.#refusal;
+  }
+
+  #synced(group: WriteGroup): void {
+    this.#unsyncedBytes -= group.length;
+    this.#bytesSincePoint += group.length;
+    this.#syncedEnd = group.end;
+    this.#tail.synced(group.end);
+    this.#host.pointMoved(this.#bytesSincePoint > recoveryBytesMax);
+    this.onSynced(group.end);
+  }
+
+  #full(isFull: boolean): void {
+    if (this.#problem !== undefined || this.#isClosed) return;
+    this.#refusal = isFull ? storageFull(this.#name) : undefined;
+    const fields = { topicId: this.topicId, partition: this.partition };
+    if (isFull) this.#runtime.logger.warn(fields, 'the disk is full: appends are refused until there is room');
+    else this.#runtime.logger.info(fields, 'the disk has room again');
+  }
+
+  /** Leaves the files so that the next start need not read them; what it needs goes to the journal. */
+  async #endClean(last: Segment): Promise<void> {
+    const handle = last.handle!;
+    try {
+      if (last.size > last.end) await handle.truncate(last.end);
+      last.size = last.end;
+      await handle.dataSync();
+      const { lastPosition } = last;
+      const header = readHeader(await readRange(handle, lastPosition, lastPosition + headerBytes), 0);
+      this.#state.recoveryPoint = this.#syncedEnd;
+      if (typeof header !== 'string') {
+        const { headerCrc: lastHeaderCrc } = header;
+        const end = this.#syncedEnd;
+        this.#state.clean = { end, segmentBase: last.base, segmentBytes: last.end, lastPosition, lastHeaderCrc };
+      }
+      this.#host.journal.put(this.#state);
+    } catch (error) {
+      this.fail(storageFailed(`${this.#name} could not be closed`, remedy, error));
+    }
+  }
+}
+
+const remedy = 'mend the disk and start taskd again: what was acknowledged is kept';
+
+const closed = (name: string): TaskdError => new TaskdError(ErrorCode.DRAINING, `${name} is closed`);
+
+function busy(name: string): TaskdError {
+  const message = `${name} has ${unsyncedBytesMax} bytes waiting for the disk; send less or wait`;
+  return new TaskdError(ErrorCode.BUSY, message, { retry: Retry.AFTER, retryAfterMs: 10 });
+}
+
+function outOfRange(log: PartitionLog, offset: number): TaskdError {
+  const message = `offset ${offset} lies outside the log, which holds ${log.logStart} to ${log.syncedEnd}`;
+  return new TaskdError(ErrorCode.OFFSET_OUT_OF_RANGE, `${message}; read from one of these`);
 }

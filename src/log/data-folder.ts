@@ -1,0 +1,142 @@
+/**
+ * Takes a data folder: lock, `meta`, state journal. A folder becomes taskd's in one step, when `meta` gets its name;
+ * whatever a crash leaves before that is begun anew.
+ */
+import { ErrorCode, TaskdError } from '../base/errors.js';
+import { FileError, type Files, type FolderLock } from '../runtime/files.js';
+import type { Runtime } from '../runtime/runtime.js';
+import { diskIdBytes } from './journal-record.js';
+import { decodeMeta, encodeMeta, isClusterId, metaBytesMax, metaFormat } from './meta-file.js';
+import { readRange } from './segment-scan.js';
+import { journalNames, StateJournal } from './state-journal.js';
+import { storageFailed } from './storage-error.js';
+
+export interface DataFolder {
+  readonly lock: FolderLock;
+  readonly journal: StateJournal;
+  readonly clusterId: string;
+  readonly diskId: Uint8Array;
+}
+
+/** What an empty folder may hold: an unfinished beginning of ours, and what a file system puts into its root. */
+const notForeign: ReadonlySet<string> = new Set(['meta.new', ...journalNames, 'lost+found']);
+
+/** See `LogStore.open`, which documents the errors. */
+export async function openDataFolder(runtime: Runtime, folder: string, clusterId?: string): Promise<DataFolder> {
+  if (clusterId !== undefined && !isClusterId(clusterId)) {
+    const rule = 'use 1 to 128 letters, digits, dots, dashes or underscores';
+    throw new TaskdError(ErrorCode.INVALID, `the cluster id "${clusterId}" can't be used; ${rule}`);
+  }
+  const { files } = runtime;
+  let lock: FolderLock | undefined;
+  try {
+    await files.makeFolder(folder);
+    lock = await files.lock(folder);
+    const meta = (await files.exists(`${folder}/meta`)) ? await readMeta(files, folder, clusterId) : undefined;
+    if (meta === undefined) return { lock, ...(await begin(runtime, folder, clusterId)) };
+    const diskId = Buffer.from(meta.diskId, 'hex');
+    await files.syncFolder(folder);
+    const journal = await StateJournal.open(runtime.clock, files, folder, diskId);
+    return { lock, journal, clusterId: meta.clusterId, diskId };
+  } catch (error) {
+    await lock?.release();
+    throw explain(error, folder);
+  }
+}
+
+async function readMeta(
+  files: Files,
+  folder: string,
+  wanted: string | undefined,
+): Promise<{ clusterId: string; diskId: string }> {
+  const handle = await files.open(`${folder}/meta`, 'read');
+  const meta = decodeMeta(await readRange(handle, 0, metaBytesMax).finally(() => handle.close()));
+  if (meta === undefined) {
+    const what = `${folder}/meta is not what taskd wrote`;
+    throw new TaskdError(ErrorCode.INVALID, `${what}; restore it from a copy, or choose another folder`);
+  }
+  if (typeof meta === 'number') {
+    const what = `${folder} has data format ${meta}, this taskd reads format ${metaFormat}`;
+    throw new TaskdError(
+      ErrorCode.UNSUPPORTED_VERSION,
+      `${what}; run the taskd that wrote it, or choose another folder`,
+    );
+  }
+  if (wanted !== undefined && wanted !== meta.clusterId) {
+    const what = `${folder} belongs to cluster ${meta.clusterId}, not to ${wanted}`;
+    throw new TaskdError(ErrorCode.CONFLICT, `${what}; choose the folder or the cluster id that fits`);
+  }
+  return meta;
+}
+
+async function begin(
+  runtime: Runtime,
+  folder: string,
+  wanted: string | undefined,
+): Promise<{ journal: StateJournal; clusterId: string; diskId: Uint8Array }> {
+  const { files, random, clock } = runtime;
+  for (const { name } of await files.list(folder)) {
+    if (notForeign.has(name)) continue;
+    const what = `${folder} is not empty and not a data folder of taskd ("${name}" lies there, "meta" doesn't)`;
+    throw new TaskdError(ErrorCode.INVALID, `${what}; choose an empty or a new folder`);
+  }
+  await syncParents(files, folder);
+  const diskId = random.bytes(diskIdBytes);
+  const clusterId = wanted ?? Buffer.from(random.bytes(12)).toString('hex');
+  const journal = await StateJournal.create(clock, files, folder, diskId);
+  try {
+    const fresh = `${folder}/meta.new`;
+    if (await files.exists(fresh)) await files.remove(fresh);
+    const handle = await files.open(fresh, 'create');
+    try {
+      await handle.write([encodeMeta({ clusterId, diskId: Buffer.from(diskId).toString('hex') })], 0);
+      await handle.dataSync();
+    } finally {
+      await handle.close();
+    }
+    await files.syncFolder(folder);
+    await files.rename(fresh, `${folder}/meta`);
+    await files.syncFolder(folder);
+  } catch (error) {
+    await journal.close();
+    throw error;
+  }
+  return { journal, clusterId, diskId };
+}
+
+/** Makes the folder's own name durable, and its parents', as far as we may: some of them may be new. */
+async function syncParents(files: Files, folder: string): Promise<void> {
+  for (let at = folder.lastIndexOf('/'); at > 0; at = folder.lastIndexOf('/', at - 1)) {
+    try {
+      await files.syncFolder(folder.slice(0, at));
+    } catch (error) {
+      // Where we may not even look, we made nothing.
+      if (error instanceof FileError && (error.code === 'EACCES' || error.code === 'EROFS')) return;
+      throw error;
+    }
+  }
+}
+
+/** Turns what the file system said into what a person can do about it. */
+function explain(error: unknown, folder: string): unknown {
+  if (!(error instanceof FileError)) return error;
+  if (error.code === 'LOCKED') {
+    const what = `${folder} is in use by another taskd`;
+    return new TaskdError(ErrorCode.CONFLICT, `${what}; stop that one, or choose another folder`, { cause: error });
+  }
+  if (error.code === 'EEXIST' || error.code === 'ENOTDIR') {
+    const what = `${folder} is not a folder`;
+    return new TaskdError(ErrorCode.INVALID, `${what}; choose another path`, { cause: error });
+  }
+  if (error.code === 'ENOENT') {
+    return storageFailed(`a file is missing in ${folder}`, 'restore it from a copy, or choose another folder', error);
+  }
+  if (error.code === 'EACCES' || error.code === 'EROFS') {
+    return storageFailed(
+      `${folder} can't be used`,
+      'give this user the right to write there, or choose another',
+      error,
+    );
+  }
+  return storageFailed(`${folder} can't be used`, 'mend the disk, or choose another folder', error);
+}

@@ -1,0 +1,193 @@
+/**
+ * Puts write groups on disk, one after another: one write and one fdatasync for what gathered while the last sync ran.
+ *
+ * ```
+ * idle ── append ──► gathering ── end of turn ──► writing ──► syncing ──┬─ more gathered ──► writing
+ *                                                   │  ▲                └─ nothing ──► idle
+ *                                     disk full ────┘  │ after a while: the same bytes again
+ *                                                   waiting
+ * writing, syncing ── any other error ──► failed (final)
+ * ```
+ *
+ * Order: a group's segment file is created and its folder synced, then the group is written, then synced, and only
+ * then may the next be written. So a segment file exists only when all before it is on disk, and a crash can tear one
+ * group only: the last. A failed sync is final, because the system reports it once and may forget the pages.
+ */
+
+import { writeGroupBytesMax } from '../base/limits.js';
+import type { Clock } from '../runtime/clock.js';
+import { FileError, type Files } from '../runtime/files.js';
+import { Segment, segmentName } from './segment.js';
+import { fullRetryMs, isFull } from './storage-error.js';
+import { WriteGroup } from './write-group.js';
+
+/** Zeros are written ahead in such steps, so that the next small groups' syncs change no file size. */
+const aheadBytes = 256 * 1024;
+/** Zeros cost more than they give for larger groups, */
+const smallGroupBytes = 32 * 1024;
+/** and when groups come seldom. */
+const aheadWithinMs = 1_000;
+const zeros = Buffer.alloc(aheadBytes);
+
+/** What the writer tells its log. */
+export interface GroupEvents {
+  /** All up to the end of `group` is on disk. */
+  synced(group: WriteGroup): void;
+  /** The disk is full, or has room again; groups wait meanwhile. */
+  full(isFull: boolean): void;
+  /** Nothing more will be written. */
+  failed(error: unknown): void;
+}
+
+export class GroupWriter {
+  readonly #clock: Clock;
+  readonly #files: Files;
+  readonly #folder: string;
+  readonly #segments: Segment[];
+  readonly #segmentBytes: number;
+  readonly #events: GroupEvents;
+  readonly #groups: WriteGroup[] = [];
+  /** The first group is being written and takes no more batches. */
+  #isSealed = false;
+  #busy: Promise<void> | undefined;
+  #failed = false;
+  #lastSyncMs = -aheadWithinMs;
+
+  /** `segments` is the log's own list, at least one in it; the writer appends to it when it rolls. */
+  constructor(
+    clock: Clock,
+    files: Files,
+    folder: string,
+    segments: Segment[],
+    segmentBytes: number,
+    events: GroupEvents,
+  ) {
+    this.#clock = clock;
+    this.#files = files;
+    this.#folder = folder;
+    this.#segments = segments;
+    this.#segmentBytes = segmentBytes;
+    this.#events = events;
+  }
+
+  /** The group that takes a batch of `length` bytes whose first offset is `base`; the caller adds it in this turn. */
+  groupFor(length: number, base: number): WriteGroup {
+    const { segment, isNew } = this.#segmentFor(length, base);
+    const count = this.#groups.length;
+    const last = this.#groups[count - 1];
+    const isOpen = last !== undefined && !(this.#isSealed && count === 1);
+    if (isOpen && !isNew && last.length + length <= writeGroupBytesMax) return last;
+    const group = new WriteGroup(segment, segment.end);
+    this.#groups.push(group);
+    this.#busy ??= this.#run();
+    return group;
+  }
+
+  #segmentFor(length: number, base: number): { segment: Segment; isNew: boolean } {
+    const last = this.#segments.at(-1)!;
+    if (last.end === 0 || last.end + length <= this.#segmentBytes) return { segment: last, isNew: false };
+    const segment = new Segment(base, `${this.#folder}/${segmentName(base)}`, 0, 0);
+    this.#segments.push(segment);
+    return { segment, isNew: true };
+  }
+
+  /** Resolves when everything appended so far is on disk, or the writer has failed. */
+  async idle(): Promise<void> {
+    while (this.#busy !== undefined) await this.#busy;
+  }
+
+  /** Nothing more is written; a group that is being written may still reach the disk, but nobody is told. */
+  stop(): void {
+    this.#failed = true;
+    this.#groups.length = 0;
+  }
+
+  async #run(): Promise<void> {
+    await new Promise<void>((resolve) => this.#clock.defer(resolve));
+    for (let group = this.#groups[0]; group !== undefined; group = this.#groups[0]) {
+      this.#isSealed = true;
+      try {
+        await this.#writeWhenRoom(group);
+        if (this.#failed) break;
+        await group.segment.handle!.dataSync();
+      } catch (error) {
+        if (!this.#failed) {
+          this.stop();
+          this.#events.failed(error);
+        }
+        break;
+      }
+      if (this.#failed) break;
+      this.#groups.shift();
+      this.#isSealed = false;
+      group.segment.synced = group.position + group.length;
+      this.#lastSyncMs = this.#clock.monotonicMs();
+      this.#events.synced(group);
+    }
+    this.#busy = undefined;
+  }
+
+  /**
+   * While the disk is full nothing of the group counts: the same bytes are written to the same place again, first at
+   * once without zeros ahead, then each second.
+   */
+  async #writeWhenRoom(group: WriteGroup): Promise<void> {
+    for (let attempt = 0; !this.#failed; attempt++) {
+      try {
+        await this.#write(group, attempt === 0);
+        if (attempt > 1) this.#events.full(false);
+        return;
+      } catch (error) {
+        if (!isFull(error)) throw error;
+        if (attempt === 0) continue;
+        if (attempt === 1) this.#events.full(true);
+        await new Promise<void>((resolve) => this.#clock.timer(fullRetryMs, resolve));
+      }
+    }
+  }
+
+  async #write(group: WriteGroup, mayWriteAhead: boolean): Promise<void> {
+    const { segment } = group;
+    segment.handle ?? (await this.#createFile(segment));
+    const end = group.position + group.length;
+    const chunks = [...group.seal()];
+    let ahead = 0;
+    if (mayWriteAhead && end > segment.size && this.#isSmallAndFrequent(group)) {
+      ahead = Math.max(0, Math.min(Math.ceil((end + 1) / aheadBytes) * aheadBytes, this.#segmentBytes) - end);
+      if (ahead > 0) chunks.push(zeros.subarray(0, ahead));
+    }
+    await segment.handle!.write(chunks, group.position);
+    segment.size = Math.max(segment.size, end + ahead);
+  }
+
+  #isSmallAndFrequent(group: WriteGroup): boolean {
+    return group.length <= smallGroupBytes && this.#clock.monotonicMs() - this.#lastSyncMs < aheadWithinMs;
+  }
+
+  /** Creates the file of a new last segment; all before it is on disk by then. */
+  async #createFile(segment: Segment): Promise<void> {
+    const before = this.#segments[this.#segments.indexOf(segment) - 1];
+    if (before?.handle !== undefined) {
+      if (before.size > before.end) await before.handle.truncate(before.end);
+      before.size = before.end;
+      const { handle } = before;
+      before.handle = undefined;
+      await handle.close();
+    }
+    const handle = await this.#openNew(segment.path);
+    await this.#files.syncFolder(this.#folder);
+    segment.handle = handle;
+  }
+
+  /** A file of this name can only be left of an attempt on a full disk: nothing in it was ever synced. */
+  async #openNew(path: string): Promise<Awaited<ReturnType<Files['open']>>> {
+    try {
+      return await this.#files.open(path, 'create');
+    } catch (error) {
+      if (!(error instanceof FileError && error.code === 'EEXIST')) throw error;
+      const handle = await this.#files.open(path, 'write');
+      await handle.truncate(0);
+      return handle;
+    }
+  }
+}

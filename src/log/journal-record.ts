@@ -1,0 +1,163 @@
+/**
+ * Records of the state journal. All integers big-endian; a record's length is a multiple of 64 and it begins at one.
+ *
+ * ```
+ *  0 u32 crc         CRC-32 of bytes 4..length
+ *  4 u32 magic       "TKJ1"
+ *  8 u32 length
+ * 12 u32 generation
+ * 16 u32 number      within the generation, from 0
+ * 20 u32 turnFirst   number of the first record of its turn: what was written and synced together
+ * 24 u16 kind        1 start of a generation, 2 a replica's whole state
+ * 26 u16 0
+ *    kind 1                                kind 2
+ * 28 u32 snapshotRecords, this included   28 u32 partition
+ * 32 16 bytes diskId                      32 u64 topicId
+ *                                         40 u64 replicaId
+ *                                         48 u32 salt
+ *                                         52 u32 term
+ *                                         56 u64 logStart
+ *                                         64 u64 recoveryPoint
+ *                                         72 u32 flags: bit 0 clean end follows
+ *                                         76 u32 clean: lastPosition
+ *                                         80 u64 clean: end
+ *                                         88 u64 clean: segmentBase
+ *                                         96 u32 clean: segmentBytes
+ *                                        100 u32 clean: lastHeaderCrc
+ * ```
+ */
+import { readU16, readU32, readU64, writeU16, writeU32, writeU64 } from '../base/bytes.js';
+import { crc32 } from '../base/crc32.js';
+import type { CleanEnd, ReplicaState } from './replica-state.js';
+
+const magic = 0x544b_4a31;
+/** Records begin at multiples of this, so that a search past a bad one has few places to try. */
+export const journalAlignment = 64;
+export const startRecordBytes = 64;
+export const replicaRecordBytes = 128;
+export const diskIdBytes = 16;
+
+const Kind = { START: 1, REPLICA: 2 } as const;
+
+/** What every record says of itself. */
+export interface JournalPlace {
+  readonly generation: number;
+  readonly number: number;
+  readonly turnFirst: number;
+}
+
+export interface StartRecord extends JournalPlace {
+  readonly kind: 'start';
+  readonly length: number;
+  readonly snapshotRecords: number;
+  readonly diskId: Uint8Array;
+}
+
+export interface ReplicaRecord extends JournalPlace {
+  readonly kind: 'replica';
+  readonly length: number;
+  readonly state: ReplicaState;
+}
+
+export type JournalRecord = StartRecord | ReplicaRecord;
+
+/** Writes the record that begins a generation into the 64 bytes at `at`. */
+export function writeStartRecord(
+  into: Uint8Array,
+  at: number,
+  generation: number,
+  snapshotRecords: number,
+  diskId: Uint8Array,
+): void {
+  into.fill(0, at, at + startRecordBytes);
+  writeU32(into, at + 28, snapshotRecords);
+  into.set(diskId, at + 32);
+  seal(into, at, startRecordBytes, Kind.START, { generation, number: 0, turnFirst: 0 });
+}
+
+/** Writes a replica's state into the 128 bytes at `at`. */
+export function writeReplicaRecord(into: Uint8Array, at: number, place: JournalPlace, state: ReplicaState): void {
+  into.fill(0, at, at + replicaRecordBytes);
+  writeU32(into, at + 28, state.partition);
+  writeU64(into, at + 32, state.topicId);
+  writeU64(into, at + 40, state.replicaId);
+  writeU32(into, at + 48, state.salt);
+  writeU32(into, at + 52, state.term);
+  writeU64(into, at + 56, state.logStart);
+  writeU64(into, at + 64, state.recoveryPoint);
+  const { clean } = state;
+  if (clean !== undefined) {
+    writeU32(into, at + 72, 1);
+    writeU32(into, at + 76, clean.lastPosition);
+    writeU64(into, at + 80, clean.end);
+    writeU64(into, at + 88, clean.segmentBase);
+    writeU32(into, at + 96, clean.segmentBytes);
+    writeU32(into, at + 100, clean.lastHeaderCrc);
+  }
+  seal(into, at, replicaRecordBytes, Kind.REPLICA, place);
+}
+
+function seal(into: Uint8Array, at: number, length: number, kind: number, place: JournalPlace): void {
+  writeU32(into, at + 4, magic);
+  writeU32(into, at + 8, length);
+  writeU32(into, at + 12, place.generation);
+  writeU32(into, at + 16, place.number);
+  writeU32(into, at + 20, place.turnFirst);
+  writeU16(into, at + 24, kind);
+  writeU32(into, at, crc32(into.subarray(at + 4, at + length)));
+}
+
+/** Decodes the record at `at`; undefined when there is none that is whole and makes sense. Never throws. */
+export function readJournalRecord(bytes: Uint8Array, at: number): JournalRecord | undefined {
+  if (at + startRecordBytes > bytes.length || readU32(bytes, at + 4) !== magic) return undefined;
+  const length = readU32(bytes, at + 8);
+  if (length % journalAlignment !== 0 || length < startRecordBytes || at + length > bytes.length) return undefined;
+  if (crc32(bytes.subarray(at + 4, at + length)) !== readU32(bytes, at)) return undefined;
+  const place = {
+    generation: readU32(bytes, at + 12),
+    number: readU32(bytes, at + 16),
+    turnFirst: readU32(bytes, at + 20),
+  };
+  const kind = readU16(bytes, at + 24);
+  if (kind === Kind.START && length === startRecordBytes) {
+    const diskId = bytes.slice(at + 32, at + 32 + diskIdBytes);
+    return { ...place, kind: 'start', length, snapshotRecords: readU32(bytes, at + 28), diskId };
+  }
+  if (kind !== Kind.REPLICA || length !== replicaRecordBytes) return undefined;
+  const state = readState(bytes, at);
+  return state === undefined ? undefined : { ...place, kind: 'replica', length, state };
+}
+
+function readState(bytes: Uint8Array, at: number): ReplicaState | undefined {
+  const topicId = readU64(bytes, at + 32);
+  const replicaId = readU64(bytes, at + 40);
+  const logStart = readU64(bytes, at + 56);
+  const recoveryPoint = readU64(bytes, at + 64);
+  const clean = (readU32(bytes, at + 72) & 1) === 0 ? undefined : readCleanEnd(bytes, at);
+  if (topicId === undefined || replicaId === undefined || logStart === undefined || recoveryPoint === undefined) {
+    return undefined;
+  }
+  return {
+    topicId,
+    partition: readU32(bytes, at + 28),
+    replicaId,
+    salt: readU32(bytes, at + 48),
+    term: readU32(bytes, at + 52),
+    logStart,
+    recoveryPoint,
+    clean,
+  };
+}
+
+function readCleanEnd(bytes: Uint8Array, at: number): CleanEnd | undefined {
+  const end = readU64(bytes, at + 80);
+  const segmentBase = readU64(bytes, at + 88);
+  if (end === undefined || segmentBase === undefined) return undefined;
+  return {
+    end,
+    segmentBase,
+    segmentBytes: readU32(bytes, at + 96),
+    lastPosition: readU32(bytes, at + 76),
+    lastHeaderCrc: readU32(bytes, at + 100),
+  };
+}

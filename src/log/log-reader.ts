@@ -1,0 +1,174 @@
+import { ErrorCode, TaskdError } from '../base/errors.js';
+import { type BatchHeader, headerBytes, readBatch, readHeader } from '../batch/header.js';
+import type { FileHandle, Files } from '../runtime/files.js';
+import type { Segment } from './segment.js';
+import { readRange, scanSegment } from './segment-scan.js';
+import { SparseIndex } from './sparse-index.js';
+
+/** Read on top of what was asked: what lies between the index's entry and the batch sought. */
+const slackBytes = 8 * 1024;
+
+/**
+ * Reads synced batches from segment files, checking both CRCs. The index of a segment that was on disk before this
+ * start is built when it is first needed.
+ */
+export class LogReader {
+  readonly #files: Files;
+  /** The log's own list; segments are only added at its end. */
+  readonly #segments: readonly Segment[];
+  readonly #indexing = new Map<Segment, Promise<void>>();
+
+  constructor(files: Files, segments: readonly Segment[]) {
+    this.#files = files;
+    this.#segments = segments;
+  }
+
+  /** Whole batches from the one that holds `offset`, from one segment. `offset` lies in a synced batch. */
+  async read(offset: number, bytesMax: number): Promise<Uint8Array[]> {
+    const segment = this.#segments[this.#indexOf(offset)]!;
+    return this.#withFile(segment, async (handle) => {
+      await this.#ensureIndex(segment, handle);
+      let position = segment.index.find(offset);
+      for (;;) {
+        const limit = segment.synced;
+        const length = Math.min(limit - position, bytesMax + slackBytes);
+        const bytes = await readRange(handle, position, position + Math.max(length, 0));
+        const step = selectBatches(bytes, offset, bytesMax);
+        if (typeof step === 'string') throw this.#lost(segment, position, offset, step);
+        if (step.chunk !== undefined) return [step.chunk];
+        position += step.skipped;
+        if (step.skipped > 0) continue;
+        // The very first batch is larger than what was asked for: it comes alone.
+        const whole = await readRange(handle, position, Math.min(limit, position + step.need));
+        const header = readBatch(whole, 0);
+        if (typeof header === 'string') throw this.#lost(segment, position, offset, header);
+        if (header.baseOffset + header.recordCount > offset) return [whole.subarray(0, header.length)];
+        position += header.length;
+      }
+    });
+  }
+
+  /** Base offset of the first batch appended at `timestampMs` or later, or undefined when no synced one was. */
+  async offsetForTime(timestampMs: number): Promise<number | undefined> {
+    // The answer lies in the last segment that begins before that time, or is the beginning of the next one.
+    let low = 0;
+    let high = this.#segments.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const first = await this.#firstTimestamp(this.#segments[middle]!);
+      if (first !== undefined && first < timestampMs) low = middle + 1;
+      else high = middle;
+    }
+    const next = this.#segments[low];
+    const nextBase = next !== undefined && next.synced > 0 ? next.base : undefined;
+    const segment = this.#segments[low - 1];
+    if (segment === undefined) return nextBase;
+    return this.#withFile(segment, async (handle) => {
+      await this.#ensureIndex(segment, handle);
+      return (await this.#firstSince(segment, handle, timestampMs)) ?? nextBase;
+    });
+  }
+
+  async #firstSince(segment: Segment, handle: FileHandle, timestampMs: number): Promise<number | undefined> {
+    let position = segment.index.findTime(timestampMs);
+    while (position + headerBytes <= segment.synced) {
+      const header = readHeader(await readRange(handle, position, position + headerBytes), 0);
+      if (typeof header === 'string') throw this.#lost(segment, position, segment.base, header);
+      if (header.appendTimestamp >= timestampMs) return header.baseOffset;
+      position += header.length;
+    }
+    return undefined;
+  }
+
+  async #firstTimestamp(segment: Segment): Promise<number | undefined> {
+    if (segment.firstTimestampMs !== undefined || segment.synced === 0) return segment.firstTimestampMs;
+    return this.#withFile(segment, async (handle) => {
+      const header = readHeader(await readRange(handle, 0, headerBytes), 0);
+      if (typeof header === 'string') throw this.#lost(segment, 0, segment.base, header);
+      segment.firstTimestampMs = header.appendTimestamp;
+      return header.appendTimestamp;
+    });
+  }
+
+  #indexOf(offset: number): number {
+    let low = 0;
+    let high = this.#segments.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#segments[middle]!.base <= offset) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
+  }
+
+  async #withFile<T>(segment: Segment, use: (handle: FileHandle) => Promise<T>): Promise<T> {
+    const handle = await this.#files.open(segment.path, 'read');
+    try {
+      return await use(handle);
+    } finally {
+      await handle.close();
+    }
+  }
+
+  #ensureIndex(segment: Segment, handle: FileHandle): Promise<void> {
+    if (segment.indexedFrom === 0) return Promise.resolve();
+    let building = this.#indexing.get(segment);
+    if (building === undefined) {
+      building = this.#buildIndex(segment, handle).finally(() => this.#indexing.delete(segment));
+      this.#indexing.set(segment, building);
+    }
+    return building;
+  }
+
+  async #buildIndex(segment: Segment, handle: FileHandle): Promise<void> {
+    const index = new SparseIndex();
+    const from = { position: 0, offset: segment.base, term: 0, timestampMs: 0 };
+    const end = await scanSegment(handle, from, segment.indexedFrom, (header, position) => {
+      index.add(header.baseOffset, position, header.appendTimestamp);
+    });
+    const next = this.#segments[this.#segments.indexOf(segment) + 1];
+    const isSealed = next !== undefined && end.offset === next.base && (end.why === 'zeros' || end.why === 'end');
+    if (end.position !== segment.indexedFrom && !isSealed) {
+      throw this.#lost(segment, end.position, end.offset, end.why);
+    }
+    if (next !== undefined && end.offset !== next.base && segment.indexedFrom === segment.synced) {
+      throw this.#lost(segment, end.position, end.offset, `it ends before ${next.base}, where the next segment begins`);
+    }
+    if (isSealed) segment.synced = segment.end = end.position;
+    segment.index.prepend(index);
+    segment.indexedFrom = 0;
+  }
+
+  #lost(segment: Segment, position: number, offset: number, why: string): TaskdError {
+    const where = `${segment.path} at byte ${position}, near offset ${offset}`;
+    const message = `${where}: the disk no longer gives back the batch that was written (${why})`;
+    return new TaskdError(ErrorCode.DATA_LOSS, `${message}; restore the file from a copy while taskd is stopped`);
+  }
+}
+
+interface Selection {
+  /** Whole batches, when the first one wanted is all there. */
+  readonly chunk: Uint8Array | undefined;
+  /** Bytes of batches that end at or before the offset sought. */
+  readonly skipped: number;
+  /** Bytes from there that the next batch takes. */
+  readonly need: number;
+}
+
+/** Steps over the batches before `offset`, then takes whole ones up to `bytesMax`. A string says what is wrong. */
+function selectBatches(bytes: Uint8Array, offset: number, bytesMax: number): Selection | string {
+  let at = 0;
+  let from = -1;
+  for (;;) {
+    const header: BatchHeader | string = readBatch(bytes, at);
+    if (header === 'short') break;
+    if (typeof header === 'string') return header;
+    if (from < 0 && header.baseOffset + header.recordCount > offset) from = at;
+    if (from >= 0 && at > from && at + header.length - from > bytesMax) break;
+    at += header.length;
+    if (from >= 0 && at - from >= bytesMax) break;
+  }
+  if (from >= 0 && at > from) return { chunk: bytes.subarray(from, at), skipped: from, need: 0 };
+  const next = readHeader(bytes, at);
+  return { chunk: undefined, skipped: at, need: typeof next === 'string' ? headerBytes : next.length };
+}

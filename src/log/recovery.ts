@@ -1,0 +1,234 @@
+/**
+ * Opens what a log left on disk.
+ *
+ * 1. The folder is synced: names that were found may not have been durable.
+ * 2. A clean end is believed when the last segment matches it in every field. Otherwise all batches are read from the
+ *    segment that holds the recovery point on: both CRCs, consecutive offsets, terms and timestamps that never fall.
+ * 3. A bad batch at or above the recovery point, in the last segment, is what a crash may leave of the last write
+ *    group: it is cut. Anywhere else, or if more follows than one group could have been, synced data is gone: nothing
+ *    is changed and the log is read-only.
+ * 4. Recovered is not durable: what is kept above the recovery point may be in the page cache only. The same bytes are
+ *    written back in place and synced before they count.
+ *
+ * The folder of a log is never left worse: a crash during recovery is followed by the same recovery.
+ */
+import { writeGroupBytesMax } from '../base/limits.js';
+import type { Logger } from '../base/logger.js';
+import { type BatchHeader, headerBytes, readHeader } from '../batch/header.js';
+import type { FileHandle, Files } from '../runtime/files.js';
+import type { CleanEnd, ReplicaState } from './replica-state.js';
+import { Segment, segmentBase, segmentName } from './segment.js';
+import { endOfContent, readRange, type ScanEnd, type ScanPoint, scanSegment } from './segment-scan.js';
+import { describe } from './storage-error.js';
+
+const copyBytes = 1 << 20;
+
+export interface Recovered {
+  /** In order; the last one has its file open for writing, unless there is a problem. */
+  readonly segments: Segment[];
+  /** One past the last good record. */
+  readonly end: number;
+  readonly timestampMs: number;
+  /** Set when synced data is gone or can't be read; nothing was changed then. */
+  readonly problem: string | undefined;
+}
+
+const mend = 'restore the folder from a copy while taskd is stopped, or delete the topic and make it anew';
+
+/** Thrown inside recovery; becomes the `problem`. */
+class Damage extends Error {}
+
+export async function recover(files: Files, folder: string, state: ReplicaState, logger: Logger): Promise<Recovered> {
+  const recovery = new Recovery(files, folder, state, logger);
+  try {
+    return await recovery.run();
+  } catch (error) {
+    const why = error instanceof Damage ? error.message : `${folder} can't be opened (${describe(error)})`;
+    const problem = `${why}; the log is read-only and nothing was changed: ${mend}`;
+    logger.error({ topicId: state.topicId, partition: state.partition, problem }, 'a log is damaged');
+    return { ...(await recovery.abandon()), problem };
+  }
+}
+
+class Recovery {
+  readonly #files: Files;
+  readonly #folder: string;
+  readonly #state: ReplicaState;
+  readonly #logger: Logger;
+  readonly #segments: Segment[] = [];
+  readonly #handles = new Map<Segment, FileHandle>();
+  #point: ScanPoint;
+  #lastHeader: BatchHeader | undefined;
+
+  constructor(files: Files, folder: string, state: ReplicaState, logger: Logger) {
+    this.#files = files;
+    this.#folder = folder;
+    this.#state = state;
+    this.#logger = logger.child({ topicId: state.topicId, partition: state.partition });
+    this.#point = { position: 0, offset: state.logStart, term: 0, timestampMs: 0 };
+  }
+
+  async run(): Promise<Recovered> {
+    await this.#files.syncFolder(this.#folder);
+    await this.#findSegments();
+    const last = this.#segments.at(-1)!;
+    const { clean } = this.#state;
+    if (clean === undefined || !(await this.#matches(last, clean))) await this.#scan();
+    await this.#closeHandles(last);
+    last.handle = await this.#open(last);
+    return {
+      segments: this.#segments,
+      end: this.#point.offset,
+      timestampMs: this.#point.timestampMs,
+      problem: undefined,
+    };
+  }
+
+  /** What can still be read after a problem: everything below the bad place. */
+  async abandon(): Promise<Omit<Recovered, 'problem'>> {
+    await this.#closeHandles(undefined);
+    for (const segment of this.#segments) segment.handle = undefined;
+    return { segments: this.#segments, end: this.#point.offset, timestampMs: this.#point.timestampMs };
+  }
+
+  async #findSegments(): Promise<void> {
+    const { logStart } = this.#state;
+    for (const { name } of await this.#files.list(this.#folder)) {
+      const base = segmentBase(name);
+      if (base === undefined) {
+        this.#logger.warn({ file: `${this.#folder}/${name}` }, 'a file that is no segment lies in the folder of a log');
+        continue;
+      }
+      const segment = new Segment(base, `${this.#folder}/${segmentName(base)}`, 0, 0);
+      const handle = await this.#files.open(segment.path, 'read');
+      const size = await handle.size();
+      await handle.close();
+      segment.size = segment.end = segment.synced = segment.indexedFrom = size;
+      this.#segments.push(segment);
+    }
+    const first = this.#segments[0];
+    if (first === undefined || first.base > logStart) {
+      this.#segments.length = 0;
+      const found = first === undefined ? 'there is none' : `the first one found begins at ${first.base}`;
+      throw new Damage(`${this.#folder}: the segment with offset ${logStart} is missing: ${found}`);
+    }
+  }
+
+  async #matches(last: Segment, clean: CleanEnd): Promise<boolean> {
+    if (last.base !== clean.segmentBase || last.size !== clean.segmentBytes) return false;
+    const handle = await this.#open(last);
+    const header = readHeader(await readRange(handle, clean.lastPosition, clean.lastPosition + headerBytes), 0);
+    if (typeof header === 'string' || header.headerCrc !== clean.lastHeaderCrc) return false;
+    if (clean.lastPosition + header.length !== last.size) return false;
+    if (header.baseOffset + header.recordCount !== clean.end || clean.end < this.#state.recoveryPoint) return false;
+    this.#point = {
+      position: last.size,
+      offset: clean.end,
+      term: header.term,
+      timestampMs: header.appendTimestamp,
+    };
+    last.lastPosition = clean.lastPosition;
+    return true;
+  }
+
+  /** Rules 2 to 4, from the segment that holds the recovery point. */
+  async #scan(): Promise<void> {
+    const { recoveryPoint, term } = this.#state;
+    const segments = this.#segments;
+    // Strictly below: an empty last segment would not tell the last term and timestamp.
+    let at = segments.length - 1;
+    while (at > 0 && segments[at]!.base >= recoveryPoint) at--;
+    this.#point = { ...this.#point, offset: segments[at]!.base };
+    const rewriteFrom = new Map<Segment, number>();
+    let cut: ScanEnd | undefined;
+    for (; at < segments.length; at++) {
+      const segment = segments[at]!;
+      const next = segments[at + 1];
+      const end = await this.#scanOne(segment, rewriteFrom);
+      const isWhole = end.why === 'end' || end.why === 'zeros';
+      if (next !== undefined && isWhole && end.offset === next.base) continue;
+      if (next !== undefined) {
+        const where = this.#describe(segment, end);
+        throw new Damage(`${where}, but a later segment exists, so it had been synced whole`);
+      }
+      cut = end;
+    }
+    const last = segments.at(-1)!;
+    if (this.#point.offset < recoveryPoint) {
+      throw new Damage(`${this.#describe(last, cut!)}, but everything below offset ${recoveryPoint} had been synced`);
+    }
+    if (this.#point.term > term) {
+      const found = `the log holds term ${this.#point.term}, the state journal only ${term}`;
+      throw new Damage(`${this.#folder}: ${found}: the journal is older than the log`);
+    }
+    await this.#cut(last, cut!);
+    for (const [segment, from] of rewriteFrom) await this.#rewrite(segment, from);
+  }
+
+  async #scanOne(segment: Segment, rewriteFrom: Map<Segment, number>): Promise<ScanEnd> {
+    const handle = await this.#open(segment);
+    const { recoveryPoint } = this.#state;
+    const end = await scanSegment(handle, { ...this.#point, position: 0 }, segment.size, (header, position) => {
+      segment.index.add(header.baseOffset, position, header.appendTimestamp);
+      segment.firstTimestampMs ??= header.appendTimestamp;
+      if (header.baseOffset >= recoveryPoint && !rewriteFrom.has(segment)) rewriteFrom.set(segment, position);
+      segment.lastPosition = position;
+      this.#lastHeader = header;
+    });
+    segment.end = segment.synced = end.position;
+    segment.indexedFrom = 0;
+    this.#point = end;
+    return end;
+  }
+
+  /** Takes what follows the last good batch away. Only zeros or the torn rest of one write group may be there. */
+  async #cut(last: Segment, end: ScanEnd): Promise<void> {
+    if (last.size === last.end) return;
+    const handle = await this.#open(last);
+    const content = await endOfContent(handle, last.end, last.size);
+    const bytes = content - last.end;
+    if (bytes > writeGroupBytesMax) {
+      const limit = `${bytes} bytes follow, more than one write group of ${writeGroupBytesMax}`;
+      throw new Damage(`${this.#describe(last, end)}, and ${limit}: it isn't torn but damaged`);
+    }
+    if (bytes > 0) {
+      const after = this.#lastHeader === undefined ? 'an empty log' : `offset ${this.#lastHeader.baseOffset}`;
+      const fields = { file: last.path, fromByte: last.end, bytes, fromOffset: end.offset, why: end.why, after };
+      this.#logger.warn(fields, 'cut what a crash left of a write group that was never acknowledged');
+    }
+    await handle.truncate(last.end);
+    last.size = last.end;
+    await handle.dataSync();
+  }
+
+  async #rewrite(segment: Segment, from: number): Promise<void> {
+    const handle = await this.#open(segment);
+    for (let at = from; at < segment.end; at += copyBytes) {
+      const bytes = await readRange(handle, at, Math.min(segment.end, at + copyBytes));
+      await handle.write([bytes], at);
+    }
+    await handle.dataSync();
+  }
+
+  #describe(segment: Segment, end: ScanEnd): string {
+    const what = end.why === 'end' || end.why === 'zeros' ? 'it ends' : `the batch is not whole or intact (${end.why})`;
+    return `${segment.path} at byte ${end.position}, offset ${end.offset}: ${what}`;
+  }
+
+  async #open(segment: Segment): Promise<FileHandle> {
+    let handle = this.#handles.get(segment);
+    if (handle === undefined) {
+      handle = await this.#files.open(segment.path, 'write');
+      this.#handles.set(segment, handle);
+    }
+    return handle;
+  }
+
+  async #closeHandles(except: Segment | undefined): Promise<void> {
+    for (const [segment, handle] of this.#handles) {
+      if (segment === except) continue;
+      this.#handles.delete(segment);
+      await handle.close();
+    }
+  }
+}

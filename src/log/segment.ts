@@ -1,0 +1,46 @@
+import type { FileHandle } from '../runtime/files.js';
+import { SparseIndex } from './sparse-index.js';
+
+const namePattern = /^(\d{20})\.log$/;
+
+/** File name of the segment whose first record has offset `base`. */
+export function segmentName(base: number): string {
+  return `${String(base).padStart(20, '0')}.log`;
+}
+
+/** The base offset in a segment's file name, or undefined for another file's name. */
+export function segmentBase(name: string): number | undefined {
+  const match = namePattern.exec(name);
+  const base = match === null ? Number.NaN : Number(match[1]);
+  return Number.isSafeInteger(base) ? base : undefined;
+}
+
+/** One file of a log: batches back to back, then perhaps zeros that were written ahead. */
+export class Segment {
+  readonly base: number;
+  readonly path: string;
+  /** Open for writing in the last segment, undefined in the others and before the file is created. */
+  handle: FileHandle | undefined;
+  /** Bytes of batches placed here, on disk or on the way to it. */
+  end: number;
+  /** Bytes of batches that are on disk; readers stay below. */
+  synced: number;
+  /** Bytes that the file occupies: batches and zeros. */
+  size: number;
+  readonly index: SparseIndex = new SparseIndex();
+  /** The index knows nothing of the batches below this position. */
+  indexedFrom: number;
+  firstTimestampMs: number | undefined;
+  /** Position of the last batch; means nothing in a segment without one. */
+  lastPosition = 0;
+
+  /** A segment with `end` bytes of batches in it which the index doesn't know yet. */
+  constructor(base: number, path: string, end: number, size: number) {
+    this.base = base;
+    this.path = path;
+    this.end = end;
+    this.synced = end;
+    this.size = size;
+    this.indexedFrom = end;
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * Where to start looking in a segment: an entry for about each 4 KiB of batches, offset and append time → position.
+ * Held in memory and rebuilt from the batches; a search answers a batch boundary at or before what is sought.
+ */
+const intervalBytes = 4_096;
+
+export class SparseIndex {
+  #offsets: number[] = [];
+  #positions: number[] = [];
+  #timestamps: number[] = [];
+
+  get entries(): number {
+    return this.#offsets.length;
+  }
+
+  /** Notes a batch; batches come in order. Most are skipped. */
+  add(offset: number, position: number, timestampMs: number): void {
+    const last = this.#positions.length - 1;
+    if (last >= 0 && position - this.#positions[last]! < intervalBytes) return;
+    this.#offsets.push(offset);
+    this.#positions.push(position);
+    this.#timestamps.push(timestampMs);
+  }
+
+  /** Puts the entries of `earlier`, which all lie before, in front. */
+  prepend(earlier: SparseIndex): void {
+    this.#offsets = earlier.#offsets.concat(this.#offsets);
+    this.#positions = earlier.#positions.concat(this.#positions);
+    this.#timestamps = earlier.#timestamps.concat(this.#timestamps);
+  }
+
+  /** Position of a batch that begins at or before `offset`; 0 when none is known. */
+  find(offset: number): number {
+    const at = above(this.#offsets, offset) - 1;
+    return at < 0 ? 0 : this.#positions[at]!;
+  }
+
+  /** Position of a batch before which every batch was appended before `timestampMs`. */
+  findTime(timestampMs: number): number {
+    const at = above(this.#timestamps, timestampMs - 1) - 1;
+    return at < 0 ? 0 : this.#positions[at]!;
+  }
+}
+
+/** Index of the first element of the ascending `values` that is greater than `value`. */
+export function above(values: readonly number[], value: number): number {
+  let low = 0;
+  let high = values.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (values[middle]! <= value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

@@ -1,0 +1,204 @@
+/**
+ * The state journal: one append-only file for all replicas of a data folder, in two generations that take turns
+ * (`state.0`, `state.1`).
+ *
+ * ```
+ * opening ── new generation written and synced ──► open ──┬─ turn written and synced ──► open
+ *                                                         ├─ file full: new generation in the other file ──► open
+ *                                                         └─ any write error ──► failed (final)
+ * ```
+ *
+ * A generation begins with a snapshot of every replica's state. It counts when it is whole; until then the other file
+ * holds the newest one and is not touched. Every start writes a new generation and syncs it before anything that was
+ * found counts: what was found may have been in the page cache only.
+ */
+import type { TaskdError } from '../base/errors.js';
+import type { Clock } from '../runtime/clock.js';
+import type { FileHandle, Files } from '../runtime/files.js';
+import { replicaRecordBytes, startRecordBytes, writeReplicaRecord, writeStartRecord } from './journal-record.js';
+import { readJournal } from './journal-scan.js';
+import type { ReplicaState } from './replica-state.js';
+import { readRange } from './segment-scan.js';
+import { storageFailed } from './storage-error.js';
+
+export const journalNames: readonly string[] = ['state.0', 'state.1'];
+
+/** A generation takes at least this much of its file, written ahead, so that a turn's sync needs no new blocks. */
+const generationBytesMin = 256 * 1024;
+/** A file larger than this is no journal of ours. */
+const fileBytesMax = 256 * 1024 * 1024;
+
+const mend = 'restore the whole data folder from a copy made while taskd was stopped, or start on an empty folder';
+
+export class StateJournal {
+  /** Called once at the first write error. */
+  onFailed: (error: TaskdError) => void = () => {};
+  readonly #clock: Clock;
+  readonly #diskId: Uint8Array;
+  readonly #handles: readonly FileHandle[];
+  readonly #sizes: number[];
+  readonly #states: Map<number, ReplicaState>;
+  readonly #changed = new Set<ReplicaState>();
+  #file = 0;
+  #generation: number;
+  #end = 0;
+  #number = 0;
+  #writing: Promise<void> = Promise.resolve();
+  #next: Promise<void> | undefined;
+  #failed: TaskdError | undefined;
+
+  private constructor(
+    clock: Clock,
+    diskId: Uint8Array,
+    handles: readonly FileHandle[],
+    sizes: number[],
+    states: readonly ReplicaState[],
+    generation: number,
+  ) {
+    this.#clock = clock;
+    this.#diskId = diskId;
+    this.#handles = handles;
+    this.#sizes = sizes;
+    this.#states = new Map(states.map((state) => [state.replicaId, state]));
+    this.#generation = generation;
+  }
+
+  /** Makes the journal of a new data folder. Its content is durable when it resolves; the folder is yet to be synced. */
+  static async create(clock: Clock, files: Files, folder: string, diskId: Uint8Array): Promise<StateJournal> {
+    const handles: FileHandle[] = [];
+    for (const name of journalNames) {
+      if (await files.exists(`${folder}/${name}`)) await files.remove(`${folder}/${name}`);
+      handles.push(await files.open(`${folder}/${name}`, 'create'));
+    }
+    const journal = new StateJournal(clock, diskId, handles, [0, 0], [], 0);
+    journal.#file = 1;
+    await journal.#writeGeneration();
+    return journal;
+  }
+
+  /**
+   * Reads the journal and begins a new generation, which is durable when it resolves. Rejects with STORAGE_FAILED when
+   * the journal is damaged, before anything is changed.
+   */
+  static async open(clock: Clock, files: Files, folder: string, diskId: Uint8Array): Promise<StateJournal> {
+    const handles: FileHandle[] = [];
+    const contents: Uint8Array[] = [];
+    try {
+      for (const name of journalNames) {
+        const handle = await files.open(`${folder}/${name}`, 'write');
+        handles.push(handle);
+        const size = await handle.size();
+        if (size > fileBytesMax) throw storageFailed(`${folder}/${name} has ${size} bytes: no state journal`, mend);
+        contents.push(await readRange(handle, 0, size));
+      }
+      const reading = readJournal(contents, diskId);
+      if (typeof reading === 'string')
+        throw storageFailed(`the state journal in ${folder} is damaged: ${reading}`, mend);
+      const sizes = contents.map((bytes) => bytes.length);
+      const journal = new StateJournal(clock, diskId, handles, sizes, reading.newest.states, reading.highest);
+      journal.#file = reading.file;
+      await journal.#writeGeneration();
+      return journal;
+    } catch (error) {
+      for (const handle of handles) await handle.close();
+      throw error;
+    }
+  }
+
+  /** Every replica ever created here. */
+  states(): IterableIterator<ReplicaState> {
+    return this.#states.values();
+  }
+
+  /** Notes that `state` is new or has changed: the next flush makes it durable as it is then. */
+  put(state: ReplicaState): void {
+    this.#states.set(state.replicaId, state);
+    this.#changed.add(state);
+  }
+
+  /**
+   * Makes every `put` so far durable. All flushes of a turn, and those that come while a sync runs, share one write and
+   * one fdatasync.
+   */
+  flush(): Promise<void> {
+    this.#next ??= this.#flushNext();
+    return this.#next;
+  }
+
+  async close(): Promise<void> {
+    await this.#writing.catch(() => {});
+    for (const handle of this.#handles) await handle.close();
+  }
+
+  async #flushNext(): Promise<void> {
+    const before = this.#writing;
+    await new Promise<void>((resolve) => this.#clock.defer(resolve));
+    await before.catch(() => {});
+    this.#writing = this.#next ?? this.#writing;
+    this.#next = undefined;
+    if (this.#failed !== undefined) throw this.#failed;
+    try {
+      await this.#writeTurn();
+    } catch (error) {
+      this.#failed = storageFailed(
+        'the state journal could not be written',
+        'taskd stops here; mend the disk and start it again',
+        error,
+      );
+      this.onFailed(this.#failed);
+      throw this.#failed;
+    }
+  }
+
+  async #writeTurn(): Promise<void> {
+    const length = this.#changed.size * replicaRecordBytes;
+    if (length === 0) return;
+    if (this.#end + length > this.#capacity()) return this.#writeGeneration();
+    const bytes = new Uint8Array(length);
+    const turnFirst = this.#number;
+    let at = 0;
+    for (const state of this.#changed) {
+      const place = { generation: this.#generation, number: this.#number++, turnFirst };
+      writeReplicaRecord(bytes, at, place, state);
+      at += replicaRecordBytes;
+    }
+    this.#changed.clear();
+    const position = this.#end;
+    this.#end += length;
+    await this.#write(bytes, position);
+  }
+
+  /** Writes all states as a new generation into the other file. */
+  async #writeGeneration(): Promise<void> {
+    this.#file = 1 - this.#file;
+    this.#generation++;
+    this.#number = 0;
+    const bytes = new Uint8Array(startRecordBytes + this.#states.size * replicaRecordBytes);
+    writeStartRecord(bytes, 0, this.#generation, this.#states.size + 1, this.#diskId);
+    let at = startRecordBytes;
+    for (const state of this.#states.values()) {
+      writeReplicaRecord(bytes, at, { generation: this.#generation, number: ++this.#number, turnFirst: 0 }, state);
+      at += replicaRecordBytes;
+    }
+    this.#number++;
+    this.#changed.clear();
+    this.#end = at;
+    await this.#write(bytes, 0);
+  }
+
+  /** Bytes that the current generation may grow to. */
+  #capacity(): number {
+    return Math.max(generationBytesMin, 4 * (startRecordBytes + this.#states.size * replicaRecordBytes));
+  }
+
+  async #write(bytes: Uint8Array, position: number): Promise<void> {
+    const handle = this.#handles[this.#file]!;
+    const end = position + bytes.length;
+    const ahead = Math.max(0, this.#capacity() - Math.max(end, this.#sizes[this.#file]!));
+    const chunks = [bytes];
+    if (end > this.#sizes[this.#file]! && ahead > 0) chunks.push(new Uint8Array(ahead));
+    await handle.write(chunks, position);
+    this.#sizes[this.#file] = Math.max(this.#sizes[this.#file]!, end + (chunks.length > 1 ? ahead : 0));
+    await handle.dataSync();
+  }
+}
