@@ -2,13 +2,13 @@ import { readFileSync } from 'node:fs';
 import { InvalidArgumentError } from 'commander';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import type { NewJob } from './control-client.js';
+import type { JobDefinition } from '../client/job-definition.js';
 import { parseDuration } from './quantities.js';
 
 export interface JobFileEntry {
   readonly app: string;
   readonly name: string;
-  readonly job: NewJob;
+  readonly job: JobDefinition;
 }
 
 const bytesMax = 4 * 1024 * 1024;
@@ -77,6 +77,6 @@ export function parseJobFile(text: string, path: string): JobFileEntry[] {
       ...(Object.keys(retry).length === 0 ? {} : { retry }),
     };
     // Optional fields that are absent stay absent: zod leaves them out.
-    return { app, name, job: job as NewJob };
+    return { app, name, job: job as JobDefinition };
   });
 }

@@ -4,13 +4,15 @@ import { join } from 'node:path';
 import t from 'tap';
 import { ErrorCode, TaskdError } from '../../src/base/errors.js';
 import { control } from '../../src/cli/control.js';
-import type { ControlClient, JobInfo, RunInfo } from '../../src/cli/control-client.js';
+import type { ControlClient } from '../../src/cli/control-client.js';
+import type { Job } from '../../src/client/job.js';
+import type { EndedRun } from '../../src/client/runs.js';
 import { formatAddress } from '../../src/runtime/net.js';
 
 const nowMs = Date.UTC(2030, 0, 1);
 const bytes = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value));
 
-const run: RunInfo = {
+const run: EndedRun = {
   id: '3:17',
   app: 'mail',
   job: '',
@@ -29,12 +31,17 @@ const run: RunInfo = {
   result: new Uint8Array(0),
   error: 'Error: no\u001b[31m such host\n  at send',
   waitsFor: '',
+  value: undefined,
 };
 
-const job: JobInfo = {
+const job: Job = {
   app: 'mail',
   name: 'digest',
+  shard: 3,
+  generation: 9,
   version: 12,
+  attemptsMax: 3,
+  delaysMs: [1_000],
   processor: 'send',
   arguments: bytes([1]),
   cron: '* * * * *',
@@ -46,6 +53,11 @@ const job: JobInfo = {
   fires: 7,
   skipped: 0,
   refusal: '',
+};
+
+const stats = {
+  ...{ scheduled: 1, ready: 2, running: 3, retryWait: 4, dead: 5, submittedTotal: 6, succeededTotal: 7 },
+  ...{ failedAttemptsTotal: 8, lostTotal: 9, cancelledTotal: 10, replayedTotal: 11, workers: [] },
 };
 
 /** A client that answers from fixed values and notes what it was asked. */
@@ -62,15 +74,15 @@ function fakeClient(calls: unknown[][], failure?: Error): ControlClient {
       put: answer('jobs.put', job),
       get: answer('jobs.get', job),
       list: answer('jobs.list', [job]),
-      pause: answer('jobs.pause', undefined),
-      resume: answer('jobs.resume', undefined),
+      pause: answer('jobs.pause', job),
+      resume: answer('jobs.resume', job),
       remove: answer('jobs.remove', undefined),
     },
     runs: {
       submit: answer('runs.submit', { id: '3:18' }),
       get: answer('runs.get', run),
       list: answer('runs.list', [run]),
-      cancel: answer('runs.cancel', undefined),
+      cancel: answer('runs.cancel', run),
       result: answer('runs.result', run),
     },
     dead: {
@@ -79,8 +91,8 @@ function fakeClient(calls: unknown[][], failure?: Error): ControlClient {
       replay: answer('dead.replay', { id: '3:19' }),
     },
     apps: {
-      list: answer('apps.list', [{ name: 'mail', shard: 3 }]),
-      stats: answer('apps.stats', { scheduled: 1, ready: 2, running: 3, retryWait: 4, dead: 5, workers: [{}] }),
+      list: answer('apps.list', [{ name: 'mail', appId: 1, shard: 3 }]),
+      stats: answer('apps.stats', stats),
     },
     topics: {
       list: answer('topics.list', [{ topicId: 2, name: 'taskd.jobs', partitions: 16, replicas: 1, internal: true }]),

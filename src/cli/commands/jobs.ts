@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import type { JobInfo } from '../control-client.js';
+import type { Job } from '../../client/job.js';
 import { type JobFileEntry, readJobFile } from '../job-file.js';
 import type { Column } from '../output.js';
-import { distance, isoInstant, parseCount, parseDuration, parseDurations, parseJson } from '../quantities.js';
+import { distance, duration, isoInstant, parseCount, parseDuration, parseDurations, parseJson } from '../quantities.js';
 import { payloadValue, type RetryFlags, retryOf, type WithSession } from './session.js';
 
 interface PutFlags extends RetryFlags {
@@ -64,7 +64,7 @@ A file is a list of jobs:
         entries.push(entryOf(app!, name!, flags));
       }
       await withSession(async ({ client, output, nowMs }) => {
-        const put: JobInfo[] = [];
+        const put: Job[] = [];
         for (const entry of entries) put.push(await client.jobs.put(entry.app, entry.name, entry.job));
         if (flags.file === undefined) output.one(output.isJson ? jobJson(put[0]!) : jobFields(put[0]!, nowMs));
         else output.list(put, jobColumns(nowMs), jobJson, 'the file names no jobs');
@@ -79,7 +79,7 @@ A file is a list of jobs:
     .action((app: string | undefined) =>
       withSession(async ({ client, output, nowMs }) => {
         const apps = app === undefined ? (await client.apps.list()).map((known) => known.name) : [app];
-        const list: JobInfo[] = [];
+        const list: Job[] = [];
         for (const name of apps) list.push(...(await client.jobs.list(name)));
         output.list(list, jobColumns(nowMs), jobJson, app === undefined ? 'no jobs' : `no jobs in ${app}`);
         return undefined;
@@ -136,7 +136,7 @@ function entryOf(app: string, name: string, flags: PutFlags): JobFileEntry {
   };
 }
 
-function jobColumns(nowMs: number): Column<JobInfo>[] {
+function jobColumns(nowMs: number): Column<Job>[] {
   return [
     ['APP', (job) => job.app],
     ['NAME', (job) => job.name],
@@ -149,7 +149,7 @@ function jobColumns(nowMs: number): Column<JobInfo>[] {
   ];
 }
 
-function jobJson(job: JobInfo): Record<string, unknown> {
+function jobJson(job: Job): Record<string, unknown> {
   return {
     app: job.app,
     name: job.name,
@@ -158,6 +158,8 @@ function jobJson(job: JobInfo): Record<string, unknown> {
     arguments: payloadValue(job.arguments),
     cron: job.cron || null,
     zone: job.zone || null,
+    attemptsMax: job.attemptsMax,
+    delaysMs: job.delaysMs,
     timeoutMs: job.timeoutMs || null,
     priority: job.priority,
     paused: job.paused,
@@ -168,10 +170,13 @@ function jobJson(job: JobInfo): Record<string, unknown> {
   };
 }
 
-function jobFields(job: JobInfo, nowMs: number): Record<string, unknown> {
+function jobFields(job: Job, nowMs: number): Record<string, unknown> {
   const next = isoInstant(job.nextFireMs);
   return {
     ...jobJson(job),
+    attemptsMax: job.attemptsMax || '',
+    delaysMs: job.delaysMs.length === 0 ? '' : job.delaysMs.map(duration).join(', '),
+    timeoutMs: job.timeoutMs === 0 ? '' : duration(job.timeoutMs),
     paused: job.paused ? 'yes' : '',
     nextFire: next === null ? '' : `${next} (${distance(job.nextFireMs, nowMs)})`,
     skipped: job.skipped || '',

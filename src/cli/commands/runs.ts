@@ -1,5 +1,5 @@
 import { Argument, type Command, InvalidArgumentError } from 'commander';
-import type { RunInfo } from '../control-client.js';
+import type { Run, RunState } from '../../client/run.js';
 import { ExitCode } from '../exit-codes.js';
 import type { Column } from '../output.js';
 import {
@@ -15,7 +15,7 @@ import {
 } from '../quantities.js';
 import { payloadValue, type RetryFlags, retryOf, type WithSession } from './session.js';
 
-export const runStates: readonly string[] = [
+export const runStates: readonly RunState[] = [
   'SCHEDULED',
   'READY',
   'RUNNING',
@@ -38,7 +38,7 @@ interface SubmitFlags extends RetryFlags {
 }
 
 interface ListFlags {
-  readonly state?: string[];
+  readonly state?: RunState[];
   readonly job?: string;
   readonly limit: number;
 }
@@ -148,16 +148,16 @@ export function runIdArgument(): Argument {
   return new Argument('<id>', "a run's id, such as 3:1742").argParser(parseRunId);
 }
 
-function parseStates(text: string): string[] {
+function parseStates(text: string): RunState[] {
   return text.split(',').map((part) => {
-    const state = part.trim().toUpperCase();
-    if (!runStates.includes(state)) throw new InvalidArgumentError(`states are ${runStates.join(', ')}.`);
+    const state = runStates.find((known) => known === part.trim().toUpperCase());
+    if (state === undefined) throw new InvalidArgumentError(`states are ${runStates.join(', ')}.`);
     return state;
   });
 }
 
 /** The columns of a list of runs. */
-export function runColumns(nowMs: number): Column<RunInfo>[] {
+export function runColumns(nowMs: number): Column<Run>[] {
   return [
     ['ID', (run) => run.id],
     ['STATE', (run) => run.state],
@@ -172,7 +172,7 @@ export function runColumns(nowMs: number): Column<RunInfo>[] {
 }
 
 /** A run as a program gets it. */
-export function runJson(run: RunInfo): Record<string, unknown> {
+export function runJson(run: Run): Record<string, unknown> {
   return {
     id: run.id,
     app: run.app,
@@ -197,7 +197,7 @@ export function runJson(run: RunInfo): Record<string, unknown> {
 }
 
 /** A run as a person reads it. */
-export function runFields(run: RunInfo, nowMs: number): Record<string, unknown> {
+export function runFields(run: Run, nowMs: number): Record<string, unknown> {
   const when = (ms: number): string => (ms === 0 ? '' : `${isoInstant(ms)} (${distance(ms, nowMs)})`);
   return {
     ...runJson(run),
