@@ -88,11 +88,13 @@ export class LogStore {
     return new LogStore(runtime, folder, lock, journal, clusterId, diskId, options);
   }
 
-  /** Every replica that was ever created here, from the journal's manifest. */
+  /** Every replica that was ever created here, from the journal's manifest, by topic and partition. */
   replicas(): readonly ReplicaInfo[] {
-    return Array.from(this.#journal.states(), ({ topicId, partition, replicaId }) => {
-      return { topicId, partition, replicaId };
-    });
+    return Array.from(this.#journal.states(), ({ topicId, partition, replicaId }) => ({
+      topicId,
+      partition,
+      replicaId,
+    })).sort((a, b) => a.topicId - b.topicId || a.partition - b.partition);
   }
 
   /** Creates an empty log. Durable when it returns. ALREADY_EXISTS when this partition has a replica here. */
