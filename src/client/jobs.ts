@@ -1,4 +1,4 @@
-import { ErrorCode, isTaskdError, TaskdError } from '../base/errors.js';
+import { ErrorCode, isTaskdError } from '../base/errors.js';
 import { taskd } from '../wire/generated/messages.js';
 import { getJob, listJobs } from '../wire/methods.js';
 import { type Job, jobOf } from './job.js';
@@ -92,11 +92,6 @@ export class Jobs {
   async #decided(app: App, name: string, offset: number): Promise<Job> {
     const request = { shard: app.shard, appId: app.appId, name, atLeast: offset, decided: offset };
     const { job } = await this.#schedulers.ask(app.shard, getJob, request);
-    const view = job as taskd.JobView;
-    if (view.refusedVersion === offset) {
-      const code = (view.refusalCode || ErrorCode.INVALID) as ErrorCode;
-      throw new TaskdError(code, `job "${name}" was refused: ${view.refusal}`);
-    }
-    return jobOf(view);
+    return jobOf(job as taskd.JobView);
   }
 }
