@@ -53,9 +53,13 @@ export class TailBudget {
   admit(slab: Slab): void {
     this.#slabs.add(slab);
     this.#bytes += slab.bytes.length;
+  }
+
+  /** Drops the oldest slabs while there is too much, up to one that isn't on disk yet. */
+  trim(): void {
     while (this.#bytes > this.#bytesMax) {
       const oldest = this.#slabs.values().next().value;
-      if (oldest === undefined || oldest === slab || !oldest.tail.dropFirst()) return;
+      if (oldest === undefined || !oldest.tail.dropFirst()) return;
     }
   }
 
@@ -86,13 +90,14 @@ export class Tail {
     this.#slabs.push(slab);
     this.#bytes += slab.bytes.length;
     this.#budget.admit(slab);
-    while (this.#bytes > tailBytesMax && this.#slabs[0] !== slab && this.dropFirst()) {}
     return slab;
   }
 
-  /** Moves the end of what may be read and dropped. */
+  /** Moves the end of what may be read and dropped, and drops what is too much. */
   synced(end: number): void {
     this.#syncedEnd = end;
+    while (this.#bytes > tailBytesMax && this.dropFirst()) {}
+    this.#budget.trim();
   }
 
   /** Lets go of the oldest slab; false when it holds what isn't on disk yet. */
