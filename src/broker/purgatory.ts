@@ -5,13 +5,13 @@
  * its caller left (`remove`). Whoever takes one out answers it.
  */
 
-/** One waiting fetch. `keys` are the partitions it waits for. */
+/** One waiting fetch. `keys` are the partitions it waits for, by `partitionKey`. */
 export interface Waiting {
-  readonly keys: readonly string[];
+  readonly keys: readonly number[];
 }
 
 export class Purgatory<W extends Waiting> {
-  readonly #byKey = new Map<string, Set<W>>();
+  readonly #byKey = new Map<number, Set<W>>();
   readonly #all = new Set<W>();
   readonly #waitingMax: number;
 
@@ -48,7 +48,7 @@ export class Purgatory<W extends Waiting> {
   }
 
   /** Takes out those waiting for `key` that `isReady` says can be answered, in the order in which they came. */
-  wake(key: string, isReady: (waiting: W) => boolean): W[] {
+  wake(key: number, isReady: (waiting: W) => boolean): W[] {
     const set = this.#byKey.get(key);
     if (set === undefined) return [];
     const ready: W[] = [];

@@ -2,22 +2,22 @@ import t from 'tap';
 import { Purgatory } from '../../src/broker/purgatory.js';
 
 t.test('a fetch leaves once, and from all its partitions', (t) => {
-  const purgatory = new Purgatory<{ keys: string[] }>(2);
-  const both = { keys: ['a', 'b'] };
-  const one = { keys: ['b'] };
+  const purgatory = new Purgatory<{ keys: number[] }>(2);
+  const both = { keys: [1, 2] };
+  const one = { keys: [2] };
   t.ok(purgatory.add(both));
   t.ok(purgatory.add(one));
-  t.notOk(purgatory.add({ keys: ['c'] }), 'full');
+  t.notOk(purgatory.add({ keys: [3] }), 'full');
   t.same(
-    purgatory.wake('c', () => true),
+    purgatory.wake(3, () => true),
     [],
   );
   t.same(
-    purgatory.wake('b', (each) => each === both),
+    purgatory.wake(2, (each) => each === both),
     [both],
   );
   t.same(
-    purgatory.wake('a', () => true),
+    purgatory.wake(1, () => true),
     [],
     'gone from the other list too',
   );
@@ -29,12 +29,12 @@ t.test('a fetch leaves once, and from all its partitions', (t) => {
 });
 
 t.test('draining empties it', (t) => {
-  const purgatory = new Purgatory<{ keys: string[] }>(10);
-  const waiting = [{ keys: ['a'] }, { keys: ['a', 'b'] }];
+  const purgatory = new Purgatory<{ keys: number[] }>(10);
+  const waiting = [{ keys: [1] }, { keys: [1, 2] }];
   for (const each of waiting) purgatory.add(each);
   t.same(purgatory.drain(), waiting);
   t.same(
-    purgatory.wake('a', () => true),
+    purgatory.wake(1, () => true),
     [],
   );
   t.end();

@@ -1,0 +1,231 @@
+import type { MetricSet } from '../base/counters.js';
+import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
+import type { TaskLog } from '../coordinator/task-log.js';
+import { LogStore } from '../log/log-store.js';
+import type { NodeIdentity } from '../rpc/server.js';
+import type { ServerCall, ServiceRegistry } from '../rpc/service.js';
+import type { Address } from '../runtime/net.js';
+import type { Runtime } from '../runtime/runtime.js';
+import { Timers } from '../timer/timers.js';
+import {
+  createTopic,
+  describeTopics,
+  fetch,
+  initProducer,
+  listOffsets,
+  type Method,
+  produce,
+} from '../wire/methods.js';
+import { Cluster } from './cluster.js';
+import { clusterTopic, type TopicInfo } from './cluster-shard.js';
+import { FetchService } from './fetch-service.js';
+import { partitionKey } from './partition.js';
+import { PartitionTaskLog } from './partition-task-log.js';
+import { Partitions } from './partitions.js';
+import { ProduceService } from './produce-service.js';
+import { TopicService } from './topic-service.js';
+
+export interface BrokerOptions {
+  readonly dataFolder: string;
+  /** A topic that someone describes and that does not exist is made, with one partition. */
+  readonly autoCreateTopics: boolean;
+}
+
+/** What a broker is made of once its folder is open. */
+interface Parts {
+  readonly store: LogStore;
+  readonly partitions: Partitions;
+  readonly cluster: Cluster;
+  readonly produce: ProduceService;
+  readonly fetch: FetchService;
+  readonly topics: TopicService;
+}
+
+/** Topics opened at once. */
+const topicsOpeningMax = 8;
+
+/** The broker of one process: topics and their logs, produce and fetch. */
+export class Broker {
+  readonly #runtime: Runtime;
+  readonly #identity: NodeIdentity;
+  readonly #address: () => Address;
+  readonly #options: BrokerOptions;
+  readonly #timers: Timers;
+  readonly #taskLogs = new Map<number, TaskLog>();
+  #parts: Parts | undefined;
+  #isServing = false;
+  #isStopped = false;
+
+  private constructor(runtime: Runtime, identity: NodeIdentity, address: () => Address, options: BrokerOptions) {
+    this.#runtime = runtime;
+    this.#identity = identity;
+    this.#address = address;
+    this.#options = options;
+    this.#timers = new Timers(runtime.clock);
+  }
+
+  /**
+   * Puts the handlers into `services` at once, then opens the folder. Until it resolves, every call is answered with
+   * NOT_READY. When it resolves, each partition serves or has its problem; the partitions' own terms and no-ops are on
+   * disk. Rejects, with nothing left open, as `LogStore.open` does, or when the cluster's own log is damaged.
+   * `address` is asked when a leader must be named.
+   */
+  static async start(
+    runtime: Runtime,
+    services: ServiceRegistry,
+    identity: NodeIdentity,
+    address: () => Address,
+    options: BrokerOptions,
+  ): Promise<Broker> {
+    const broker = new Broker(runtime, identity, address, options);
+    broker.#register(services);
+    try {
+      await broker.#open();
+    } catch (error) {
+      await broker.stop();
+      throw error;
+    }
+    return broker;
+  }
+
+  /** The cluster that the data folder belongs to. */
+  get clusterId(): string {
+    return this.#needParts().store.clusterId;
+  }
+
+  /** Everything that exists, in the order of creation. */
+  get topics(): readonly TopicInfo[] {
+    return [...this.#needParts().cluster.shard.topics()];
+  }
+
+  /** Resolves with the id of the topic, made if it is not there; its partitions serve then. */
+  async ensureTopic(name: string, partitions: number): Promise<number> {
+    const { topics } = this.#needParts();
+    const topic = await topics.create({ name, partitions, replicas: 1, ifAbsent: true });
+    return topic.topicId;
+  }
+
+  /** The log of a partition, without the wire; the same object each time. NOT_FOUND. */
+  taskLog(topicId: number, partition: number): TaskLog {
+    const key = partitionKey(topicId, partition);
+    const known = this.#taskLogs.get(key);
+    if (known !== undefined) return known;
+    const log = new PartitionTaskLog(this.#runtime, this.#needParts().partitions.get(topicId, partition));
+    this.#taskLogs.set(key, log);
+    return log;
+  }
+
+  /** Names this broker's numbers for the scrape. */
+  registerMetrics(metrics: MetricSet): void {
+    const sum = (
+      read: (partition: { recordsAppended: number; bytesAppended: number; duplicates: number }) => number,
+    ) => {
+      let total = 0;
+      for (const partition of this.#parts?.partitions.all() ?? []) total += read(partition);
+      return total;
+    };
+    metrics.counter('broker_records_appended_total', 'Records appended to logs', () => sum((p) => p.recordsAppended));
+    metrics.counter('broker_bytes_appended_total', 'Bytes of batches appended', () => sum((p) => p.bytesAppended));
+    metrics.counter('broker_duplicates_total', 'Batches that were there already', () => sum((p) => p.duplicates));
+    metrics.counter(
+      'broker_produce_refused_total',
+      'Produce requests refused',
+      () => this.#parts?.produce.refused ?? 0,
+    );
+    metrics.gauge('broker_fetches_waiting', 'Fetches that wait for data', () => this.#parts?.fetch.waiting ?? 0);
+  }
+
+  /** Answers those who wait, then syncs and closes the logs and gives the folder back. */
+  async stop(): Promise<void> {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.#isServing = false;
+    this.#timers.close();
+    const parts = this.#parts;
+    if (parts === undefined) return;
+    parts.fetch.stop();
+    parts.cluster.close();
+    await parts.store.close();
+  }
+
+  async #open(): Promise<void> {
+    const { clusterId } = this.#identity;
+    const store = await LogStore.open(this.#runtime, this.#options.dataFolder, clusterId === '' ? {} : { clusterId });
+    store.onFailed = (error) => {
+      this.#runtime.logger.error(
+        { error },
+        'the state journal could not be written; nothing here can be promised any more',
+      );
+      this.#runtime.process.exit(1);
+    };
+    const partitions = new Partitions(store);
+    const fetches = new FetchService(partitions, this.#timers);
+    try {
+      await partitions.openTopic(clusterTopic.topicId, clusterTopic.partitions, true);
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+    const clusterLog = partitions.get(clusterTopic.topicId, 0);
+    const cluster = new Cluster(new PartitionTaskLog(this.#runtime, clusterLog));
+    const topics = new TopicService(cluster, partitions, this.#address, this.#options.autoCreateTopics);
+    this.#parts = { store, partitions, cluster, produce: new ProduceService(partitions), fetch: fetches, topics };
+    clusterLog.assertServing();
+    await cluster.start();
+    await this.#openTopics(partitions, [...cluster.shard.topics()]);
+    this.#isServing = true;
+  }
+
+  /** A log that can't be opened or made is reported, and its partition answers so; the others serve. */
+  async #openTopics(partitions: Partitions, topics: readonly TopicInfo[]): Promise<void> {
+    let next = 0;
+    const worker = async (): Promise<void> => {
+      for (let topic = topics[next++]; topic !== undefined; topic = topics[next++]) {
+        try {
+          await partitions.openTopic(topic.topicId, topic.partitions, topic.internal);
+        } catch (error) {
+          this.#runtime.logger.error({ error, topic: topic.name }, 'a topic could not be opened');
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: topicsOpeningMax }, worker));
+    for (const { topicId, partition, problem } of partitions.all()) {
+      if (problem !== undefined)
+        this.#runtime.logger.error({ topicId, partition, problem }, 'a partition does not serve');
+    }
+  }
+
+  #register(services: ServiceRegistry): void {
+    this.#serve(services, produce, (parts, request, call) => parts.produce.handle(request, call));
+    this.#serve(services, fetch, (parts, request, call) => parts.fetch.handle(request, call));
+    this.#serve(services, createTopic, (parts, request, call) => parts.topics.createTopic(request, call));
+    this.#serve(services, describeTopics, (parts, request, call) => parts.topics.describeTopics(request, call));
+    this.#serve(services, listOffsets, (parts, request, call) => parts.topics.listOffsets(request, call));
+    this.#serve(services, initProducer, (parts, _request, call) => parts.topics.initProducer(call));
+  }
+
+  #serve<Q, A, QIn, AIn>(
+    services: ServiceRegistry,
+    method: Method<Q, A, QIn, AIn>,
+    handler: (parts: Parts, request: Q, call: ServerCall<AIn>) => void,
+  ): void {
+    services.onCall(method, (request, call) => {
+      if (this.#parts !== undefined && this.#isServing) handler(this.#parts, request, call);
+      else call.fail(this.#isStopped ? stopped() : starting());
+    });
+  }
+
+  #needParts(): Parts {
+    if (this.#parts === undefined) throw starting();
+    return this.#parts;
+  }
+}
+
+function starting(): TaskdError {
+  const message = 'this broker is starting; ask again in a moment';
+  return new TaskdError(ErrorCode.NOT_READY, message, { retry: Retry.AFTER, retryAfterMs: 100 });
+}
+
+function stopped(): TaskdError {
+  return new TaskdError(ErrorCode.DRAINING, 'this broker is stopping; ask another one', { retry: Retry.OTHER });
+}

@@ -1,0 +1,118 @@
+/**
+ * The cluster's own metadata as a shard on the coordinator runtime: `replay` of the records of `__cluster` is the only
+ * thing that changes it. A record that does not fit what came before it is void, with the reason.
+ */
+import { BatchClass } from '../batch/header.js';
+import type { NewRecord, StoredRecord } from '../batch/record.js';
+import type { Shard } from '../coordinator/shard-runtime.js';
+import type { CommittedBatch } from '../coordinator/task-log.js';
+import { taskd } from '../wire/generated/messages.js';
+
+/** The topic whose one partition holds this shard's records; its id is fixed, since it is where ids come from. */
+export const clusterTopic = { topicId: 0, name: '__cluster', partitions: 1, replicas: 1, internal: true } as const;
+
+/** Types of records in `__cluster`. Format: never reuse a number. */
+const ClusterRecord = { TOPIC_CREATED: 1, PRODUCER_IDS_TAKEN: 2 } as const;
+
+/** Partitions of one topic. */
+export const topicPartitionsMax = 1_024;
+/** Topics of the cluster. */
+export const topicsMax = 10_000;
+/** Producer ids that a broker takes at once. */
+export const producerIdBlock = 1_000;
+
+export interface TopicInfo {
+  readonly topicId: number;
+  readonly name: string;
+  readonly partitions: number;
+  readonly replicas: number;
+  readonly internal: boolean;
+}
+
+/** What became of a record: `undefined` when it was applied, else why it is void. */
+export type ClusterVerdict = string | undefined;
+
+export class ClusterShard implements Shard<ClusterVerdict> {
+  readonly #byId = new Map<number, TopicInfo>();
+  readonly #byName = new Map<string, TopicInfo>();
+  #nextTopicId = 1;
+  #nextProducerId = 1;
+  #caughtUp: (() => void) | undefined;
+
+  /** The id that the next topic gets. */
+  get nextTopicId(): number {
+    return this.#nextTopicId;
+  }
+
+  /** The first producer id that was never taken. */
+  get nextProducerId(): number {
+    return this.#nextProducerId;
+  }
+
+  topic(topicId: number): TopicInfo | undefined {
+    return this.#byId.get(topicId);
+  }
+
+  topicNamed(name: string): TopicInfo | undefined {
+    return this.#byName.get(name);
+  }
+
+  /** In the order of their creation. */
+  topics(): Iterable<TopicInfo> {
+    return this.#byId.values();
+  }
+
+  /** Resolves once replay has reached the log's end for the first time. */
+  untilCaughtUp(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#caughtUp = resolve;
+    });
+  }
+
+  caughtUp(): void {
+    this.#caughtUp?.();
+    this.#caughtUp = undefined;
+  }
+
+  replay(record: StoredRecord, batch: CommittedBatch): ClusterVerdict {
+    if (batch.batchClass !== BatchClass.OWNER) return 'only brokers write here';
+    const value = record.value ?? new Uint8Array(0);
+    try {
+      switch (record.type) {
+        case ClusterRecord.TOPIC_CREATED:
+          return this.#topicCreated(taskd.TopicCreated.decode(value));
+        case ClusterRecord.PRODUCER_IDS_TAKEN:
+          return this.#producerIdsTaken(taskd.ProducerIdsTaken.decode(value));
+        default:
+          return `records of type ${record.type} are not known to this version`;
+      }
+    } catch (error) {
+      return `the record does not parse: ${error instanceof Error ? error.message : String(error)}`;
+    }
+  }
+
+  #topicCreated(made: taskd.TopicCreated): ClusterVerdict {
+    const { topicId, name, partitions, replicas, internal } = made;
+    if (topicId < this.#nextTopicId) return `topic id ${topicId} was used before`;
+    if (this.#byName.has(name)) return `topic "${name}" exists`;
+    const topic: TopicInfo = { topicId, name, partitions, replicas, internal };
+    this.#byId.set(topicId, topic);
+    this.#byName.set(name, topic);
+    this.#nextTopicId = topicId + 1;
+    return undefined;
+  }
+
+  #producerIdsTaken({ first, count }: taskd.ProducerIdsTaken): ClusterVerdict {
+    if (first < this.#nextProducerId) return `producer ids from ${first} on were taken before`;
+    this.#nextProducerId = first + count;
+    return undefined;
+  }
+}
+
+export function topicCreated(topic: TopicInfo): NewRecord {
+  return { type: ClusterRecord.TOPIC_CREATED, value: taskd.TopicCreated.encode(topic).finish() };
+}
+
+export function producerIdsTaken(first: number, count: number): NewRecord {
+  return { type: ClusterRecord.PRODUCER_IDS_TAKEN, value: taskd.ProducerIdsTaken.encode({ first, count }).finish() };
+}

@@ -1,0 +1,272 @@
+/**
+ * Long-poll fetch: an answer leaves as soon as enough is there, something went wrong, or the wait is over.
+ *
+ * Hot data is answered in the turn of the request, or of the sync that made it; data that must be read from the file
+ * goes through a gate, so that readers far behind can't take the whole thread pool.
+ */
+import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
+import type { ServerCall } from '../rpc/service.js';
+import type { Timers } from '../timer/timers.js';
+import type { taskd } from '../wire/generated/messages.js';
+import { type Partition, partitionKey } from './partition.js';
+import type { Partitions } from './partitions.js';
+import { Purgatory, type Waiting } from './purgatory.js';
+
+type FetchCall = ServerCall<taskd.IFetchResponse>;
+
+/** Partitions in one fetch. */
+export const fetchPartitionsMax = 1_024;
+/** Bytes in one answer; a single batch may be larger. */
+export const fetchBytesMax: number = 8 * 1024 * 1024;
+/** A fetch that asks for no limit gets this one. */
+const fetchBytesDefault: number = 1024 * 1024;
+export const fetchWaitMaxMs = 30_000;
+/** Fetches that wait at once. */
+export const fetchesWaitingMax = 100_000;
+/** Reads from files at once. */
+const coldReadsMax = 8;
+/** The answer leaves so long before the caller gives up. */
+const answerEarlyMs = 20;
+
+interface Wanted {
+  readonly topicId: number;
+  readonly partition: number;
+  readonly offset: number;
+  readonly bytesMax: number;
+}
+
+interface Fetch extends Waiting {
+  readonly call: FetchCall;
+  readonly wanted: readonly Wanted[];
+  readonly bytesMax: number;
+  readonly bytesMin: number;
+  timer: number;
+}
+
+/** What one partition gives to an answer. */
+interface Found {
+  readonly state: Partition | undefined;
+  readonly chunks: readonly Uint8Array[];
+  readonly bytes: number;
+  readonly error: TaskdError | undefined;
+}
+
+export class FetchService {
+  readonly #partitions: Partitions;
+  readonly #timers: Timers;
+  readonly #purgatory = new Purgatory<Fetch>(fetchesWaitingMax);
+  readonly #coldQueue: Fetch[] = [];
+  #coldReads = 0;
+  #isStopped = false;
+
+  constructor(partitions: Partitions, timers: Timers) {
+    this.#partitions = partitions;
+    this.#timers = timers;
+    partitions.onCommitted = (partition) => this.#wake(partition);
+  }
+
+  /** Fetches that wait for data. */
+  get waiting(): number {
+    return this.#purgatory.size;
+  }
+
+  handle(request: taskd.FetchRequest, call: FetchCall): void {
+    if (request.partitions.length === 0 || request.partitions.length > fetchPartitionsMax) {
+      const message = `a fetch names 1 to ${fetchPartitionsMax} partitions, this one ${request.partitions.length}`;
+      call.fail(new TaskdError(ErrorCode.INVALID, message));
+      return;
+    }
+    const wanted = request.partitions.map(({ topicId, partition, offset, bytesMax }) => {
+      return {
+        topicId: topicId ?? 0,
+        partition: partition ?? 0,
+        offset: offset ?? 0,
+        bytesMax: bytesMax || fetchBytesMax,
+      };
+    });
+    const fetch: Fetch = {
+      keys: wanted.map(({ topicId, partition }) => partitionKey(topicId, partition)),
+      call,
+      wanted,
+      bytesMax: Math.min(request.bytesMax || fetchBytesDefault, fetchBytesMax),
+      bytesMin: Math.min(request.bytesMin, fetchBytesMax),
+      timer: 0,
+    };
+    const waitMs = Math.min(request.waitMs, fetchWaitMaxMs, call.remainingMs() - answerEarlyMs);
+    if (waitMs > 0 && !this.#isStopped && !this.#isReady(fetch) && this.#purgatory.add(fetch))
+      this.#park(fetch, waitMs);
+    else this.#answer(fetch);
+  }
+
+  /** Answers everyone who waits with what is there, and lets nobody wait any more. */
+  stop(): void {
+    this.#isStopped = true;
+    for (const fetch of this.#purgatory.drain()) {
+      this.#timers.cancel(fetch.timer);
+      this.#answer(fetch);
+    }
+  }
+
+  #park(fetch: Fetch, waitMs: number): void {
+    fetch.timer = this.#timers.after(waitMs, () => {
+      if (this.#purgatory.remove(fetch)) this.#answer(fetch);
+    });
+    fetch.call.onCancel(() => {
+      if (this.#purgatory.remove(fetch)) this.#timers.cancel(fetch.timer);
+    });
+  }
+
+  #wake(partition: Partition): void {
+    for (const fetch of this.#purgatory.wake(partition.key, (each) => this.#isReady(each))) {
+      this.#timers.cancel(fetch.timer);
+      this.#answer(fetch);
+    }
+  }
+
+  /** True when the answer need not wait: enough bytes, a reason to complain, or bytes that only the file has. */
+  #isReady(fetch: Fetch): boolean {
+    let bytes = 0;
+    for (const wanted of fetch.wanted) {
+      const partition = this.#partitions.find(wanted.topicId, wanted.partition);
+      if (partition === undefined || problemOf(partition, wanted.offset) !== undefined) return true;
+      if (wanted.offset >= partition.highWatermark) continue;
+      if (fetch.bytesMin <= 1) return true;
+      const chunks = partition.readHot(wanted.offset, fetch.bytesMin);
+      if (chunks === undefined) return true;
+      bytes += lengthOf(chunks);
+    }
+    return fetch.bytesMin === 0 || bytes >= fetch.bytesMin;
+  }
+
+  #answer(fetch: Fetch): void {
+    if (fetch.call.isCancelled) return;
+    const answer = new Answer(fetch.bytesMax);
+    for (const wanted of fetch.wanted) {
+      const found = this.#find(wanted, answer.left);
+      if (found === undefined) {
+        this.#answerCold(fetch);
+        return;
+      }
+      answer.add(found);
+    }
+    answer.reply(fetch);
+  }
+
+  /** What is in memory; undefined when the file must be read. */
+  #find(wanted: Wanted, bytesMax: number): Found | undefined {
+    const state = this.#partitions.find(wanted.topicId, wanted.partition);
+    if (state === undefined) return { state, chunks: [], bytes: 0, error: notFound(wanted) };
+    const error = problemOf(state, wanted.offset);
+    if (error !== undefined || wanted.offset >= state.highWatermark || bytesMax === 0) {
+      return { state, chunks: [], bytes: 0, error };
+    }
+    const chunks = state.readHot(wanted.offset, Math.min(wanted.bytesMax, bytesMax));
+    return chunks === undefined ? undefined : { state, chunks, bytes: lengthOf(chunks), error: undefined };
+  }
+
+  #answerCold(fetch: Fetch): void {
+    if (this.#coldReads >= coldReadsMax) {
+      this.#coldQueue.push(fetch);
+      return;
+    }
+    this.#coldReads++;
+    void this.#readCold(fetch).then((answer) => {
+      this.#coldReads--;
+      if (answer instanceof TaskdError) fetch.call.fail(answer);
+      else answer.reply(fetch);
+      const next = this.#coldQueue.shift();
+      if (next !== undefined) this.#answer(next);
+    });
+  }
+
+  async #readCold(fetch: Fetch): Promise<Answer | TaskdError> {
+    const answer = new Answer(fetch.bytesMax);
+    for (const wanted of fetch.wanted) {
+      const found = await this.#findAnywhere(wanted, answer.left);
+      if (found instanceof TaskdError) return found;
+      answer.add(found);
+    }
+    return answer;
+  }
+
+  async #findAnywhere(wanted: Wanted, bytesMax: number): Promise<Found | TaskdError> {
+    try {
+      const hot = this.#find(wanted, bytesMax);
+      if (hot !== undefined) return hot;
+      const state = this.#partitions.get(wanted.topicId, wanted.partition);
+      const chunks = await state.read(wanted.offset, Math.min(wanted.bytesMax, bytesMax));
+      return { state, chunks, bytes: lengthOf(chunks), error: undefined };
+    } catch (error) {
+      const state = this.#partitions.find(wanted.topicId, wanted.partition);
+      if (error instanceof TaskdError) return { state, chunks: [], bytes: 0, error };
+      const message = `partition ${wanted.partition} of topic ${wanted.topicId} could not be read`;
+      return new TaskdError(ErrorCode.INTERNAL, message, { cause: error, retry: Retry.AFTER, retryAfterMs: 100 });
+    }
+  }
+}
+
+/** Why nothing can be read at `offset`, now or by waiting a little. */
+function problemOf(partition: Partition, offset: number): TaskdError | undefined {
+  if (!partition.isActive) {
+    try {
+      partition.assertServing();
+    } catch (error) {
+      if (error instanceof TaskdError) return error;
+      throw error;
+    }
+  }
+  const { logStart, logEnd } = partition;
+  if (offset >= logStart && offset <= logEnd) return undefined;
+  const message = `offset ${offset} is outside the log, which has ${logStart} to ${logEnd}`;
+  return new TaskdError(ErrorCode.OFFSET_OUT_OF_RANGE, message);
+}
+
+function notFound({ topicId, partition }: Wanted): TaskdError {
+  const message = `this broker has no partition ${partition} of a topic with id ${topicId}`;
+  return new TaskdError(ErrorCode.NOT_FOUND, message);
+}
+
+function lengthOf(chunks: readonly Uint8Array[]): number {
+  let bytes = 0;
+  for (const chunk of chunks) bytes += chunk.length;
+  return bytes;
+}
+
+/** Gathers what the partitions give, in order, within the bytes that were asked. */
+class Answer {
+  left: number;
+  readonly #bytesMax: number;
+  readonly #found: Found[] = [];
+
+  constructor(bytesMax: number) {
+    this.left = bytesMax;
+    this.#bytesMax = bytesMax;
+  }
+
+  /** Only the first partition that has data may go beyond, since a batch is never cut. */
+  add(found: Found): void {
+    const fits = found.bytes <= this.left || this.left === this.#bytesMax;
+    this.#found.push(fits ? found : { ...found, chunks: [], bytes: 0 });
+    if (fits) this.left = Math.max(0, this.left - found.bytes);
+  }
+
+  reply(fetch: Fetch): void {
+    const payload: Uint8Array[] = [];
+    const partitions = this.#found.map(({ state, chunks, bytes, error }, i) => {
+      payload.push(...chunks);
+      const { topicId, partition } = fetch.wanted[i]!;
+      const each: taskd.IFetchedPartition = { topicId, partition, payloadBytes: bytes };
+      if (state?.isActive) {
+        each.highWatermark = state.highWatermark;
+        each.logStart = state.logStart;
+      }
+      if (error !== undefined) each.error = errorInfo(error);
+      return each;
+    });
+    fetch.call.reply({ partitions }, payload);
+  }
+}
+
+function errorInfo({ code, message, retry, retryAfterMs, hint }: TaskdError): taskd.IErrorInfo {
+  return { code, message, retry, retryAfterMs, hint };
+}

@@ -1,0 +1,311 @@
+/**
+ * One partition of which this broker has the only replica, so it leads it and what is synced here is committed.
+ *
+ * ```
+ *  opening ──producers replayed, term raised, own no-op synced──▶ active ──write or sync error──▶ failed
+ *     └──────────── damage, or the disk refuses ─────────────────────────────────────────────────────┘
+ * ```
+ *
+ * - *opening*: nothing is served. The term is durable before the no-op is appended, and there is no "end" before the
+ *   no-op is committed.
+ * - *active*: appends and reads.
+ * - *failed*: reads of what was committed; every append is refused with the problem in words.
+ *
+ * The order of effects after a sync: the producers' committed state, then the waiting answers in log order, then the
+ * in-process readers, then the waiting fetches.
+ */
+import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
+import { BatchBuilder } from '../batch/builder.js';
+import { Attribute, BatchClass, isControl, readHeader } from '../batch/header.js';
+import type { PartitionLog } from '../log/partition-log.js';
+import type { ProducedBatch } from './produced-batches.js';
+import { ProducerTable } from './producer-table.js';
+
+/** Types of records in control batches. */
+export const ControlRecord = { NO_OP: 1 } as const;
+
+const replayReadBytes = 4 * 1024 * 1024;
+
+/** One number that stands for a partition in maps. */
+export function partitionKey(topicId: number, partition: number): number {
+  return topicId * 0x1_0000 + partition;
+}
+
+/** Someone who waits until the watermark has passed `endOffset`. Exactly one of the two is called, once. */
+export interface CommitWaiter {
+  readonly endOffset: number;
+  committed(): void;
+  failed(error: TaskdError): void;
+}
+
+/** Someone in this process who reads what is committed. */
+export interface CommitListener {
+  /** The watermark has moved, or the partition has failed. */
+  committed(): void;
+}
+
+/** Where produced batches are, or will be once `endOffset` is committed. */
+export interface Appended {
+  /** Undefined for a duplicate whose place is no longer known. */
+  readonly baseOffset: number | undefined;
+  readonly endOffset: number;
+  readonly appendTimestamp: number;
+  /** True when nothing new was appended. */
+  readonly duplicate: boolean;
+}
+
+export class Partition {
+  readonly topicId: number;
+  readonly partition: number;
+  readonly key: number;
+  readonly internal: boolean;
+  /** After each move of the watermark, and at failure: for fetches that wait. */
+  onCommitted: (partition: Partition) => void = () => {};
+  readonly #log: PartitionLog;
+  readonly #producers = new ProducerTable();
+  /** In the order in which they came; each is answered when all before it were, or later. */
+  #waiters: CommitWaiter[] = [];
+  readonly #listeners = new Set<CommitListener>();
+  #isActive = false;
+  #problem: string | undefined;
+  /** Counters for metrics. */
+  recordsAppended = 0;
+  bytesAppended = 0;
+  duplicates = 0;
+
+  constructor(log: PartitionLog, internal: boolean) {
+    this.#log = log;
+    this.topicId = log.topicId;
+    this.partition = log.partition;
+    this.key = partitionKey(log.topicId, log.partition);
+    this.internal = internal;
+    this.#problem = log.problem;
+    log.onSynced = (syncedEnd) => this.#committed(syncedEnd);
+    log.onFailed = (error) => this.#failed(error.message);
+  }
+
+  get term(): number {
+    return this.#log.term;
+  }
+
+  get logStart(): number {
+    return this.#log.logStart;
+  }
+
+  get logEnd(): number {
+    return this.#log.logEnd;
+  }
+
+  /** One past the last committed record. Means something only while `isActive` or once failed after that. */
+  get highWatermark(): number {
+    return this.#log.syncedEnd;
+  }
+
+  get bytes(): number {
+    return this.#log.bytes;
+  }
+
+  /** True from the commit of the own no-op on; a failed partition goes on serving what was committed. */
+  get isActive(): boolean {
+    return this.#isActive;
+  }
+
+  /** Why it takes no appends. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  get producers(): number {
+    return this.#producers.size;
+  }
+
+  /**
+   * Learns the producers from the log, raises the term durably and commits the own no-op. Resolves when the partition
+   * serves, or when it is known that it can't (then `problem` says why).
+   */
+  async activate(): Promise<void> {
+    if (this.#problem !== undefined) return;
+    try {
+      await this.#replayProducers();
+      await this.#log.raiseTerm();
+      const builder = new BatchBuilder();
+      builder.append({ type: ControlRecord.NO_OP });
+      const attributes = Attribute.CONTROL;
+      const noOp = builder.finish({ baseTimestamp: 0, batchClass: BatchClass.OWNER, attributes });
+      const endOffset = this.#log.append(noOp) + 1;
+      await new Promise<void>((resolve, reject) => {
+        this.whenCommitted({ endOffset, committed: resolve, failed: reject });
+      });
+      this.#isActive = true;
+    } catch (error) {
+      if (!(error instanceof TaskdError)) throw error;
+      this.#failed(error.message);
+    }
+  }
+
+  /**
+   * Judges and appends what `readProduced` has passed; durable once the watermark has passed `endOffset`. Throws when
+   * nothing was appended, with the reason; OUTCOME_UNKNOWN when only the first of several batches went in.
+   */
+  append(batches: readonly ProducedBatch[]): Appended {
+    this.assertWritable();
+    let result: Appended | undefined;
+    for (const batch of batches) {
+      const appended = this.#appendOne(batch, result !== undefined);
+      result = result === undefined ? appended : joined(result, appended);
+    }
+    return result!;
+  }
+
+  /** Appends a batch of this process's own, without judging sequences. Returns its base offset. Throws like `append`. */
+  appendOwn(batch: Uint8Array, recordCount: number): number {
+    this.assertWritable();
+    const baseOffset = this.#log.append(batch);
+    this.recordsAppended += recordCount;
+    this.bytesAppended += batch.length;
+    return baseOffset;
+  }
+
+  whenCommitted(waiter: CommitWaiter): void {
+    this.#waiters.push(waiter);
+    // A repeat of what is committed already is answered by the same rule, in this turn.
+    if (this.#waiters.length === 1 && waiter.endOffset <= this.#log.syncedEnd) this.#settle(this.#log.syncedEnd);
+  }
+
+  listen(listener: CommitListener): void {
+    this.#listeners.add(listener);
+  }
+
+  unlisten(listener: CommitListener): void {
+    this.#listeners.delete(listener);
+  }
+
+  /** See `PartitionLog.readHot`. */
+  readHot(offset: number, bytesMax: number): Uint8Array[] | undefined {
+    return this.#log.readHot(offset, bytesMax);
+  }
+
+  /** See `PartitionLog.read`. */
+  read(offset: number, bytesMax: number): Promise<Uint8Array[]> {
+    return this.#log.read(offset, bytesMax);
+  }
+
+  /** The base offset of the first batch appended at `timestampMs` or later, or the watermark. */
+  offsetForTime(timestampMs: number): Promise<number> {
+    return this.#log.offsetForTime(timestampMs);
+  }
+
+  /** Throws unless the end of this partition can be told. */
+  assertServing(): void {
+    if (this.#isActive) return;
+    if (this.#problem !== undefined) throw storageFailed(this.#name, this.#problem);
+    const message = `${this.#name} is being opened; ask again in a moment`;
+    throw new TaskdError(ErrorCode.NOT_READY, message, { retry: Retry.AFTER, retryAfterMs: 50 });
+  }
+
+  /** Throws unless appends are taken. */
+  assertWritable(): void {
+    if (this.#problem !== undefined) throw storageFailed(this.#name, this.#problem);
+    this.assertServing();
+  }
+
+  get #name(): string {
+    return `partition ${this.partition} of topic ${this.topicId}`;
+  }
+
+  #appendOne(batch: ProducedBatch, isLater: boolean): Appended {
+    const { header, bytes } = batch;
+    const verdict = this.#producers.check(header);
+    if (verdict.kind === 'refuse') throw verdict.error;
+    if (verdict.kind === 'repeat' || verdict.kind === 'duplicate') {
+      this.duplicates++;
+      const isKnown = verdict.kind === 'repeat';
+      return {
+        baseOffset: isKnown ? verdict.baseOffset : undefined,
+        endOffset: verdict.endOffset,
+        appendTimestamp: isKnown ? verdict.appendTimestamp : 0,
+        duplicate: true,
+      };
+    }
+    let baseOffset: number;
+    try {
+      baseOffset = this.#log.append(bytes);
+    } catch (error) {
+      if (isLater && error instanceof TaskdError) throw appendedInPart(error);
+      throw error;
+    }
+    const { recordCount } = header;
+    const appendTimestamp = this.#log.lastTimestampMs;
+    if (header.producerId !== 0) {
+      const { producerId, producerEpoch, baseSequence, lastSequence } = header;
+      const mark = { producerId, producerEpoch, baseSequence, lastSequence };
+      this.#producers.appended({ ...mark, baseOffset, recordCount, appendTimestamp });
+    }
+    this.recordsAppended += recordCount;
+    this.bytesAppended += bytes.length;
+    return { baseOffset, endOffset: baseOffset + recordCount, appendTimestamp, duplicate: false };
+  }
+
+  async #replayProducers(): Promise<void> {
+    let offset = this.#log.logStart;
+    while (offset < this.#log.syncedEnd) {
+      for (const chunk of await this.#log.read(offset, replayReadBytes)) {
+        for (let at = 0; at < chunk.length; ) {
+          const header = readHeader(chunk, at);
+          if (typeof header === 'string') {
+            throw new TaskdError(ErrorCode.DATA_LOSS, `the batch after offset ${offset} is damaged (${header})`);
+          }
+          if (!isControl(header)) this.#producers.replay(header);
+          offset = header.baseOffset + header.recordCount;
+          at += header.length;
+        }
+      }
+    }
+  }
+
+  #committed(end: number): void {
+    this.#producers.committed(end);
+    this.#settle(end);
+    for (const listener of this.#listeners) listener.committed();
+    this.onCommitted(this);
+  }
+
+  #settle(end: number): void {
+    const waiters = this.#waiters;
+    let done = 0;
+    while (done < waiters.length && waiters[done]!.endOffset <= end) done++;
+    if (done === 0) return;
+    this.#waiters = done === waiters.length ? [] : waiters.slice(done);
+    for (let i = 0; i < done; i++) waiters[i]!.committed();
+  }
+
+  #failed(problem: string): void {
+    if (this.#problem !== undefined) return;
+    this.#problem = problem;
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    const message = `${this.#name} failed before the records were on disk: ${problem}`;
+    const error = new TaskdError(ErrorCode.OUTCOME_UNKNOWN, message, { retry: Retry.SAME });
+    for (const waiter of waiters) waiter.failed(error);
+    for (const listener of this.#listeners) listener.committed();
+    this.onCommitted(this);
+  }
+}
+
+function joined(first: Appended, next: Appended): Appended {
+  return {
+    baseOffset: first.baseOffset,
+    endOffset: Math.max(first.endOffset, next.endOffset),
+    appendTimestamp: first.appendTimestamp,
+    duplicate: first.duplicate && next.duplicate,
+  };
+}
+
+function appendedInPart(cause: TaskdError): TaskdError {
+  const message = `only the first batches of the request were appended: ${cause.message}`;
+  return new TaskdError(ErrorCode.OUTCOME_UNKNOWN, message, { retry: Retry.SAME, cause });
+}
+
+function storageFailed(name: string, problem: string): TaskdError {
+  return new TaskdError(ErrorCode.STORAGE_FAILED, `${name} takes no records: ${problem}`);
+}

@@ -1,0 +1,58 @@
+import { ErrorCode, TaskdError } from '../base/errors.js';
+import type { LogStore } from '../log/log-store.js';
+import { Partition, partitionKey } from './partition.js';
+
+/** Partitions that are opened or created at once, each with a few syncs of its own. */
+const openingMax = 16;
+
+/** The partitions of this broker by topic id and number. */
+export class Partitions {
+  /** For each partition, now and later: told when its watermark moved. */
+  onCommitted: (partition: Partition) => void = () => {};
+  readonly #store: LogStore;
+  readonly #byKey = new Map<number, Partition>();
+
+  constructor(store: LogStore) {
+    this.#store = store;
+  }
+
+  find(topicId: number, partition: number): Partition | undefined {
+    return this.#byKey.get(partitionKey(topicId, partition));
+  }
+
+  /** The partition, or NOT_FOUND. */
+  get(topicId: number, partition: number): Partition {
+    const found = this.find(topicId, partition);
+    if (found !== undefined) return found;
+    const message = `this broker has no partition ${partition} of a topic with id ${topicId}`;
+    throw new TaskdError(ErrorCode.NOT_FOUND, message);
+  }
+
+  all(): Iterable<Partition> {
+    return this.#byKey.values();
+  }
+
+  /**
+   * Makes partitions 0 to `count` - 1 of a topic serve: opens those that are on disk, creates the others. One that can't
+   * serve is there all the same and says why. Rejects when a log can't be created.
+   */
+  async openTopic(topicId: number, count: number, internal: boolean): Promise<void> {
+    let next = 0;
+    const worker = async (): Promise<void> => {
+      while (next < count) await this.#open(topicId, next++, internal);
+    };
+    await Promise.all(Array.from({ length: Math.min(openingMax, count) }, worker));
+  }
+
+  async #open(topicId: number, partition: number, internal: boolean): Promise<void> {
+    if (this.find(topicId, partition) !== undefined) return;
+    const isHere = this.#store
+      .replicas()
+      .some((replica) => replica.topicId === topicId && replica.partition === partition);
+    const log = await (isHere ? this.#store.open(topicId, partition) : this.#store.create(topicId, partition));
+    const opened = new Partition(log, internal);
+    opened.onCommitted = (each) => this.onCommitted(each);
+    this.#byKey.set(opened.key, opened);
+    await opened.activate();
+  }
+}

@@ -1,0 +1,70 @@
+import { ErrorCode, TaskdError } from '../base/errors.js';
+import type { BatchClass } from '../batch/header.js';
+import type { ServerCall } from '../rpc/service.js';
+import type { taskd } from '../wire/generated/messages.js';
+import { clusterTopic } from './cluster-shard.js';
+import type { Appended, CommitWaiter } from './partition.js';
+import type { Partitions } from './partitions.js';
+import { readProduced } from './produced-batches.js';
+
+type ProduceCall = ServerCall<taskd.IProduceResponse>;
+
+const classMax = 2;
+
+/** Answers `produce`: checks, appends, and replies once everything is on disk. */
+export class ProduceService {
+  readonly #partitions: Partitions;
+  /** Requests that were refused, for metrics. */
+  refused = 0;
+
+  constructor(partitions: Partitions) {
+    this.#partitions = partitions;
+  }
+
+  /** Runs in the turn of the frame: the payload is a view of the receive buffer. */
+  handle(request: taskd.ProduceRequest, call: ProduceCall): void {
+    try {
+      this.#handle(request, call);
+    } catch (error) {
+      this.refused++;
+      call.fail(error);
+    }
+  }
+
+  #handle(request: taskd.ProduceRequest, call: ProduceCall): void {
+    const { topicId, partition: number, batchClass } = request;
+    if (topicId === clusterTopic.topicId) {
+      throw new TaskdError(ErrorCode.FORBIDDEN, `${clusterTopic.name} is written by brokers only`);
+    }
+    if (batchClass > classMax) throw new TaskdError(ErrorCode.INVALID, `there is no batch class ${batchClass}`);
+    const partition = this.#partitions.get(topicId, number);
+    partition.assertWritable();
+    const internal = partition.internal;
+    const batches = readProduced(call.payload, { batchClass: batchClass as BatchClass, internal });
+    partition.whenCommitted(new ProduceWaiter(call, partition.append(batches)));
+  }
+}
+
+class ProduceWaiter implements CommitWaiter {
+  readonly #call: ProduceCall;
+  readonly #appended: Appended;
+
+  constructor(call: ProduceCall, appended: Appended) {
+    this.#call = call;
+    this.#appended = appended;
+  }
+
+  get endOffset(): number {
+    return this.#appended.endOffset;
+  }
+
+  committed(): void {
+    const { baseOffset, appendTimestamp, duplicate } = this.#appended;
+    const place = baseOffset === undefined ? {} : { baseOffset };
+    this.#call.reply({ ...place, appendTimestampMs: appendTimestamp, duplicate });
+  }
+
+  failed(error: TaskdError): void {
+    this.#call.fail(error);
+  }
+}

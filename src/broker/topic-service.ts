@@ -1,0 +1,129 @@
+import { ErrorCode, TaskdError } from '../base/errors.js';
+import type { ServerCall } from '../rpc/service.js';
+import type { Address } from '../runtime/net.js';
+import { taskd } from '../wire/generated/messages.js';
+import type { Cluster, NewTopic } from './cluster.js';
+import { clusterTopic, type TopicInfo } from './cluster-shard.js';
+import type { Partition } from './partition.js';
+import type { Partitions } from './partitions.js';
+import { isInternalName } from './topic-name.js';
+
+/** Names in one request. */
+const namesMax = 1_000;
+/** Partitions of a topic that is made because someone asked for it. */
+const autoCreatePartitions = 1;
+
+/** Answers everything about topics, ids of producers and ends of logs. */
+export class TopicService {
+  readonly #cluster: Cluster;
+  readonly #partitions: Partitions;
+  readonly #address: () => Address;
+  readonly #autoCreate: boolean;
+
+  constructor(cluster: Cluster, partitions: Partitions, address: () => Address, autoCreate: boolean) {
+    this.#cluster = cluster;
+    this.#partitions = partitions;
+    this.#address = address;
+    this.#autoCreate = autoCreate;
+  }
+
+  /** Creates the topic and its partitions; they serve when it resolves. */
+  async create(wanted: NewTopic): Promise<TopicInfo> {
+    const topic = await this.#cluster.createTopic(wanted);
+    await this.#partitions.openTopic(topic.topicId, topic.partitions, topic.internal);
+    return topic;
+  }
+
+  createTopic(request: taskd.CreateTopicRequest, call: ServerCall<taskd.ICreateTopicResponse>): void {
+    const { name, partitions, replicas, ifAbsent } = request;
+    if (name.startsWith('__')) {
+      call.fail(new TaskdError(ErrorCode.FORBIDDEN, 'topics whose name begins with "__" are made by brokers only'));
+      return;
+    }
+    answer(call, async () => ({ topic: this.#describe(await this.create({ name, partitions, replicas, ifAbsent })) }));
+  }
+
+  describeTopics(request: taskd.DescribeTopicsRequest, call: ServerCall<taskd.IDescribeTopicsResponse>): void {
+    const { names } = request;
+    if (names.length > namesMax) {
+      call.fail(
+        new TaskdError(ErrorCode.INVALID, `a request names at most ${namesMax} topics, this one ${names.length}`),
+      );
+      return;
+    }
+    answer(call, async () => {
+      const topics = names.length === 0 ? [clusterTopic, ...this.#cluster.shard.topics()] : await this.#named(names);
+      return {
+        topics: topics.map((topic) => this.#describe(topic)),
+        partitions: topics.flatMap((topic) => this.#states(topic)),
+      };
+    });
+  }
+
+  listOffsets(request: taskd.ListOffsetsRequest, call: ServerCall<taskd.IListOffsetsResponse>): void {
+    answer(call, async () => {
+      const partition = this.#partitions.get(request.topicId, request.partition);
+      partition.assertServing();
+      return { offset: await offsetOf(partition, request), term: partition.term };
+    });
+  }
+
+  initProducer(call: ServerCall<taskd.IInitProducerResponse>): void {
+    answer(call, async () => ({ producerId: await this.#cluster.newProducerId(), producerEpoch: 0 }));
+  }
+
+  /** The topics that exist of those named; with auto-creation, all that may. */
+  async #named(names: readonly string[]): Promise<TopicInfo[]> {
+    const topics: TopicInfo[] = [];
+    for (const name of names) {
+      let topic = name === clusterTopic.name ? clusterTopic : this.#cluster.shard.topicNamed(name);
+      if (topic === undefined && this.#autoCreate && !isInternalName(name)) {
+        topic = await this.create({ name, partitions: autoCreatePartitions, replicas: 1, ifAbsent: true });
+      }
+      if (topic !== undefined) topics.push(topic);
+    }
+    return topics;
+  }
+
+  #describe(topic: TopicInfo): taskd.ITopic {
+    const leaders = numbers(topic.partitions).map((i) => {
+      return this.#partitions.find(topic.topicId, i)?.isActive ? this.#address() : {};
+    });
+    return { ...topic, leaders };
+  }
+
+  #states(topic: TopicInfo): taskd.IPartitionState[] {
+    return numbers(topic.partitions).map((partition) => {
+      const { topicId } = topic;
+      const state = this.#partitions.find(topicId, partition);
+      if (state === undefined) return { topicId, partition, problem: 'it could not be opened here' };
+      const { term, logStart, logEnd, highWatermark, bytes } = state;
+      const problem = state.problem ?? (state.isActive ? '' : 'it is being opened');
+      return { topicId, partition, term, logStart, logEnd, highWatermark, bytes, problem };
+    });
+  }
+}
+
+function numbers(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i);
+}
+
+async function offsetOf(partition: Partition, { spec, timeMs }: taskd.ListOffsetsRequest): Promise<number> {
+  switch (spec) {
+    case taskd.OffsetSpec.OFFSET_SPEC_START:
+      return partition.logStart;
+    case taskd.OffsetSpec.OFFSET_SPEC_END:
+      return partition.highWatermark;
+    case taskd.OffsetSpec.OFFSET_SPEC_TIME:
+      return partition.offsetForTime(timeMs);
+    default:
+      throw new TaskdError(ErrorCode.INVALID, `there is no offset specification ${String(spec)}`);
+  }
+}
+
+function answer<A>(call: ServerCall<A>, work: () => Promise<A>): void {
+  work().then(
+    (message) => call.reply(message),
+    (error) => call.fail(error),
+  );
+}
