@@ -8,7 +8,7 @@ import type { Partition } from './partition.js';
 import type { Partitions } from './partitions.js';
 import { isInternalName } from './topic-name.js';
 
-/** Names in one request. */
+/** Names and ids in one request. */
 const namesMax = 1_000;
 /** Partitions of a topic that is made because someone asked for it. */
 const autoCreatePartitions = 1;
@@ -44,15 +44,18 @@ export class TopicService {
   }
 
   describeTopics(request: taskd.DescribeTopicsRequest, call: ServerCall<taskd.IDescribeTopicsResponse>): void {
-    const { names } = request;
-    if (names.length > namesMax) {
-      call.fail(
-        new TaskdError(ErrorCode.INVALID, `a request names at most ${namesMax} topics, this one ${names.length}`),
-      );
+    const { names, topicIds } = request;
+    const asked = names.length + topicIds.length;
+    if (asked > namesMax) {
+      call.fail(new TaskdError(ErrorCode.INVALID, `a request names at most ${namesMax} topics, this one ${asked}`));
       return;
     }
     answer(call, async () => {
-      const topics = names.length === 0 ? [clusterTopic, ...this.#cluster.shard.topics()] : await this.#named(names);
+      const topics = asked === 0 ? [clusterTopic, ...this.#cluster.shard.topics()] : await this.#named(names);
+      for (const id of topicIds) {
+        const topic = this.#cluster.shard.topic(id);
+        if (topic !== undefined && !topics.includes(topic)) topics.push(topic);
+      }
       return {
         topics: topics.map((topic) => this.#describe(topic)),
         partitions: topics.flatMap((topic) => this.#states(topic)),

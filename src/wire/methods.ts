@@ -148,7 +148,7 @@ export const describeTopics: MethodOf<typeof taskd.DescribeTopicsRequest, typeof
   'broker.describeTopics',
   taskd.DescribeTopicsRequest,
   taskd.DescribeTopicsResponse,
-  { role: 'observer', idempotent: true },
+  { role: 'observer', idempotent: true, size: 'data' },
 );
 export const initProducer: MethodOf<typeof taskd.InitProducerRequest, typeof taskd.InitProducerResponse> = method(
   0x0203,

@@ -1,0 +1,212 @@
+/**
+ * Reads one partition and goes on reading: one long poll after another, a connection of its own kind (bulk), so that a
+ * large answer holds up nothing else.
+ *
+ * ```
+ *  idle ──leader known──▶ asking ──batches──▶ asking …
+ *                           │ retriable error, bad bytes      ▲
+ *                           ▼                                 │
+ *                         pausing ────── backoff over ────────┘
+ *                           │ offset outside the log, data lost
+ *                           ▼
+ *                          lost (ended)              close() ends it from anywhere
+ * ```
+ */
+import { ErrorCode, isTaskdError, Retry, TaskdError } from '../base/errors.js';
+import { type BatchHeader, isControl, readBatch } from '../batch/header.js';
+import type { Runtime } from '../runtime/runtime.js';
+import { taskd } from '../wire/generated/messages.js';
+import { fetch, listOffsets } from '../wire/methods.js';
+import type { CallerSource, TopicDirectory } from './topic-directory.js';
+
+/** Called in the loop's own turn, in log order. */
+export interface FetchEvents {
+  /**
+   * One whole batch, CRCs checked; control batches are left out. `bytes` is a view that is valid until it returns. The
+   * first batch may begin before the offset that was asked for.
+   */
+  batch(header: BatchHeader, bytes: Uint8Array): void;
+  /** A look at the end that began at `beganMs` was answered, and everything committed by then was told. */
+  caughtUp?(nextOffset: number, beganMs: number): void;
+  /** Reading can't go on from here; the log begins at `logStart` now. The last call. */
+  lost?(logStart: number, error: TaskdError): void;
+  /** An attempt failed; it goes on by itself. */
+  trouble?(error: TaskdError): void;
+}
+
+export interface FetcherOptions {
+  /** Bytes in one answer. Default 1 MiB. */
+  readonly bytesMax?: number;
+  /** How long the broker holds an answer back while there is nothing. Default 500 ms. */
+  readonly waitMs?: number;
+}
+
+const answerMarginMs = 5_000;
+const pauseFirstMs = 10;
+const pauseMaxMs = 1_000;
+
+export class Fetcher {
+  readonly #runtime: Runtime;
+  readonly #callers: CallerSource;
+  readonly #topics: TopicDirectory;
+  readonly #topicId: number;
+  readonly #partition: number;
+  readonly #events: FetchEvents;
+  readonly #bytesMax: number;
+  readonly #waitMs: number;
+  #offset: number;
+  #pauseMs = pauseFirstMs;
+  #isClosed = false;
+  /** A look at the end that waits until reading has come so far. */
+  #look: { readonly end: number; readonly beganMs: number } | undefined;
+  #isLooking = false;
+  #mustLookAgain = false;
+
+  constructor(
+    runtime: Runtime,
+    callers: CallerSource,
+    topics: TopicDirectory,
+    place: { readonly topicId: number; readonly partition: number; readonly offset: number },
+    events: FetchEvents,
+    options: FetcherOptions = {},
+  ) {
+    this.#runtime = runtime;
+    this.#callers = callers;
+    this.#topics = topics;
+    this.#topicId = place.topicId;
+    this.#partition = place.partition;
+    this.#offset = place.offset;
+    this.#events = events;
+    this.#bytesMax = options.bytesMax ?? 1024 * 1024;
+    this.#waitMs = options.waitMs ?? 500;
+    runtime.clock.defer(() => void this.#run());
+  }
+
+  /** The offset of the next record to come. */
+  get nextOffset(): number {
+    return this.#offset;
+  }
+
+  /** Looks at the end now, instead of when the long poll comes back. */
+  poke(): void {
+    if (this.#isClosed) return;
+    if (this.#isLooking) this.#mustLookAgain = true;
+    else void this.#lookAtEnd();
+  }
+
+  /** Nothing is told after it. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#isClosed) {
+      const leader = this.#topics.leader(this.#topicId, this.#partition);
+      if (leader === undefined) {
+        await this.#pause();
+        continue;
+      }
+      const beganMs = this.#runtime.clock.monotonicMs();
+      const place = { topicId: this.#topicId, partition: this.#partition, offset: this.#offset };
+      const request = { partitions: [place], bytesMax: this.#bytesMax, bytesMin: 1, waitMs: this.#waitMs };
+      try {
+        const deadlineMs = this.#waitMs + answerMarginMs;
+        const { message, payload } = await this.#callers.to(leader, 'bulk').call(fetch, request, { deadlineMs });
+        if (this.#isClosed) return;
+        this.#take(message, payload, beganMs);
+        this.#pauseMs = pauseFirstMs;
+      } catch (error) {
+        if (this.#isClosed || !(await this.#survives(error))) return;
+      }
+    }
+  }
+
+  #take(answer: taskd.FetchResponse, payload: Uint8Array, beganMs: number): void {
+    const found = answer.partitions[0];
+    if (found === undefined) throw new TaskdError(ErrorCode.MALFORMED, 'the broker answered for no partition');
+    if (found.error?.code) throw errorOf(found.error, found.logStart ?? 0);
+    for (let at = 0; at < payload.length; ) {
+      const header = readBatch(payload, at);
+      if (typeof header === 'string') {
+        throw new TaskdError(ErrorCode.MALFORMED, `a fetched batch after offset ${this.#offset} is bad (${header})`);
+      }
+      const end = header.baseOffset + header.recordCount;
+      if (end > this.#offset) {
+        this.#offset = end;
+        if (!isControl(header)) this.#events.batch(header, payload.subarray(at, at + header.length));
+        if (this.#isClosed) return;
+      }
+      at += header.length;
+    }
+    if (this.#offset >= (found.highWatermark ?? 0)) this.#events.caughtUp?.(this.#offset, beganMs);
+    this.#finishLook();
+  }
+
+  /** Decides what an error means; false when it is the end. */
+  async #survives(error: unknown): Promise<boolean> {
+    if (!isTaskdError(error)) {
+      // A bug in what handles the batches: going on would leave some out.
+      this.#isClosed = true;
+      this.#runtime.clock.defer(() => {
+        throw error;
+      });
+      return false;
+    }
+    const { code, retry, retryAfterMs, hint } = error;
+    if (code === ErrorCode.OFFSET_OUT_OF_RANGE || code === ErrorCode.DATA_LOSS) {
+      this.#isClosed = true;
+      this.#events.lost?.(Number(hint), error);
+      return false;
+    }
+    this.#topics.stale(this.#topicId);
+    this.#events.trouble?.(error);
+    await this.#pause(retry === Retry.AFTER ? retryAfterMs : 0);
+    return true;
+  }
+
+  async #pause(leastMs = 0): Promise<void> {
+    const pauseMs = Math.max(leastMs, this.#pauseMs * (0.5 + this.#runtime.random.unit() / 2));
+    this.#pauseMs = Math.min(this.#pauseMs * 2, pauseMaxMs);
+    await new Promise<void>((resolve) => this.#runtime.clock.timer(pauseMs, resolve));
+  }
+
+  async #lookAtEnd(): Promise<void> {
+    const leader = this.#topics.leader(this.#topicId, this.#partition);
+    if (leader === undefined) return;
+    this.#isLooking = true;
+    const beganMs = this.#runtime.clock.monotonicMs();
+    const spec = taskd.OffsetSpec.OFFSET_SPEC_END;
+    try {
+      const request = { topicId: this.#topicId, partition: this.#partition, spec };
+      const { message } = await this.#callers.to(leader).call(listOffsets, request);
+      this.#look = { end: message.offset, beganMs };
+    } catch (error) {
+      // The long poll meets the same trouble and deals with it.
+      this.#runtime.logger.debug({ error }, 'a look at the end of a log failed');
+    }
+    this.#isLooking = false;
+    if (this.#isClosed) return;
+    this.#finishLook();
+    if (this.#mustLookAgain) {
+      this.#mustLookAgain = false;
+      void this.#lookAtEnd();
+    }
+  }
+
+  #finishLook(): void {
+    if (this.#look === undefined || this.#look.end > this.#offset) return;
+    const { beganMs } = this.#look;
+    this.#look = undefined;
+    this.#events.caughtUp?.(this.#offset, beganMs);
+  }
+}
+
+/** `hint` of an offset out of range carries where the log begins. */
+function errorOf(info: taskd.IErrorInfo, logStart: number): TaskdError {
+  const { code, message, retry, retryAfterMs } = info;
+  return new TaskdError((code ?? ErrorCode.INTERNAL) as ErrorCode, message ?? '', {
+    retry: (retry || Retry.NEVER) as Retry,
+    retryAfterMs: retryAfterMs ?? 0,
+    hint: String(logStart),
+  });
+}

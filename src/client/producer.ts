@@ -1,0 +1,380 @@
+import { ErrorCode, isTaskdError, Retry, TaskdError } from '../base/errors.js';
+import type { BatchClass } from '../batch/header.js';
+import { type NewRecord, recordLength, recordProblem } from '../batch/record.js';
+import type { Caller } from '../rpc/caller.js';
+import type { Runtime } from '../runtime/runtime.js';
+import { Timers } from '../timer/timers.js';
+import type { taskd } from '../wire/generated/messages.js';
+import { initProducer, produce } from '../wire/methods.js';
+import { Delivery } from './delivery.js';
+import { type Failure, Lane, type LaneBatch } from './lane.js';
+import type { CallerSource, TopicDirectory } from './topic-directory.js';
+
+export interface ProducerOptions {
+  /** A batch is sent when it has so many bytes. Default 64 KiB. */
+  readonly batchBytes?: number;
+  /** Records wait so long for company while another batch of their partition is unacknowledged. Default 2 ms, at most 5. */
+  readonly lingerMs?: number;
+  /** From `send` to the outcome at the latest. Default 2 minutes. */
+  readonly deliveryTimeoutMs?: number;
+  /** Bytes of records without an outcome; more of them wait. Default 64 MiB. */
+  readonly bufferBytesMax?: number;
+}
+
+/** Where a record was stored. */
+export interface Delivered {
+  readonly offset: number;
+  readonly appendTimestampMs: number;
+}
+
+interface LaneState {
+  readonly topicId: number;
+  readonly partition: number;
+  readonly lane: Lane<Delivery>;
+  /** The producer id that it had last, to tell whether it needs another. */
+  usedId: number;
+  /** When its timer fires, or infinity; never later than the lane's own due time. */
+  wakeMs: number;
+  isDirty: boolean;
+}
+
+/** Records that wait for room. */
+interface Waiting {
+  readonly state: LaneState;
+  readonly records: readonly NewRecord[];
+  readonly batchClass: BatchClass;
+  readonly delivery: Delivery;
+  readonly reject: (error: TaskdError) => void;
+  readonly sinceMs: number;
+}
+
+/** Calls that wait for room; the next gets BUSY. */
+const waitingMax = 65_536;
+/** An attempt is given up and repeated after so long. */
+const attemptMs = 30_000;
+const idRetryMs = 200;
+
+/**
+ * The idempotent producer: every record that was given to it is stored once or its promise rejects, in the order of the
+ * calls for one partition, across lost connections and restarts of the broker.
+ *
+ * A promise rejects with OUTCOME_UNKNOWN when nobody can say whether the record was stored; with every other error it
+ * surely was not. Records that are given in one turn, or while others of their partition are on their way, share a
+ * batch. All sending happens at the end of a turn.
+ */
+export class Producer {
+  readonly #runtime: Runtime;
+  readonly #callers: CallerSource;
+  readonly #topics: TopicDirectory;
+  readonly #timers: Timers;
+  readonly #laneOptions: { batchBytes: number; lingerMs: number; deliveryTimeoutMs: number };
+  readonly #bufferBytesMax: number;
+  readonly #lanes = new Map<number, LaneState>();
+  readonly #forgetTopics: () => void;
+  #dirty: LaneState[] = [];
+  #isFlushing = false;
+  #waiting: Waiting[] = [];
+  #bytes = 0;
+  /** 0: none yet. */
+  #producerId = 0;
+  #isAskingId = false;
+  #isClosed = false;
+  #idle: (() => void)[] = [];
+
+  constructor(runtime: Runtime, callers: CallerSource, topics: TopicDirectory, options: ProducerOptions = {}) {
+    this.#runtime = runtime;
+    this.#callers = callers;
+    this.#topics = topics;
+    this.#timers = new Timers(runtime.clock);
+    this.#bufferBytesMax = options.bufferBytesMax ?? 64 * 1024 * 1024;
+    this.#laneOptions = {
+      batchBytes: options.batchBytes ?? 64 * 1024,
+      lingerMs: Math.min(options.lingerMs ?? 2, 5),
+      deliveryTimeoutMs: options.deliveryTimeoutMs ?? 120_000,
+    };
+    this.#forgetTopics = topics.onChange(() => this.#touchAll());
+  }
+
+  /** Bytes of records that have no outcome yet. */
+  get bufferedBytes(): number {
+    return this.#bytes;
+  }
+
+  /** Stores one record; durable when it resolves. */
+  send(topicId: number, partition: number, record: NewRecord, batchClass: BatchClass): Promise<Delivered> {
+    return new Promise((resolve, reject) => {
+      this.#deliver(topicId, partition, [record], batchClass, reject, ({ offsets, appendTimestampMs, error }) => {
+        if (error === undefined) resolve({ offset: offsets[0]!, appendTimestampMs });
+        else reject(error);
+      });
+    });
+  }
+
+  /** Stores records of one partition, in order; resolves with their offsets once all are durable. */
+  sendAll(
+    topicId: number,
+    partition: number,
+    records: readonly NewRecord[],
+    batchClass: BatchClass,
+  ): Promise<readonly number[]> {
+    if (records.length === 0) return Promise.resolve([]);
+    return new Promise((resolve, reject) => {
+      this.#deliver(topicId, partition, records, batchClass, reject, ({ offsets, error }) => {
+        if (error === undefined) resolve(offsets);
+        else reject(error);
+      });
+    });
+  }
+
+  /** Batches of a partition that wait or are on their way; a partitioner prefers short queues. */
+  queued(topicId: number, partition: number): number {
+    return this.#lanes.get(laneKey(topicId, partition))?.lane.queued ?? 0;
+  }
+
+  /** Resolves when all that was given until now has its outcome. */
+  flush(): Promise<void> {
+    if (this.#bytes === 0 && this.#waiting.length === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Gives up what has no outcome yet; `flush` first to keep it. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#forgetTopics();
+    this.#timers.close();
+    const error = new TaskdError(ErrorCode.CANCELLED, 'the producer was closed before the records were stored');
+    for (const { reject } of this.#waiting.splice(0)) reject(error);
+    for (const { lane } of this.#lanes.values()) fail(lane.abandon(error));
+    this.#settleIdle();
+  }
+
+  #deliver(
+    topicId: number,
+    partition: number,
+    records: readonly NewRecord[],
+    batchClass: BatchClass,
+    reject: (error: TaskdError) => void,
+    settled: (delivery: Delivery) => void,
+  ): void {
+    let bytes = 0;
+    for (const record of records) {
+      const problem = recordProblem(record);
+      if (problem !== undefined) {
+        reject(new TaskdError(ErrorCode.TOO_LARGE, problem));
+        return;
+      }
+      bytes += recordLength(record);
+    }
+    if (this.#isClosed) {
+      reject(new TaskdError(ErrorCode.CANCELLED, 'the producer is closed'));
+      return;
+    }
+    const delivery = new Delivery(records.length, bytes, (each) => {
+      this.#bytes -= each.bytes;
+      settled(each);
+      this.#afterSettled();
+    });
+    const state = this.#laneOf(topicId, partition);
+    const sinceMs = this.#runtime.clock.monotonicMs();
+    if (this.#waiting.length === 0 && this.#hasRoom(bytes)) this.#add(state, records, batchClass, delivery);
+    else if (this.#waiting.length >= waitingMax) reject(busy());
+    else this.#waiting.push({ state, records, batchClass, delivery, reject, sinceMs });
+  }
+
+  /** A call larger than the whole buffer goes alone. */
+  #hasRoom(bytes: number): boolean {
+    return this.#bytes === 0 || this.#bytes + bytes <= this.#bufferBytesMax;
+  }
+
+  #add(state: LaneState, records: readonly NewRecord[], batchClass: BatchClass, delivery: Delivery): void {
+    const nowMs = this.#runtime.clock.monotonicMs();
+    const wallMs = this.#runtime.clock.wallMs();
+    this.#bytes += delivery.bytes;
+    for (const record of records) state.lane.add(record, batchClass, delivery, nowMs, wallMs);
+    this.#touch(state);
+  }
+
+  #afterSettled(): void {
+    let admitted = 0;
+    while (admitted < this.#waiting.length && this.#hasRoom(this.#waiting[admitted]!.delivery.bytes)) {
+      const { state, records, batchClass, delivery } = this.#waiting[admitted++]!;
+      this.#add(state, records, batchClass, delivery);
+    }
+    if (admitted > 0) this.#waiting = this.#waiting.slice(admitted);
+    this.#settleIdle();
+  }
+
+  #settleIdle(): void {
+    if (this.#bytes > 0 || this.#waiting.length > 0) return;
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  #laneOf(topicId: number, partition: number): LaneState {
+    const key = laneKey(topicId, partition);
+    let state = this.#lanes.get(key);
+    if (state === undefined) {
+      const lane = new Lane<Delivery>(this.#runtime.random, this.#laneOptions);
+      state = { topicId, partition, lane, usedId: 0, wakeMs: Number.POSITIVE_INFINITY, isDirty: false };
+      this.#lanes.set(key, state);
+    }
+    return state;
+  }
+
+  /** Looks after the lane at the end of this turn. */
+  #touch(state: LaneState): void {
+    if (state.isDirty || this.#isClosed) return;
+    state.isDirty = true;
+    this.#dirty.push(state);
+    if (this.#isFlushing) return;
+    this.#isFlushing = true;
+    this.#runtime.clock.defer(() => {
+      const dirty = this.#dirty;
+      this.#dirty = [];
+      this.#isFlushing = false;
+      for (const each of dirty) {
+        each.isDirty = false;
+        this.#pump(each);
+      }
+    });
+  }
+
+  #touchAll(): void {
+    for (const state of this.#lanes.values()) if (!state.lane.isEmpty) this.#touch(state);
+  }
+
+  #pump(state: LaneState): void {
+    if (this.#isClosed) return;
+    const { lane, topicId, partition } = state;
+    const nowMs = this.#runtime.clock.monotonicMs();
+    fail(lane.expire(nowMs));
+    this.#expireWaiting(nowMs);
+    if (lane.isEmpty) return;
+    if (lane.isIdentified || this.#identify(state)) {
+      const leader = this.#topics.leader(topicId, partition);
+      if (leader !== undefined) {
+        const caller = this.#callers.to(leader);
+        for (let batch = lane.next(nowMs); batch !== undefined; batch = lane.next(nowMs)) {
+          this.#dispatch(state, caller, batch);
+        }
+        if (!lane.isIdentified) this.#touch(state);
+      }
+    }
+    this.#arm(state, nowMs);
+  }
+
+  #dispatch(state: LaneState, caller: Caller, batch: LaneBatch<Delivery>): void {
+    const { topicId, partition, lane } = state;
+    const request = { topicId, partition, batchClass: batch.batchClass };
+    caller.call(produce, request, { payload: [batch.bytes], deadlineMs: attemptMs }).then(
+      ({ message }) => {
+        const nowMs = this.#runtime.clock.monotonicMs();
+        if (!lane.acknowledged(batch, nowMs)) return;
+        store(batch, message);
+        this.#touch(state);
+      },
+      (error) => {
+        const problem = isTaskdError(error) ? error : unexpected(error);
+        if (leaderMayBeElsewhere(problem)) this.#topics.stale(topicId);
+        fail(lane.refused(batch, problem, this.#runtime.clock.monotonicMs()));
+        this.#touch(state);
+      },
+    );
+  }
+
+  /** Gives the lane a producer id that it did not have before; false while that must be asked for. */
+  #identify(state: LaneState): boolean {
+    if (this.#producerId === 0 || this.#producerId === state.usedId) {
+      void this.#askId();
+      return false;
+    }
+    state.usedId = this.#producerId;
+    state.lane.identify(this.#producerId, 0);
+    return true;
+  }
+
+  async #askId(): Promise<void> {
+    if (this.#isAskingId) return;
+    this.#isAskingId = true;
+    try {
+      const { producerId } = await this.#topics.ask(initProducer, {});
+      this.#producerId = producerId;
+      this.#isAskingId = false;
+      this.#touchAll();
+    } catch (error) {
+      this.#runtime.logger.warn({ error }, 'no broker gave a producer id; asking again');
+      this.#timers.after(idRetryMs, () => {
+        this.#isAskingId = false;
+        this.#touchAll();
+      });
+    }
+  }
+
+  /** A timer that is early does no harm, so one is set anew only when it would be late. */
+  #arm(state: LaneState, nowMs: number): void {
+    const dueMs = state.lane.dueMs();
+    if (dueMs === undefined || dueMs >= state.wakeMs) return;
+    state.wakeMs = dueMs;
+    this.#timers.after(dueMs - nowMs, () => {
+      if (state.wakeMs === dueMs) state.wakeMs = Number.POSITIVE_INFINITY;
+      this.#touch(state);
+    });
+  }
+
+  /** Whoever waited for room for the whole delivery timeout was never sent. */
+  #expireWaiting(nowMs: number): void {
+    const { deliveryTimeoutMs } = this.#laneOptions;
+    while (this.#waiting.length > 0 && this.#waiting[0]!.sinceMs + deliveryTimeoutMs <= nowMs) {
+      this.#waiting.shift()!.reject(noRoom(deliveryTimeoutMs));
+    }
+  }
+}
+
+function laneKey(topicId: number, partition: number): number {
+  return topicId * 0x1_0000 + partition;
+}
+
+function store(batch: LaneBatch<Delivery>, answer: taskd.ProduceResponse): void {
+  const { baseOffset, appendTimestampMs } = answer;
+  if (!Object.hasOwn(answer, 'baseOffset')) {
+    fail([{ batch, error: placeForgotten() }]);
+    return;
+  }
+  let offset = baseOffset ?? 0;
+  for (const { owner, count } of batch.parts) {
+    owner.stored(offset, count, appendTimestampMs);
+    offset += count;
+  }
+}
+
+function fail(failures: readonly Failure<Delivery>[]): void {
+  for (const { batch, error } of failures) {
+    for (const { owner, count } of batch.parts) owner.failed(count, error);
+  }
+}
+
+function leaderMayBeElsewhere(error: TaskdError): boolean {
+  return (
+    error.retry === Retry.OTHER ||
+    isTaskdError(error, ErrorCode.NOT_LEADER, ErrorCode.NOT_SENT, ErrorCode.CONNECTION_LOST, ErrorCode.WRONG_NODE)
+  );
+}
+
+function unexpected(cause: unknown): TaskdError {
+  return new TaskdError(ErrorCode.INTERNAL, 'the request could not be made', { retry: Retry.SAME, cause });
+}
+
+function placeForgotten(): TaskdError {
+  const message = 'the records are stored, by an earlier attempt so long ago that the broker no longer knows where';
+  return new TaskdError(ErrorCode.OUTCOME_UNKNOWN, message);
+}
+
+function busy(): TaskdError {
+  const message = `${waitingMax} calls wait for room in the producer already; wait for some of them first`;
+  return new TaskdError(ErrorCode.BUSY, message, { retry: Retry.AFTER, retryAfterMs: 100 });
+}
+
+function noRoom(timeoutMs: number): TaskdError {
+  const message = `the records waited ${timeoutMs} ms for room in the producer and were not sent`;
+  return new TaskdError(ErrorCode.DEADLINE, message, { retry: Retry.SAME });
+}

@@ -1,0 +1,199 @@
+/**
+ * Where topics are: name → id, partitions, leaders. Kept for what was asked for once, asked anew when someone found a
+ * leader gone, never by the clock. Questions are gathered: one request at a time, for all that is missing.
+ */
+import { ErrorCode, isTaskdError, Retry, TaskdError } from '../base/errors.js';
+import type { Caller } from '../rpc/caller.js';
+import type { Lane } from '../rpc/connections.js';
+import type { Address } from '../runtime/net.js';
+import type { Runtime } from '../runtime/runtime.js';
+import type { taskd } from '../wire/generated/messages.js';
+import { createTopic, describeTopics, type Method } from '../wire/methods.js';
+
+/** Makes callers for addresses; `Connections` does. */
+export interface CallerSource {
+  to(address: Address, lane?: Lane): Caller;
+}
+
+/** Who knows where the brokers are: discovery, or a fixed list. */
+export interface BrokerSource {
+  /** Those that are worth asking, the best first; empty when none is known now. */
+  brokers(): Promise<readonly Address[]>;
+}
+
+export interface TopicPlace {
+  readonly topicId: number;
+  readonly name: string;
+  readonly partitions: number;
+  readonly replicas: number;
+  readonly internal: boolean;
+  /** By partition; undefined where there is none now. */
+  readonly leaders: readonly (Address | undefined)[];
+}
+
+const pauseFirstMs = 20;
+const pauseMaxMs = 1_000;
+const lookupDeadlineMs = 15_000;
+
+export class TopicDirectory {
+  readonly #runtime: Runtime;
+  readonly #callers: CallerSource;
+  readonly #source: BrokerSource;
+  readonly #byId = new Map<number, TopicPlace>();
+  readonly #byName = new Map<string, TopicPlace>();
+  /** Topics whose leaders must be asked for. */
+  readonly #missing = new Set<number>();
+  readonly #listeners = new Set<() => void>();
+  #isAsking = false;
+  #pauseMs = pauseFirstMs;
+  #isClosed = false;
+
+  constructor(runtime: Runtime, callers: CallerSource, source: BrokerSource) {
+    this.#runtime = runtime;
+    this.#callers = callers;
+    this.#source = source;
+  }
+
+  /** The topic of that name. Rejects with NOT_FOUND when brokers say that there is none. */
+  async named(name: string): Promise<TopicPlace> {
+    const known = this.#byName.get(name);
+    if (known !== undefined) return known;
+    const { topics } = await this.ask(describeTopics, { names: [name] });
+    const [place] = this.#learn(topics);
+    if (place === undefined) throw notFound(name);
+    return place;
+  }
+
+  /** Creates a topic; with `ifAbsent` one with as many partitions is fine. */
+  async create(name: string, partitions: number, ifAbsent: boolean): Promise<TopicPlace> {
+    const { topic } = await this.ask(createTopic, { name, partitions, replicas: 1, ifAbsent });
+    return this.#learn([topic ?? {}])[0]!;
+  }
+
+  known(topicId: number): TopicPlace | undefined {
+    return this.#byId.get(topicId);
+  }
+
+  /** The leader of a partition, if it is known now; if not, it is being asked for, and `onChange` tells the outcome. */
+  leader(topicId: number, partition: number): Address | undefined {
+    const leader = this.#byId.get(topicId)?.leaders[partition];
+    if (leader === undefined) this.#want(topicId);
+    return leader;
+  }
+
+  /** The leader that `leader` named does not lead, or is not there. */
+  stale(topicId: number): void {
+    this.#want(topicId);
+  }
+
+  /** Calls back whenever something new was learnt. Returns how to stop that. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#listeners.clear();
+  }
+
+  /**
+   * Asks any broker, one after another, and again with a pause, until one answers or the deadline is over. Only for
+   * methods that may be repeated. Rejects with an answer that another broker would give as well, else the last error.
+   */
+  async ask<Q, A, QIn, AIn>(
+    method: Method<Q, A, QIn, AIn>,
+    request: QIn,
+    deadlineMs: number = lookupDeadlineMs,
+  ): Promise<A> {
+    const { clock } = this.#runtime;
+    const endMs = clock.monotonicMs() + deadlineMs;
+    let problem: TaskdError = noBroker();
+    for (let pauseMs = pauseFirstMs; !this.#isClosed; pauseMs = Math.min(pauseMs * 2, pauseMaxMs)) {
+      for (const address of await this.#source.brokers()) {
+        const leftMs = endMs - clock.monotonicMs();
+        if (leftMs <= 0) throw problem;
+        try {
+          return (await this.#callers.to(address).call(method, request, { deadlineMs: leftMs })).message;
+        } catch (error) {
+          if (!isTaskdError(error) || !mayRepeat(error)) throw error;
+          problem = error;
+        }
+      }
+      if (clock.monotonicMs() + pauseMs > endMs) throw problem;
+      await new Promise<void>((resolve) => clock.timer(pauseMs, resolve));
+    }
+    throw problem;
+  }
+
+  #want(topicId: number): void {
+    this.#missing.add(topicId);
+    if (this.#isAsking || this.#isClosed) return;
+    this.#isAsking = true;
+    void this.#refresh();
+  }
+
+  /** Asks until every missing topic has a leader for each partition, or is known not to exist. */
+  async #refresh(): Promise<void> {
+    while (this.#missing.size > 0 && !this.#isClosed) {
+      const topicIds = [...this.#missing];
+      try {
+        const { topics } = await this.ask(describeTopics, { topicIds });
+        for (const id of topicIds) this.#missing.delete(id);
+        const found = this.#learn(topics);
+        for (const place of found) if (place.leaders.includes(undefined)) this.#missing.add(place.topicId);
+        for (const id of topicIds) if (!found.some((place) => place.topicId === id)) this.#missing.add(id);
+        this.#pauseMs = this.#missing.size === 0 ? pauseFirstMs : Math.min(this.#pauseMs * 2, pauseMaxMs);
+        for (const listener of [...this.#listeners]) listener();
+      } catch (error) {
+        this.#pauseMs = Math.min(this.#pauseMs * 2, pauseMaxMs);
+        this.#runtime.logger.debug({ error, topicIds }, 'topics could not be asked for');
+      }
+      if (this.#missing.size > 0 && !this.#isClosed) {
+        await new Promise<void>((resolve) => this.#runtime.clock.timer(this.#pauseMs, resolve));
+      }
+    }
+    this.#isAsking = false;
+  }
+
+  #learn(topics: readonly taskd.ITopic[]): TopicPlace[] {
+    return topics.map((topic) => {
+      const partitions = topic.partitions ?? 0;
+      const place: TopicPlace = {
+        topicId: topic.topicId ?? 0,
+        name: topic.name ?? '',
+        partitions,
+        replicas: topic.replicas ?? 1,
+        internal: topic.internal ?? false,
+        leaders: Array.from({ length: partitions }, (_, i) => {
+          const leader = topic.leaders?.[i];
+          return leader?.host ? { host: leader.host, port: leader.port ?? 0 } : undefined;
+        }),
+      };
+      this.#byId.set(place.topicId, place);
+      this.#byName.set(place.name, place);
+      return place;
+    });
+  }
+}
+
+/** Always the same brokers; for tools, tests, and whoever knows them without discovery. */
+export function fixedBrokers(...addresses: readonly Address[]): BrokerSource {
+  return { brokers: () => Promise.resolve(addresses) };
+}
+
+function mayRepeat(error: TaskdError): boolean {
+  if (error.retry !== Retry.NEVER) return true;
+  return isTaskdError(error, ErrorCode.NOT_SENT, ErrorCode.CONNECTION_LOST, ErrorCode.DEADLINE);
+}
+
+function noBroker(): TaskdError {
+  return new TaskdError(ErrorCode.NOT_READY, 'no broker is known: is one running, and registered?', {
+    retry: Retry.AFTER,
+    retryAfterMs: 500,
+  });
+}
+
+function notFound(name: string): TaskdError {
+  return new TaskdError(ErrorCode.NOT_FOUND, `there is no topic "${name}"; create it first`);
+}
