@@ -145,6 +145,7 @@ export class Broker {
     if (parts === undefined) return;
     parts.fetch.stop();
     parts.cluster.close();
+    parts.partitions.stop();
     await parts.store.close();
   }
 

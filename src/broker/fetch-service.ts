@@ -112,7 +112,9 @@ export class FetchService {
       if (this.#purgatory.remove(fetch)) this.#answer(fetch);
     });
     fetch.call.onCancel(() => {
-      if (this.#purgatory.remove(fetch)) this.#timers.cancel(fetch.timer);
+      if (!this.#purgatory.remove(fetch)) return;
+      this.#timers.cancel(fetch.timer);
+      fetch.call.reply({});
     });
   }
 
@@ -139,7 +141,11 @@ export class FetchService {
   }
 
   #answer(fetch: Fetch): void {
-    if (fetch.call.isCancelled) return;
+    if (fetch.call.isCancelled) {
+      // Nobody listens, but the call counts as running until it is answered.
+      fetch.call.reply({});
+      return;
+    }
     const answer = new Answer(fetch.bytesMax);
     for (const wanted of fetch.wanted) {
       const found = this.#find(wanted, answer.left);

@@ -4,6 +4,7 @@
  * ```
  *  opening ──producers replayed, term raised, own no-op synced──▶ active ──write or sync error──▶ failed
  *     └──────────── damage, or the disk refuses ─────────────────────────────────────────────────────┘
+ *  each ──stop──▶ stopped
  * ```
  *
  * - *opening*: nothing is served. The term is durable before the no-op is appended, and there is no "end" before the
@@ -67,6 +68,7 @@ export class Partition {
   #waiters: CommitWaiter[] = [];
   readonly #listeners = new Set<CommitListener>();
   #isActive = false;
+  #isStopped = false;
   #problem: string | undefined;
   /** Counters for metrics. */
   recordsAppended = 0;
@@ -107,7 +109,7 @@ export class Partition {
 
   /** True from the commit of the own no-op on; a failed partition goes on serving what was committed. */
   get isActive(): boolean {
-    return this.#isActive;
+    return this.#isActive && !this.#isStopped;
   }
 
   /** Why it takes no appends. */
@@ -172,6 +174,11 @@ export class Partition {
     if (this.#waiters.length === 1 && waiter.endOffset <= this.#log.syncedEnd) this.#settle(this.#log.syncedEnd);
   }
 
+  /** Serves nothing any more; what was appended is still answered when it is on disk. */
+  stop(): void {
+    this.#isStopped = true;
+  }
+
   listen(listener: CommitListener): void {
     this.#listeners.add(listener);
   }
@@ -197,6 +204,7 @@ export class Partition {
 
   /** Throws unless the end of this partition can be told. */
   assertServing(): void {
+    if (this.#isStopped) throw new TaskdError(ErrorCode.DRAINING, 'this broker is stopping', { retry: Retry.OTHER });
     if (this.#isActive) return;
     if (this.#problem !== undefined) throw storageFailed(this.#name, this.#problem);
     const message = `${this.#name} is being opened; ask again in a moment`;

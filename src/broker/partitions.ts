@@ -1,5 +1,6 @@
-import { ErrorCode, TaskdError } from '../base/errors.js';
+import { ErrorCode, isTaskdError, TaskdError } from '../base/errors.js';
 import type { LogStore } from '../log/log-store.js';
+import type { PartitionLog } from '../log/partition-log.js';
 import { Partition, partitionKey } from './partition.js';
 
 /** Partitions that are opened or created at once, each with a few syncs of its own. */
@@ -11,6 +12,7 @@ export class Partitions {
   onCommitted: (partition: Partition) => void = () => {};
   readonly #store: LogStore;
   readonly #byKey = new Map<number, Partition>();
+  readonly #opening = new Map<number, Promise<void>>();
 
   constructor(store: LogStore) {
     this.#store = store;
@@ -32,6 +34,11 @@ export class Partitions {
     return this.#byKey.values();
   }
 
+  /** No partition serves any more; what was appended is still answered when it is on disk. */
+  stop(): void {
+    for (const partition of this.#byKey.values()) partition.stop();
+  }
+
   /**
    * Makes partitions 0 to `count` - 1 of a topic serve: opens those that are on disk, creates the others. One that can't
    * serve is there all the same and says why. Rejects when a log can't be created.
@@ -44,15 +51,32 @@ export class Partitions {
     await Promise.all(Array.from({ length: Math.min(openingMax, count) }, worker));
   }
 
-  async #open(topicId: number, partition: number, internal: boolean): Promise<void> {
-    if (this.find(topicId, partition) !== undefined) return;
-    const isHere = this.#store
-      .replicas()
-      .some((replica) => replica.topicId === topicId && replica.partition === partition);
-    const log = await (isHere ? this.#store.open(topicId, partition) : this.#store.create(topicId, partition));
+  /** Whoever comes while it is being opened waits for the same one. */
+  #open(topicId: number, partition: number, internal: boolean): Promise<void> {
+    const key = partitionKey(topicId, partition);
+    let opening = this.#opening.get(key);
+    if (opening === undefined) {
+      opening = this.#openOnce(topicId, partition, internal);
+      this.#opening.set(key, opening);
+      opening.catch(() => this.#opening.delete(key));
+    }
+    return opening;
+  }
+
+  async #openOnce(topicId: number, partition: number, internal: boolean): Promise<void> {
+    const log = await this.#openOrCreate(topicId, partition);
     const opened = new Partition(log, internal);
     opened.onCommitted = (each) => this.onCommitted(each);
     this.#byKey.set(opened.key, opened);
     await opened.activate();
+  }
+
+  async #openOrCreate(topicId: number, partition: number): Promise<PartitionLog> {
+    try {
+      return await this.#store.open(topicId, partition);
+    } catch (error) {
+      if (!isTaskdError(error, ErrorCode.NOT_FOUND)) throw error;
+      return this.#store.create(topicId, partition);
+    }
   }
 }
