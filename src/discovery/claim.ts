@@ -1,0 +1,61 @@
+import type { NewInstance } from './instance.js';
+
+export interface ClaimVersion {
+  readonly incarnation: number;
+  readonly counter: number;
+}
+
+/** Times a minute that a claim rises above another one of the same id; then someone else really is that instance. */
+const raisesMax = 3;
+const raiseWindowMs = 60_000;
+
+/**
+ * The version side of one registration: pure. Every register is sent with a version of its own, higher than the one
+ * before, so moving to another connection or name server is one takeover.
+ *
+ *   IDLE ──nextVersion──▶ CLAIMED ──superseded, below──▶ IDLE (register again above what was seen)
+ *                                └──superseded more than 3 times a minute──▶ DUPLICATE
+ */
+export class Claim {
+  instance: NewInstance;
+  #incarnation: number;
+  #counter = 0;
+  #raisedMs: number[] = [];
+
+  /** `incarnation` must grow from start to start of the process: its start time in milliseconds. */
+  constructor(instance: NewInstance, incarnation: number) {
+    this.instance = instance;
+    this.#incarnation = incarnation;
+  }
+
+  /** The version last used. */
+  get version(): ClaimVersion {
+    return { incarnation: this.#incarnation, counter: this.#counter };
+  }
+
+  nextVersion(): ClaimVersion {
+    this.#counter++;
+    return this.version;
+  }
+
+  /**
+   * A name server has seen this version of our instance. `stale`: it is none above ours, nothing to do. `again`:
+   * register again, the next version is above it. `duplicate`: another living process has our id.
+   */
+  superseded(seen: ClaimVersion, nowMs: number): 'stale' | 'again' | 'duplicate' {
+    const order = seen.incarnation - this.#incarnation || seen.counter - this.#counter;
+    if (order <= 0) return 'stale';
+    this.#raisedMs = this.#raisedMs.filter((ms) => ms > nowMs - raiseWindowMs);
+    if (this.#raisedMs.length >= raisesMax) return 'duplicate';
+    this.#raisedMs.push(nowMs);
+    this.#incarnation = seen.incarnation + 1;
+    this.#counter = 0;
+    return 'again';
+  }
+}
+
+/** Parses `incarnation.counter`, the hint of SUPERSEDED. */
+export function parseVersion(text: string): ClaimVersion | undefined {
+  const match = /^(\d{1,16})\.(\d{1,16})$/.exec(text);
+  return match === null ? undefined : { incarnation: Number(match[1]), counter: Number(match[2]) };
+}
