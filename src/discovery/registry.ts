@@ -32,8 +32,8 @@ const retryMsMax = 5_000;
 /** Time that `close` gives the deregistrations. */
 const closeMs = 2_000;
 const watchCredit = 16;
-/** Wait before a register that failed for a passing reason is sent again on the same session. */
-const registerRetryMs = 1_000;
+/** Wait before a register or a watch that failed for a passing reason is tried again on the same session. */
+const againMs = 1_000;
 
 /** One instance that this process keeps registered. */
 export interface Registration {
@@ -67,6 +67,8 @@ interface Watched {
   readonly view: WatchView;
   readonly listeners: Set<InstancesListener>;
   stream: ClientStream | undefined;
+  /** Which of the streams opened for it counts; what others still say is ignored. */
+  turn: number;
 }
 
 interface Session {
@@ -147,7 +149,7 @@ export class Registry {
     const key = watchKey(namespace, service);
     let watched = this.#watched.get(key);
     if (watched === undefined) {
-      watched = { namespace, service, view: new WatchView(), listeners: new Set(), stream: undefined };
+      watched = { namespace, service, view: new WatchView(), listeners: new Set(), stream: undefined, turn: 0 };
       this.#watched.set(key, watched);
       this.#openWatch(watched);
     }
@@ -163,8 +165,7 @@ export class Registry {
     return {
       close: () => {
         if (!listeners.delete(entry) || listeners.size > 0) return;
-        watched.stream?.cancel();
-        watched.stream = undefined;
+        this.#closeWatch(watched);
         if (this.#watched.get(key) === watched) this.#watched.delete(key);
       },
     };
@@ -198,7 +199,7 @@ export class Registry {
     this.#retryTimer?.cancel();
     this.#beatTimer?.cancel();
     await Promise.all(done);
-    for (const watched of this.#watched.values()) watched.stream?.cancel();
+    for (const watched of this.#watched.values()) this.#closeWatch(watched);
     this.#watched.clear();
     this.#session?.stream?.cancel();
     this.#session = undefined;
@@ -239,11 +240,7 @@ export class Registry {
     session.isUp = false;
     session.stream?.cancel();
     this.#beatTimer?.cancel();
-    for (const watched of this.#watched.values()) {
-      watched.stream?.cancel();
-      watched.stream = undefined;
-      watched.view.cut();
-    }
+    for (const watched of this.#watched.values()) this.#closeWatch(watched);
     this.#server = (this.#server + 1) % this.#servers.length;
     const waitMsMax = Math.min(retryMsMax, firstRetryMs * 2 ** Math.min(this.#failures, 10));
     this.#failures++;
@@ -314,7 +311,7 @@ export class Registry {
       { instance: entry.claim.instance.instanceId, reason: error.message },
       'not registered yet',
     );
-    this.#runtime.clock.timer(registerRetryMs, () => {
+    this.#runtime.clock.timer(againMs, () => {
       if (this.#session === session && !entry.isSending) this.#sendRegister(entry);
     });
   }
@@ -329,7 +326,10 @@ export class Registry {
 
   #raise(entry: Registered, seen: { incarnation: number; counter: number }): void {
     const outcome = entry.claim.superseded(seen, this.#runtime.clock.monotonicMs());
-    if (outcome === 'again' && !entry.isSending) this.#sendRegister(entry);
+    if (outcome === 'again') {
+      if (entry.isSending) entry.isStale = true;
+      else this.#sendRegister(entry);
+    }
     if (outcome !== 'duplicate') return;
     const { instanceId, service } = entry.claim.instance;
     this.#refuse(
@@ -362,29 +362,41 @@ export class Registry {
     const session = this.#session;
     if (session === undefined || !session.isUp) return;
     const { namespace, service, view, listeners } = watched;
+    const turn = ++watched.turn;
     const stream = session.caller.open(watchInstances, { namespace, service }, watchCredit, {
       push: (event) => {
-        if (watched.stream !== stream) return;
-        stream.credit(1);
+        if (watched.turn !== turn) return;
+        watched.stream?.credit(1);
         if (!view.apply(event)) return;
         for (const listener of [...listeners]) if (listeners.has(listener)) listener(view.list!);
       },
       end: (error) => {
-        if (watched.stream !== stream) return;
-        watched.stream = undefined;
-        view.cut();
-        if (isTaskdError(error, ErrorCode.INVALID)) {
-          this.#runtime.logger.error({ service, reason: error.message }, 'a watch was refused');
-          return;
-        }
-        // The session's own stream tells when the connection is gone; otherwise this one alone is opened again.
-        this.#runtime.clock.timer(registerRetryMs, () => {
-          const isWanted = this.#watched.get(watchKey(namespace, service)) === watched;
-          if (isWanted && watched.stream === undefined && this.#session === session) this.#openWatch(watched);
-        });
+        if (watched.turn === turn) this.#watchEnded(watched, session, error);
       },
     });
-    watched.stream = stream;
+    if (watched.turn === turn) watched.stream = stream;
+  }
+
+  #closeWatch(watched: Watched): void {
+    watched.turn++;
+    watched.stream?.cancel();
+    watched.stream = undefined;
+    watched.view.cut();
+  }
+
+  #watchEnded(watched: Watched, session: Session, error: Error | undefined): void {
+    watched.turn++;
+    watched.stream = undefined;
+    watched.view.cut();
+    if (isTaskdError(error, ErrorCode.INVALID)) {
+      this.#runtime.logger.error({ service: watched.service, reason: error.message }, 'a watch was refused');
+      return;
+    }
+    // When the connection is gone, the session's own stream tells so too; otherwise this one alone is opened again.
+    this.#runtime.clock.timer(againMs, () => {
+      const isWanted = this.#watched.get(watchKey(watched.namespace, watched.service)) === watched;
+      if (isWanted && watched.stream === undefined && this.#session === session) this.#openWatch(watched);
+    });
   }
 
   async #listFrom(caller: Caller, namespace: string, service: string): Promise<Instance[]> {

@@ -1,0 +1,287 @@
+import t from 'tap';
+import { ErrorCode, isTaskdError } from '../../src/base/errors.js';
+import { silentLogger } from '../../src/base/logger.js';
+import type { Instance, NewInstance } from '../../src/discovery/instance.js';
+import { Registry } from '../../src/discovery/registry.js';
+import { NameServer } from '../../src/nameserver/name-server.js';
+import type { Runtime } from '../../src/runtime/runtime.js';
+import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
+import { LoopbackNet, LoopbackServer } from '../support/loopback.js';
+import { ManualClock } from '../support/manual-clock.js';
+
+const ports = [1, 2] as const;
+
+class World {
+  readonly clock: ManualClock = new ManualClock();
+  readonly net: LoopbackNet = new LoopbackNet(this.clock);
+  readonly random: SeededRandom = new SeededRandom(1);
+  readonly servers: Map<number, NameServer> = new Map();
+
+  get runtime(): Runtime {
+    return { clock: this.clock, random: this.random, logger: silentLogger } as Runtime;
+  }
+
+  async serve(port: number): Promise<NameServer> {
+    const services = new LoopbackServer();
+    const identity = { nodeId: `ns-${port}`, incarnation: this.clock.wallMs(), roles: ['nameserver'], clusterId: 'c' };
+    const server = await NameServer.start(this.runtime, services, identity);
+    this.servers.set(port, server);
+    this.net.serve(port, services);
+    return server;
+  }
+
+  stop(port: number): void {
+    this.net.serve(port, undefined);
+    this.servers.get(port)?.stop();
+    this.servers.delete(port);
+  }
+
+  client(name: string, on: readonly number[] = [1]): Registry {
+    const addresses = on.map((port) => ({ host: '127.0.0.1', port }));
+    return new Registry(this.runtime, this.net.connections(name), addresses, { clientId: name, kind: 'client' });
+  }
+}
+
+function instance(instanceId: string, more: Partial<NewInstance> = {}): NewInstance {
+  return { service: 'shop', instanceId, addresses: [{ host: '127.0.0.1', port: 7_000 }], ...more };
+}
+
+function ids(instances: readonly Instance[] | undefined): string[] | undefined {
+  return instances?.map(({ instanceId, health }) => (health === 'up' ? instanceId : `${instanceId}?`));
+}
+
+t.test('what is registered is seen by watchers, lists and instances', async (t) => {
+  const world = new World();
+  await world.serve(1);
+  const watcher = world.client('watcher');
+  const seen: (string[] | undefined)[] = [];
+  t.equal(watcher.instances('shop'), undefined);
+  watcher.watch('shop', (instances) => seen.push(ids(instances)));
+  t.equal(watcher.instances('shop'), undefined, 'nothing is known yet');
+  await world.clock.advance(100);
+  t.same(seen, [[]]);
+
+  const a = world.client('a');
+  const registration = a.register(instance('a', { tags: ['x'], metadata: { shards: 'all' }, zone: 'z1', weight: 7 }));
+  await world.clock.advance(100);
+  await registration.registered;
+  t.match(watcher.instances('shop'), [
+    {
+      instanceId: 'a',
+      tags: ['x'],
+      metadata: { shards: 'all' },
+      zone: 'z1',
+      weight: 7,
+      health: 'up',
+      namespace: 'taskd',
+    },
+  ]);
+  registration.update({ metadata: { shards: '1,2' } });
+  await world.clock.advance(100);
+  t.match(watcher.instances('shop'), [{ metadata: { shards: '1,2' } }]);
+  const listing = watcher.list();
+  await world.clock.advance(100);
+  t.same(ids(await listing), ['a']);
+  await world.clock.advance(60_000);
+  const closing = a.close();
+  await world.clock.advance(100);
+  await closing;
+  t.same(seen, [[], ['a'], ['a'], []], 'true changes only');
+  t.equal(world.servers.get(1)!.instanceCount, 0);
+});
+
+t.test('a second listener gets the list that is known; closing ends the calls', async (t) => {
+  const world = new World();
+  await world.serve(1);
+  const client = world.client('c');
+  client.register(instance('a'));
+  let first = 0;
+  let second = 0;
+  const one = client.watch('shop', () => first++);
+  await world.clock.advance(1_000);
+  const two = client.watch('shop', () => second++);
+  two.close();
+  client.watch('shop', () => second++);
+  one.close();
+  await world.clock.advance(1_000);
+  t.equal(second, 1);
+  const before = first;
+  client.register(instance('b'));
+  await world.clock.advance(1_000);
+  t.equal(first, before);
+  t.equal(second, 2);
+  t.equal(world.servers.get(1)!.watcherCount, 2, 'the session stream and one for the service');
+});
+
+t.test('a lost connection: suspect at once, back with a higher version, no listener hears of a removal', async (t) => {
+  const world = new World();
+  await world.serve(1);
+  const watcher = world.client('watcher');
+  const seen: (string[] | undefined)[] = [];
+  watcher.watch('shop', (instances) => seen.push(ids(instances)));
+  const a = world.client('a');
+  a.register(instance('a'));
+  await world.clock.advance(1_000);
+  world.net.cut('a');
+  await world.clock.advance(2_000);
+  t.same(seen, [[], ['a'], ['a?'], ['a']]);
+  world.net.cut('watcher');
+  t.same(ids(watcher.instances('shop')), ['a'], 'the list stays while cut off');
+  await world.clock.advance(2_000);
+  t.equal(seen.length, 4, 'and is the same afterwards');
+  t.ok(watcher.isConnected);
+});
+
+t.test('a silent process is suspect after 9 s and gone after 15', async (t) => {
+  const world = new World();
+  await world.serve(1);
+  const watcher = world.client('watcher');
+  const seen: string[] = [];
+  watcher.watch('shop', (instances) => seen.push(`${Math.round(world.clock.ms / 1_000)}:${ids(instances)!.join()}`));
+  const a = world.client('a');
+  a.register(instance('a'));
+  await world.clock.advance(600);
+  // Its answers and beats never arrive any more.
+  (a as unknown as { close: unknown }).close = undefined;
+  const mute = world.net.link('a', 1);
+  mute.toServer = () => {};
+  const start = Math.round(world.clock.ms / 1_000);
+  await world.clock.advance(20_000);
+  t.same(
+    seen.slice(2).map((line) => Number(line.split(':')[0]) - start),
+    [9, 15],
+  );
+  t.notOk(mute.isOpen, 'its connection was closed, so that it comes anew');
+});
+
+t.test('a name server that starts empty takes nothing away', async (t) => {
+  const world = new World();
+  await world.serve(1);
+  const watcher = world.client('watcher');
+  const a = world.client('a');
+  const b = world.client('b');
+  a.register(instance('a'));
+  b.register(instance('b'));
+  const seen: string[] = [];
+  watcher.watch('shop', (instances) => seen.push(ids(instances)!.join()));
+  await world.clock.advance(60_000);
+  t.equal(seen.at(-1), 'a,b');
+  const before = seen.length;
+  world.stop(1);
+  await world.clock.advance(10_000);
+  // b dies meanwhile.
+  void b.close();
+  await world.serve(1);
+  await world.clock.advance(20_000);
+  t.equal(seen.length, before, 'the list is as it was: the server is cold');
+  t.same(ids(watcher.instances('shop')), ['a', 'b']);
+  await world.clock.advance(20_000);
+  t.same(ids(watcher.instances('shop')), ['a'], 'warm, it can be believed');
+});
+
+t.test('the next name server is used when one is gone', async (t) => {
+  const world = new World();
+  for (const port of ports) await world.serve(port);
+  const clients = ['a', 'b', 'c', 'd'].map((name) => world.client(name, ports));
+  for (const [i, client] of clients.entries()) client.register(instance(`i${i}`));
+  await world.clock.advance(2_000);
+  t.equal(world.servers.get(1)!.instanceCount + world.servers.get(2)!.instanceCount, 4);
+  world.stop(1);
+  await world.clock.advance(10_000);
+  t.equal(world.servers.get(2)!.instanceCount, 4);
+  t.ok(clients.every((client) => client.isConnected));
+});
+
+t.test('none answers: list rejects, register waits', async (t) => {
+  const world = new World();
+  const client = world.client('a', ports);
+  const registration = client.register(instance('a'));
+  const listing = client.list().catch((error: unknown) => error);
+  await world.clock.advance(30_000);
+  t.ok(isTaskdError(await listing, ErrorCode.NOT_SENT));
+  t.notOk(client.isConnected);
+  await world.serve(2);
+  await world.clock.advance(30_000);
+  await registration.registered;
+});
+
+t.test('a restarted process takes over, even with its clock set back', async (t) => {
+  const world = new World();
+  await world.serve(1);
+  const old = world.client('old');
+  await world.clock.advance(1_000);
+  const first = old.register(instance('a', { tags: ['old'] }));
+  await world.clock.advance(1_000);
+  await first.registered;
+  // The old process is paused: it neither beats nor hears.
+  world.net.link('old', 1).toServer = () => {};
+  const wallMs = world.clock.wallMs.bind(world.clock);
+  world.clock.wallMs = () => 1_000;
+  const young = world.client('young');
+  world.clock.wallMs = wallMs;
+  const second = young.register(instance('a', { tags: ['new'] }));
+  await world.clock.advance(3_000);
+  await second.registered;
+  const listing = young.list('shop');
+  await world.clock.advance(100);
+  t.match(await listing, [{ tags: ['new'] }]);
+});
+
+t.test('two living processes with one id: one of them is told', async (t) => {
+  const world = new World();
+  await world.serve(1);
+  const clients = [world.client('a'), world.client('b')];
+  const refused: unknown[] = [];
+  for (const client of clients) {
+    const { registered } = client.register(instance('same'));
+    registered.catch((error) => refused.push(error));
+  }
+  const errors: object[] = [];
+  const logger = { ...silentLogger, error: (fields: object) => void errors.push(fields) };
+  void logger;
+  await world.clock.advance(60_000);
+  const listing = clients[0]!.list('shop');
+  await world.clock.advance(100);
+  t.equal((await listing).length, 1);
+  t.equal(world.servers.get(1)!.instanceCount, 1);
+});
+
+t.test('what is refused for good is refused once', async (t) => {
+  const world = new World();
+  await world.serve(1);
+  const client = world.client('a');
+  const wrong: NewInstance[] = [
+    instance('with space'),
+    instance('x'.repeat(200)),
+    instance('a', { addresses: [] }),
+    instance('a', { metadata: { key: 'v'.repeat(5_000) } }),
+    instance('a', { tags: Array.from({ length: 100 }, (_, i) => `t${i}`) }),
+    instance('a', { weight: 20_000 }),
+  ];
+  const outcomes = wrong.map((each) => client.register(each).registered.catch((error: unknown) => error));
+  await world.clock.advance(5_000);
+  for (const outcome of await Promise.all(outcomes)) t.ok(isTaskdError(outcome, ErrorCode.INVALID));
+  t.equal(world.servers.get(1)!.instanceCount, 0);
+  await client.close();
+  await t.rejects(client.register(instance('late')).registered, { code: ErrorCode.CANCELLED });
+  t.throws(() => world.client('nobody', []), /at least one name server/);
+});
+
+t.test('a long list comes in parts, and in pages', async (t) => {
+  const world = new World();
+  await world.serve(1);
+  const clients = ['a', 'b', 'c'].map((name) => world.client(name));
+  const count = 900;
+  for (let i = 0; i < count; i++) {
+    clients[i % 3]!.register(instance(`i${String(i).padStart(4, '0')}`, { metadata: { text: 'x'.repeat(1_000) } }));
+  }
+  await world.clock.advance(3_000);
+  const late = world.client('late');
+  const sizes: number[] = [];
+  late.watch('shop', (instances) => sizes.push(instances.length));
+  await world.clock.advance(2_000);
+  t.same(sizes, [count], 'whole, or not at all');
+  const listing = late.list();
+  await world.clock.advance(1_000);
+  t.equal((await listing).length, count);
+});
