@@ -5,6 +5,12 @@ export interface ClaimVersion {
   readonly counter: number;
 }
 
+/**
+ * What follows from a version that was seen. `stale`: it is none above ours, nothing to do. `again`: register again,
+ * the next version is above it. `duplicate`: another living process has our id.
+ */
+export type Supersession = 'stale' | 'again' | 'duplicate';
+
 /** Times a minute that a claim rises above another one of the same id; then someone else really is that instance. */
 const raisesMax = 3;
 const raiseWindowMs = 60_000;
@@ -38,13 +44,21 @@ export class Claim {
     return this.version;
   }
 
-  /**
-   * A name server has seen this version of our instance. `stale`: it is none above ours, nothing to do. `again`:
-   * register again, the next version is above it. `duplicate`: another living process has our id.
-   */
-  superseded(seen: ClaimVersion, nowMs: number): 'stale' | 'again' | 'duplicate' {
-    const order = seen.incarnation - this.#incarnation || seen.counter - this.#counter;
-    if (order <= 0) return 'stale';
+  /** A name server told that it has seen a version of our instance. One up to ours is our own: `stale`. */
+  superseded(seen: ClaimVersion, nowMs: number): Supersession {
+    return this.#compare(seen) <= 0 ? 'stale' : this.#raise(seen, nowMs);
+  }
+
+  /** The register with the version last used was refused: the version seen is another's, even when it equals ours. */
+  refused(seen: ClaimVersion, nowMs: number): Supersession {
+    return this.#compare(seen) < 0 ? 'stale' : this.#raise(seen, nowMs);
+  }
+
+  #compare(seen: ClaimVersion): number {
+    return seen.incarnation - this.#incarnation || seen.counter - this.#counter;
+  }
+
+  #raise(seen: ClaimVersion, nowMs: number): Supersession {
     this.#raisedMs = this.#raisedMs.filter((ms) => ms > nowMs - raiseWindowMs);
     if (this.#raisedMs.length >= raisesMax) return 'duplicate';
     this.#raisedMs.push(nowMs);

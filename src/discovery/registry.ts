@@ -19,7 +19,7 @@ import { type Address, formatAddress } from '../runtime/net.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { taskd } from '../wire/generated/messages.js';
 import { beat, deregister, listInstances, register, watchInstances } from '../wire/methods.js';
-import { Claim, parseVersion } from './claim.js';
+import { Claim, parseVersion, type Supersession } from './claim.js';
 import { defaultNamespace, type Instance, instanceFrom, type NewInstance, nameServerService } from './instance.js';
 import { WatchView } from './watch-view.js';
 
@@ -56,6 +56,7 @@ interface Registered {
   readonly claim: Claim;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
+  readonly onRefused: (error: TaskdError) => void;
   isSending: boolean;
   /** Something changed while a register was on its way. */
   isStale: boolean;
@@ -111,8 +112,11 @@ export class Registry {
     return this.#session?.isUp === true;
   }
 
-  /** Registers an instance and keeps it registered, over reconnects, until it is closed. */
-  register(instance: NewInstance): Registration {
+  /**
+   * Registers an instance and keeps it registered, over reconnects, until it is closed. `onRefused` is called when it
+   * is given up for good: INVALID, or DUPLICATE_ID when another living process keeps claiming the same id.
+   */
+  register(instance: NewInstance, onRefused: (error: TaskdError) => void = () => {}): Registration {
     let resolve: () => void = () => {};
     let reject: (error: Error) => void = () => {};
     const registered = new Promise<void>((onDone, onError) => {
@@ -124,6 +128,7 @@ export class Registry {
       claim: new Claim(instance, this.#incarnation),
       resolve,
       reject,
+      onRefused,
       isSending: false,
       isStale: false,
     };
@@ -299,7 +304,7 @@ export class Registry {
     if (!this.#registered.has(entry)) return;
     if (isTaskdError(error, ErrorCode.SUPERSEDED)) {
       const seen = parseVersion(error.hint);
-      if (seen !== undefined) this.#raise(entry, seen);
+      if (seen !== undefined) this.#act(entry, entry.claim.refused(seen, this.#runtime.clock.monotonicMs()));
       return;
     }
     if (isTaskdError(error, ErrorCode.INVALID, ErrorCode.FORBIDDEN)) {
@@ -320,12 +325,12 @@ export class Registry {
     for (const entry of this.#registered) {
       const { namespace = defaultNamespace, service, instanceId } = entry.claim.instance;
       if (told.namespace !== namespace || told.service !== service || told.instanceId !== instanceId) continue;
-      this.#raise(entry, { incarnation: told.seen?.incarnation ?? 0, counter: told.seen?.counter ?? 0 });
+      const seen = { incarnation: told.seen?.incarnation ?? 0, counter: told.seen?.counter ?? 0 };
+      this.#act(entry, entry.claim.superseded(seen, this.#runtime.clock.monotonicMs()));
     }
   }
 
-  #raise(entry: Registered, seen: { incarnation: number; counter: number }): void {
-    const outcome = entry.claim.superseded(seen, this.#runtime.clock.monotonicMs());
+  #act(entry: Registered, outcome: Supersession): void {
     if (outcome === 'again') {
       if (entry.isSending) entry.isStale = true;
       else this.#sendRegister(entry);
@@ -345,6 +350,7 @@ export class Registry {
     this.#registered.delete(entry);
     this.#runtime.logger.error({ instance: entry.claim.instance.instanceId, code: error.codeName }, error.message);
     entry.reject(error);
+    entry.onRefused(error);
   }
 
   async #unregister(entry: Registered): Promise<void> {

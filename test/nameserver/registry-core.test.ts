@@ -1,0 +1,323 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { ErrorCode, isTaskdError } from '../../src/base/errors.js';
+import { claimFrom, type InstanceClaim } from '../../src/nameserver/instance.js';
+import {
+  beatMs,
+  coldMs,
+  instancesMax,
+  RegistryCore,
+  removalMs,
+  sessionInstancesMax,
+  suspectMs,
+  tickMs,
+  tombstoneMs,
+} from '../../src/nameserver/registry-core.js';
+import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
+import { taskd } from '../../src/wire/generated/messages.js';
+
+function claim(instanceId: string, incarnation: number, counter = 1, service = 's'): InstanceClaim {
+  return {
+    namespace: 'n',
+    service,
+    instanceId,
+    addresses: [{ host: 'h', port: 1 }],
+    zone: '',
+    weight: 100,
+    tags: [],
+    metadata: {},
+    version: { incarnation, counter },
+  };
+}
+
+const target = { namespace: 'n', service: 's', instanceId: 'a' };
+
+/** Lets time pass as the driver does. */
+function pass(core: RegistryCore, fromMs: number, toMs: number): void {
+  for (let ms = fromMs; ms <= toMs; ms += tickMs) core.tick(ms);
+}
+
+function healthOf(core: RegistryCore, id: string): string | undefined {
+  return core.instance('n', 's', id)?.health;
+}
+
+t.test('the same claim again changes nothing; a lower one is told what was seen', (t) => {
+  const core = new RegistryCore(0);
+  core.register(1, claim('a', 10, 2), 0);
+  t.same(core.takeEffects(), [{ kind: 'changed', namespace: 'n', service: 's', instanceId: 'a' }]);
+  core.register(1, claim('a', 10, 2), 0);
+  t.same(core.takeEffects(), []);
+  t.equal(core.sequence, 1);
+  t.throws(() => core.register(1, claim('a', 10, 1), 0), { code: ErrorCode.SUPERSEDED, hint: '10.2' });
+  t.throws(() => core.register(2, claim('a', 10, 2), 0), { code: ErrorCode.SUPERSEDED }, 'equal, from someone else');
+  t.equal(core.sessionCount, 1);
+  t.end();
+});
+
+t.test('a higher version takes over; the late close of the old connection removes nothing', (t) => {
+  const core = new RegistryCore(0);
+  core.register(1, claim('a', 10), 0);
+  core.register(2, claim('a', 11), 100);
+  t.same(core.beat(1, 100), [{ namespace: 'n', service: 's', instanceId: 'a', seen: { incarnation: 11, counter: 1 } }]);
+  t.same(core.beat(1, 100), [], 'told once');
+  core.closed(1, 200);
+  t.equal(healthOf(core, 'a'), 'up');
+  pass(core, 500, 5_000);
+  core.heard(2, 5_000);
+  pass(core, 5_500, 19_000);
+  t.equal(healthOf(core, 'a'), 'suspect');
+  t.notOk(core.deregister(1, target, { incarnation: 10, counter: 1 }, 19_000), 'nor does its late deregistration');
+  t.equal(core.instanceCount, 1);
+  t.end();
+});
+
+t.test('silence: suspect at 9 s, marked, removed at 15 s with its connection', (t) => {
+  const core = new RegistryCore(0);
+  core.register(1, claim('a', 1), 0);
+  pass(core, 0, suspectMs - tickMs);
+  t.equal(healthOf(core, 'a'), 'up');
+  pass(core, suspectMs, removalMs - tickMs);
+  t.equal(healthOf(core, 'a'), 'suspect');
+  core.takeEffects();
+  core.tick(removalMs);
+  t.equal(healthOf(core, 'a'), undefined);
+  t.match(core.takeEffects(), [{ kind: 'changed' }, { kind: 'end', sessionId: 1 }]);
+  t.equal(core.sessionCount, 0);
+  t.end();
+});
+
+t.test('a closed connection: suspect at once, removed 15 s after the last frame', (t) => {
+  const core = new RegistryCore(0);
+  core.register(1, claim('a', 1), 0);
+  core.closed(1, 1_000);
+  t.equal(healthOf(core, 'a'), 'suspect');
+  pass(core, 1_000, removalMs - tickMs);
+  t.equal(core.instanceCount, 1);
+  core.tick(removalMs);
+  t.equal(core.instanceCount, 0);
+  t.notOk(core.takeEffects().some(({ kind }) => kind === 'end'));
+  t.end();
+});
+
+t.test('a frame at the last moment saves it', (t) => {
+  const core = new RegistryCore(0);
+  core.register(1, claim('a', 1), 0);
+  pass(core, 0, removalMs - tickMs);
+  core.heard(1, removalMs - 1);
+  t.equal(healthOf(core, 'a'), 'up');
+  pass(core, removalMs, removalMs + suspectMs - tickMs);
+  t.equal(healthOf(core, 'a'), 'up');
+  t.end();
+});
+
+t.test('a pause of our own expires nobody, whichever comes first after it: the tick or the beats', (t) => {
+  for (const beatsFirst of [false, true]) {
+    for (const pauseMs of [2_000, 30_000, 200_000]) {
+      const core = new RegistryCore(0);
+      for (let i = 0; i < 10; i++) core.register(i, claim(`i${i}`, 1), 0);
+      pass(core, 0, 2_500);
+      const awake = 2_500 + pauseMs;
+      if (beatsFirst) for (let i = 0; i < 10; i++) core.heard(i, awake);
+      core.tick(awake);
+      if (!beatsFirst) for (let i = 0; i < 10; i++) core.heard(i, awake + 1);
+      t.equal(core.instanceCount, 10);
+      pass(core, awake + tickMs, awake + suspectMs - 2 * tickMs);
+      t.equal(healthOf(core, 'i3'), 'up');
+      pass(core, awake + suspectMs, awake + removalMs + 2 * tickMs);
+      t.equal(core.instanceCount, 0, 'and nobody lives longer for it');
+    }
+  }
+  t.end();
+});
+
+t.test('a deregistration removes at once and keeps a late register out', (t) => {
+  const core = new RegistryCore(0);
+  core.register(1, claim('a', 10), 0);
+  t.ok(core.deregister(1, target, { incarnation: 10, counter: 1 }, 10));
+  t.notOk(core.deregister(1, target, { incarnation: 10, counter: 1 }, 10));
+  t.equal(core.instanceCount, 0);
+  t.throws(() => core.register(2, claim('a', 10), 20), { code: ErrorCode.SUPERSEDED, hint: '10.1' });
+  core.register(2, claim('a', 10, 2), 30);
+  t.equal(core.instanceCount, 1, 'a new version is welcome');
+  t.ok(core.deregister(2, target, { incarnation: 10, counter: 2 }, 40));
+  pass(core, 500, tombstoneMs + 1_000);
+  core.register(3, claim('a', 1), tombstoneMs + 1_000);
+  t.equal(core.instanceCount, 1, 'the tombstone is gone after a minute');
+  t.end();
+});
+
+t.test('cold for twice the removal time', (t) => {
+  const core = new RegistryCore(0);
+  t.ok(core.isCold);
+  pass(core, 0, coldMs - tickMs);
+  t.ok(core.isCold);
+  core.tick(coldMs);
+  t.notOk(core.isCold);
+  t.end();
+});
+
+t.test('limits', (t) => {
+  const core = new RegistryCore(0);
+  for (let i = 0; i < sessionInstancesMax; i++) core.register(1, claim(`i${i}`, 1), 0);
+  t.throws(() => core.register(1, claim('more', 1), 0), { code: ErrorCode.QUOTA });
+  core.register(1, claim('i1', 2), 0);
+  for (let i = sessionInstancesMax; i < instancesMax; i++) core.register(2 + (i >> 9), claim(`i${i}`, 1), 0);
+  t.throws(() => core.register(1_000_000, claim('more', 1), 0), { code: ErrorCode.QUOTA });
+  t.equal(core.instanceCount, instancesMax);
+  t.end();
+});
+
+/**
+ * Clients that beat, fall silent, die, come back on another connection, deregister; a name server that stops now and
+ * then. Promises: nobody whose frames arrive is removed, no zombie outlives its deadline, a watcher's picture built
+ * from the effects is the registry's own.
+ */
+function simulate(seed: number): void {
+  const random = new SeededRandom(seed);
+  let nowMs = random.below(1_000_000);
+  const core = new RegistryCore(nowMs);
+  interface Client {
+    id: string;
+    version: number;
+    session: number;
+    isBeating: boolean;
+    isRegistered: boolean;
+    nextBeatMs: number;
+    /** Live time since its last frame: what our own pauses took is left out. */
+    silentMs: number;
+  }
+  let sessions = 0;
+  let incarnation = 1;
+  const clients: Client[] = Array.from({ length: 8 }, (_, i) => ({
+    id: `c${i}`,
+    version: 0,
+    session: 0,
+    isBeating: false,
+    isRegistered: false,
+    nextBeatMs: 0,
+    silentMs: 0,
+  }));
+  const picture = new Map<string, string>();
+  const settle = (): void => {
+    for (const effect of core.takeEffects()) {
+      if (effect.kind !== 'changed') continue;
+      const found = core.instance('n', 's', effect.instanceId);
+      if (found === undefined) picture.delete(effect.instanceId);
+      else picture.set(effect.instanceId, found.health);
+    }
+  };
+  let nextTickMs = nowMs;
+  for (let i = 0; i < 2_000; i++) {
+    // Now and then the process stands still; a healthy client goes on beating and its frames wait.
+    const pauseMs = random.below(200) === 0 ? random.below(120_000) : 0;
+    const stepMs = 100 + pauseMs;
+    nowMs += stepMs;
+    for (const client of clients) client.silentMs += 100;
+    const beats = (): void => {
+      for (const client of clients) {
+        if (!client.isBeating || client.nextBeatMs > nowMs) continue;
+        client.nextBeatMs = nowMs + beatMs;
+        client.silentMs = 0;
+        core.heard(client.session, nowMs);
+      }
+    };
+    const isTickFirst = random.below(2) === 0;
+    if (!isTickFirst) beats();
+    if (nowMs >= nextTickMs) {
+      core.tick(nowMs);
+      nextTickMs = nowMs + tickMs;
+    }
+    if (isTickFirst) beats();
+
+    const client = clients[random.below(clients.length)]!;
+    const action = random.below(60);
+    if (action < 3 || (action < 6 && !client.isBeating)) {
+      // Comes (back): on a new connection, with a higher version.
+      const old = client.session;
+      client.session = ++sessions;
+      client.version = ++incarnation;
+      core.register(client.session, claim(client.id, client.version), nowMs);
+      client.isBeating = client.isRegistered = true;
+      client.nextBeatMs = nowMs + beatMs;
+      client.silentMs = 0;
+      if (random.below(2) === 0) core.closed(old, nowMs);
+    } else if (action === 6 && client.isRegistered) {
+      client.isBeating = false; // dies without a word
+    } else if (action === 7 && client.isRegistered) {
+      client.isBeating = false;
+      core.closed(client.session, nowMs);
+    } else if (action === 8 && client.isRegistered && client.isBeating) {
+      core.deregister(client.session, { ...target, instanceId: client.id }, claim('', client.version).version, nowMs);
+      client.isRegistered = client.isBeating = false;
+      if (healthOf(core, client.id) !== undefined) throw new Error('deregistered and still there');
+    } else if (action === 9 && client.version > 1) {
+      // A late repeat of an older register, from a connection of long ago.
+      try {
+        core.register(++sessions, claim(client.id, client.version - 1), nowMs);
+        if (client.isRegistered && client.isBeating) throw new Error('an old version was taken');
+        core.deregister(sessions, { ...target, instanceId: client.id }, claim('', client.version).version, nowMs);
+      } catch (error) {
+        if (!isTaskdError(error, ErrorCode.SUPERSEDED)) throw error;
+      }
+    }
+    settle();
+    for (const each of clients) {
+      const health = healthOf(core, each.id);
+      if (each.isBeating && each.isRegistered && health !== 'up') throw new Error(`${each.id} beats and is ${health}`);
+      if (!each.isBeating && each.silentMs > removalMs + 2_000 && health !== undefined) {
+        throw new Error(`${each.id} is a zombie: silent for ${each.silentMs} ms`);
+      }
+      if (picture.get(each.id) !== health) throw new Error(`a watcher sees ${each.id} as ${picture.get(each.id)}`);
+    }
+  }
+}
+
+t.test('seeded lives', (t) => {
+  for (let seed = 1; seed <= 40; seed++) {
+    try {
+      simulate(seed);
+    } catch (error) {
+      t.fail(`seed ${seed}: ${(error as Error).message}`);
+    }
+  }
+  t.end();
+});
+
+t.test('random bytes as an instance are a claim or INVALID', (t) => {
+  const names = fc.oneof(fc.string({ maxLength: 200 }), fc.constantFrom('a', 'b'));
+  const message = fc.record(
+    {
+      namespace: names,
+      service: names,
+      instanceId: names,
+      addresses: fc.array(fc.record({ host: fc.string(), port: fc.nat(100_000) }, { requiredKeys: [] })),
+      zone: names,
+      weight: fc.nat(100_000),
+      tags: fc.array(fc.string()),
+      metadata: fc.dictionary(fc.string(), fc.string()),
+      version: fc.record({ incarnation: fc.maxSafeNat(), counter: fc.nat() }, { requiredKeys: [] }),
+    },
+    { requiredKeys: [] },
+  );
+  const check = (bytes: Uint8Array): boolean => {
+    let decoded: taskd.Instance;
+    try {
+      decoded = taskd.Instance.decode(bytes);
+    } catch {
+      return true;
+    }
+    try {
+      new RegistryCore(0).register(1, claimFrom(decoded), 0);
+      return true;
+    } catch (error) {
+      return isTaskdError(error, ErrorCode.INVALID);
+    }
+  };
+  fc.assert(
+    fc.property(message, (each) => check(taskd.Instance.encode(each).finish())),
+    { numRuns: 1_000 },
+  );
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 100 }), check), { numRuns: 2_000 });
+  t.throws(() => claimFrom(undefined), /no instance/);
+  t.end();
+});
