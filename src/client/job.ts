@@ -33,7 +33,7 @@ export function jobOf(view: taskd.JobView): Job {
     generation: view.generation,
     version: view.version,
     processor: view.processor,
-    arguments: view.arguments,
+    arguments: new Uint8Array(view.arguments),
     cron: view.cron,
     zone: view.zone,
     attemptsMax: view.retry?.attemptsMax ?? 0,

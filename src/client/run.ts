@@ -67,8 +67,9 @@ export function runOf(view: taskd.RunView): Run {
     priority: view.priority,
     error: view.error,
     waitsFor: view.waitsFor,
-    arguments: view.arguments,
-    result: view.result,
+    // Copies: what was received may be a view of a buffer with much else in it.
+    arguments: new Uint8Array(view.arguments),
+    result: new Uint8Array(view.result),
     ...(view.replayOf == null ? {} : { replayOf: formatRunId(view.shard, view.replayOf) }),
   };
 }
