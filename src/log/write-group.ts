@@ -12,6 +12,7 @@ export class WriteGroup {
   readonly #chunks: Uint8Array[] = [];
   #slab: Slab | undefined;
   #slabFrom = 0;
+  #slabTo = 0;
 
   constructor(segment: Segment, position: number) {
     this.segment = segment;
@@ -25,6 +26,7 @@ export class WriteGroup {
       this.#slab = slab;
       this.#slabFrom = slab.length - length;
     }
+    this.#slabTo = slab.length;
     this.length += length;
     this.end = end;
   }
@@ -36,8 +38,7 @@ export class WriteGroup {
     return this.#chunks;
   }
 
-  /** Slabs change only when one is full, so what lies in one from `slabFrom` to its length is ours until then. */
   #flushSlab(): void {
-    if (this.#slab !== undefined) this.#chunks.push(this.#slab.bytes.subarray(this.#slabFrom, this.#slab.length));
+    if (this.#slab !== undefined) this.#chunks.push(this.#slab.bytes.subarray(this.#slabFrom, this.#slabTo));
   }
 }
