@@ -106,9 +106,9 @@ async function begin(
 
 /** Makes the folder's own name durable, and its parents', as far as we may: some of them may be new. */
 async function syncParents(files: Files, folder: string): Promise<void> {
-  for (let at = folder.lastIndexOf('/'); at > 0; at = folder.lastIndexOf('/', at - 1)) {
+  for (let at = folder.lastIndexOf('/'); at >= 0; at = at === 0 ? -1 : folder.lastIndexOf('/', at - 1)) {
     try {
-      await files.syncFolder(folder.slice(0, at));
+      await files.syncFolder(folder.slice(0, at) || '/');
     } catch (error) {
       // Where we may not even look, we made nothing.
       if (error instanceof FileError && (error.code === 'EACCES' || error.code === 'EROFS')) return;
