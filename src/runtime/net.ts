@@ -7,7 +7,10 @@ export interface Address {
 export interface ConnectionEvents {
   /** Bytes came. `chunk` belongs to the connection: it is valid until the callback returns. */
   data(chunk: Uint8Array): void;
-  /** The peer sent its FIN: it will send nothing more but still reads. */
+  /**
+   * The peer sent its FIN: it will send nothing more but may still read. If it is gone altogether, only a later write
+   * finds out.
+   */
   end(): void;
   /** Bytes left: `queuedBytes` fell. Called at least when it falls to 0. */
   drained(): void;

@@ -15,17 +15,17 @@ class NodeTimer implements Timer, Due {
   readonly order: number;
   readonly callback: () => void;
   index = -1;
-  readonly #heap: DueHeap<NodeTimer>;
+  readonly #forget: (timer: NodeTimer) => void;
 
-  constructor(heap: DueHeap<NodeTimer>, dueMs: number, order: number, callback: () => void) {
-    this.#heap = heap;
+  constructor(forget: (timer: NodeTimer) => void, dueMs: number, order: number, callback: () => void) {
+    this.#forget = forget;
     this.dueMs = dueMs;
     this.order = order;
     this.callback = callback;
   }
 
   cancel(): void {
-    this.#heap.remove(this);
+    this.#forget(this);
   }
 }
 
@@ -52,7 +52,7 @@ export class NodeClock implements Clock {
 
   timer(delayMs: number, callback: () => void): Timer {
     const dueMs = Math.ceil(this.monotonicMs() + Math.max(0, delayMs));
-    const timer = new NodeTimer(this.#timers, dueMs, this.#order++, callback);
+    const timer = new NodeTimer(this.#forget, dueMs, this.#order++, callback);
     this.#timers.push(timer);
     if (dueMs < this.#armedDueMs) this.#arm(dueMs);
     return timer;
@@ -64,15 +64,25 @@ export class NodeClock implements Clock {
   }
 
   #arm(dueMs: number): void {
-    if (this.#armed !== undefined) clearTimeout(this.#armed);
+    this.#disarm();
     this.#armedDueMs = dueMs;
     const waitMs = Math.ceil(dueMs - Math.floor(this.monotonicMs()));
     this.#armed = setTimeout(this.#wake, Math.min(Math.max(1, waitMs), nodeDelayMaxMs));
   }
 
-  readonly #wake = (): void => {
+  readonly #forget = (timer: NodeTimer): void => {
+    this.#timers.remove(timer);
+    if (this.#timers.size === 0) this.#disarm(); // Or the process would live on for nothing.
+  };
+
+  #disarm(): void {
+    if (this.#armed !== undefined) clearTimeout(this.#armed);
     this.#armed = undefined;
     this.#armedDueMs = Number.POSITIVE_INFINITY;
+  }
+
+  readonly #wake = (): void => {
+    this.#disarm();
     try {
       // What the last turn deferred comes before any timer of this one.
       if (this.#deferred.length > 0) this.#flush();
@@ -87,11 +97,6 @@ export class NodeClock implements Clock {
     } finally {
       const next = this.#timers.peek();
       if (next !== undefined && next.dueMs < this.#armedDueMs) this.#arm(next.dueMs);
-      else if (next === undefined && this.#armed !== undefined) {
-        clearTimeout(this.#armed);
-        this.#armed = undefined;
-        this.#armedDueMs = Number.POSITIVE_INFINITY;
-      }
     }
   };
 

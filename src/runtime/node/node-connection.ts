@@ -5,6 +5,9 @@ import { toNetError } from './node-net-error.js';
 /** Up to so many bytes, the chunks of one write are copied together: cheaper than a vector of many small ones. */
 const joinBytesMax = 16 * 1024;
 
+/** Takes a chunk that is good until it returns; false asks the socket to stop reading. */
+export type Receive = (chunk: Uint8Array) => boolean;
+
 /**
  * A connection on Node's socket.
  *
@@ -15,12 +18,19 @@ export class NodeConnection implements Connection {
   readonly local: Address;
   readonly remote: Address;
   readonly #socket: net.Socket;
-  readonly #receiveInto: ((data: (chunk: Uint8Array) => void) => void) | undefined;
+  readonly #receiveInto: ((receive: Receive) => void) | undefined;
   #events: ConnectionEvents | undefined;
   #error: Error | undefined;
   #isClosed = false;
+  #isPaused = false;
+  /**
+   * What came after `pause`, to be told after `resume`: Node may read once more, at most a buffer full, when a socket
+   * is paused soon after it was resumed.
+   */
+  #held: (() => void)[] = [];
+  #releasePlanned = false;
 
-  constructor(socket: net.Socket, receiveInto?: (data: (chunk: Uint8Array) => void) => void) {
+  constructor(socket: net.Socket, receiveInto?: (receive: Receive) => void) {
     this.#socket = socket;
     this.#receiveInto = receiveInto;
     this.local = { host: socket.localAddress ?? '', port: socket.localPort ?? 0 };
@@ -28,10 +38,7 @@ export class NodeConnection implements Connection {
     socket.on('error', (error) => {
       this.#error ??= toNetError(`connection with ${this.remote.host}:${this.remote.port}`, error);
     });
-    socket.on('close', () => {
-      this.#isClosed = true;
-      this.#events?.closed(this.#error);
-    });
+    socket.on('close', this.#ended);
   }
 
   get queuedBytes(): number {
@@ -39,14 +46,14 @@ export class NodeConnection implements Connection {
   }
 
   start(events: ConnectionEvents): void {
+    this.#events = events;
     if (this.#isClosed) {
       setImmediate(() => events.closed(this.#error));
       return;
     }
-    this.#events = events;
-    if (this.#receiveInto !== undefined) this.#receiveInto((chunk) => events.data(chunk));
-    else this.#socket.on('data', (chunk: Buffer) => events.data(chunk));
-    this.#socket.on('end', () => events.end());
+    if (this.#receiveInto !== undefined) this.#receiveInto(this.#receive);
+    else this.#socket.on('data', this.#receive);
+    this.#socket.on('end', () => this.#tell(() => events.end()));
     this.#socket.resume();
   }
 
@@ -75,16 +82,57 @@ export class NodeConnection implements Connection {
   }
 
   reset(): void {
+    this.#held = [];
     if (!this.#socket.destroyed) this.#socket.resetAndDestroy();
   }
 
   pause(): void {
+    this.#isPaused = true;
     this.#socket.pause();
   }
 
   resume(): void {
-    this.#socket.resume();
+    this.#isPaused = false;
+    if (this.#held.length === 0) this.#socket.resume();
+    else if (!this.#releasePlanned) {
+      this.#releasePlanned = true;
+      setImmediate(this.#release);
+    }
   }
+
+  readonly #receive = (chunk: Uint8Array): boolean => {
+    if (this.#isPaused || this.#held.length > 0) {
+      const copy = chunk.slice();
+      this.#held.push(() => this.#events!.data(copy));
+    } else this.#events!.data(chunk);
+    return !this.#isPaused;
+  };
+
+  #tell(what: () => void): void {
+    if (this.#isPaused || this.#held.length > 0) this.#held.push(what);
+    else what();
+  }
+
+  readonly #release = (): void => {
+    this.#releasePlanned = false;
+    while (!this.#isPaused) {
+      const next = this.#held.shift();
+      if (next === undefined) {
+        this.#socket.resume();
+        return;
+      }
+      next();
+    }
+  };
+
+  readonly #ended = (): void => {
+    this.#isClosed = true;
+    const events = this.#events;
+    if (events === undefined) return;
+    if (this.#error !== undefined) this.#held = []; // Cut: what was not told is lost.
+    if (this.#held.length > 0) this.#held.push(() => events.closed(undefined));
+    else events.closed(this.#error);
+  };
 
   readonly #written = (error: Error | null | undefined): void => {
     if (!error && !this.#isClosed) this.#events?.drained();

@@ -1,7 +1,7 @@
 import * as net from 'node:net';
 import type { Logger } from '../../base/logger.js';
 import { type Address, type Connection, type Listener, type Net, NetError } from '../net.js';
-import { NodeConnection } from './node-connection.js';
+import { NodeConnection, type Receive } from './node-connection.js';
 import { toNetError } from './node-net-error.js';
 
 /** Connections that may wait to be accepted: a restart's rush of returning clients must not be refused. */
@@ -58,8 +58,9 @@ export class NodeNet implements Net {
   dial(address: Address, timeoutMs: number): Promise<Connection> {
     const what = `connect to ${address.host}:${address.port}`;
     return new Promise((resolve, reject) => {
-      let receive: ((chunk: Uint8Array) => void) | undefined;
-      this.#readBuffer ??= Buffer.allocUnsafeSlow(readBufferBytes);
+      let receive: Receive | undefined;
+      // Not a Buffer, whose `slice` would give whoever means to keep a chunk a view that changes under its hands.
+      this.#readBuffer ??= new Uint8Array(readBufferBytes);
       const socket = net.connect({
         host: address.host,
         port: address.port,
@@ -67,10 +68,7 @@ export class NodeNet implements Net {
         noDelay: true,
         onread: {
           buffer: this.#readBuffer,
-          callback: (count, buffer) => {
-            receive?.(buffer.subarray(0, count));
-            return true;
-          },
+          callback: (count, buffer) => receive?.(buffer.subarray(0, count)) ?? false,
         },
       });
       socket.pause(); // Nothing is read before the connection is started.

@@ -1,0 +1,143 @@
+import t from 'tap';
+import type { Connection } from '../../../src/runtime/net.js';
+import { NetError } from '../../../src/runtime/net.js';
+import type { Runtime } from '../../../src/runtime/runtime.js';
+import { SimWorld } from '../../../src/runtime/sim/sim-world.js';
+
+const address = { host: '127.0.0.1', port: 7000 };
+
+const elapse = ({ clock }: Runtime, ms: number): Promise<void> =>
+  new Promise((resolve) => {
+    clock.timer(ms, resolve);
+  });
+
+/** Sends back what it gets. */
+async function echo({ net }: Runtime): Promise<void> {
+  await net.listen(address, (connection) =>
+    connection.start({
+      data: (chunk) => connection.write([chunk.slice()]),
+      end: () => connection.end(),
+      drained() {},
+      closed() {},
+    }),
+  );
+}
+
+interface Session {
+  received: number;
+  told: string[];
+  connection: Connection | undefined;
+}
+
+/** Dials until it is through, then writes a byte every millisecond. */
+function chatter(session: Session): (runtime: Runtime) => Promise<void> {
+  return async (runtime) => {
+    for (;;) {
+      try {
+        session.connection = await runtime.net.dial(address, 100);
+        break;
+      } catch (error) {
+        session.told.push((error as NetError).code);
+        await elapse(runtime, 20);
+      }
+    }
+    let isOpen = true;
+    session.connection.start({
+      data: (chunk) => {
+        session.received += chunk.length;
+      },
+      end: () => session.told.push('end'),
+      drained() {},
+      closed: (error) => {
+        isOpen = false;
+        session.told.push(error instanceof NetError ? error.code : 'closed');
+      },
+    });
+    while (isOpen) {
+      session.connection.write([Uint8Array.of(1)]);
+      await elapse(runtime, 1);
+    }
+  };
+}
+
+function worldOf(seed: number): { world: SimWorld; session: Session } {
+  const world = new SimWorld(seed);
+  const session: Session = { received: 0, told: [], connection: undefined };
+  world.process('server').start(echo);
+  world.process('client').start(async (runtime) => {
+    await elapse(runtime, 5);
+    await chatter(session)(runtime);
+  });
+  return { world, session };
+}
+
+await t.test('a killed peer is noticed, by its FIN and then RST, or RST at once', async (t) => {
+  const seen = new Set<string>();
+  for (let seed = 0; seed < 20; seed++) {
+    const { world, session } = worldOf(seed);
+    await world.run({ untilMs: 50 });
+    t.ok(session.received > 10);
+    world.process('server').kill();
+    await world.run({ untilMs: 300 });
+    seen.add(session.told.join(' '));
+  }
+  t.same([...seen].sort(), ['ECONNRESET', 'end ECONNRESET']);
+});
+
+await t.test('a dark peer says nothing until it is up again', async (t) => {
+  const { world, session } = worldOf(1);
+  await world.run({ untilMs: 50 });
+  world.process('server').kill({ powerLoss: true });
+  await world.run({ untilMs: 5_000 });
+  t.same(session.told, []);
+  const late = { received: 0, told: [] as string[], connection: undefined };
+  world.process('late').start(chatter(late));
+  await world.run({ untilMs: 5_150 });
+  t.same(late.told, ['ETIMEDOUT']);
+  world.process('server').restart();
+  await world.run({ untilMs: 6_000 });
+  t.same(session.told, ['ECONNRESET']);
+  t.ok(late.received > 0);
+});
+
+await t.test('no listener: refused', async (t) => {
+  const { world, session } = worldOf(1);
+  world.process('server').kill();
+  await world.run({ untilMs: 100 });
+  t.same(new Set(session.told), new Set(['ECONNREFUSED']));
+});
+
+await t.test('a cut connection is reset on both sides', async (t) => {
+  const { world, session } = worldOf(1);
+  await world.run({ untilMs: 50 });
+  t.equal(world.network.cut('server', 'client'), 2);
+  await world.run({ untilMs: 60 });
+  t.same(session.told, ['ECONNRESET']);
+  t.equal(world.network.cut('server', 'client'), 0);
+});
+
+await t.test('a block holds bytes back, one way or both, and loses none', async (t) => {
+  for (const ways of [['client>server'], ['server>client'], ['client>server', 'server>client']]) {
+    const { world, session } = worldOf(1);
+    await world.run({ untilMs: 50 });
+    for (const way of ways) world.network.block(way.split('>')[0]!, way.split('>')[1]!, 500);
+    await world.run({ untilMs: 100 });
+    const before = session.received;
+    await world.run({ untilMs: 540 });
+    t.equal(session.received, before);
+    await world.run({ untilMs: 1_000 });
+    t.ok(session.received > before + 400);
+    t.same(session.told, []);
+  }
+});
+
+await t.test('a paused server: the kernel takes connections and bytes for it', async (t) => {
+  const { world, session } = worldOf(1);
+  await world.run({ untilMs: 2 });
+  world.process('server').pause(200);
+  await world.run({ untilMs: 150 });
+  t.ok(session.connection !== undefined);
+  t.equal(session.received, 0);
+  await world.run({ untilMs: 300 });
+  t.ok(session.received > 150);
+});
