@@ -55,7 +55,7 @@ class BrokerProcess {
   }
 }
 
-t.test('killed three times under load: every acknowledged record is there once and in order', async (t) => {
+t.test('killed twice under load: every acknowledged record is there once and in order', async (t) => {
   const folder = temporaryFolder(t);
   const runtime = nodeRuntime(new MemoryLogger());
   let broker = await BrokerProcess.start(folder);
@@ -90,8 +90,8 @@ t.test('killed three times under load: every acknowledged record is there once a
       });
     }
   };
-  for (let round = 0; round < 3; round++) {
-    await more(1_500);
+  for (let round = 0; round < 2; round++) {
+    await more(1_000);
     await broker.kill();
     broker = await BrokerProcess.start(folder, broker.port);
   }
