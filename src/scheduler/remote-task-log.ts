@@ -1,6 +1,6 @@
 import { ErrorCode, isTaskdError, Retry, TaskdError } from '../base/errors.js';
 import { type BatchClass, type BatchHeader, batchClass, headerBytes, readBatch } from '../batch/header.js';
-import { type NewRecord, readRecords, type StoredRecord } from '../batch/record.js';
+import { type NewRecord, RecordError, readRecords, type StoredRecord } from '../batch/record.js';
 import { Fetcher } from '../client/fetcher.js';
 import type { Producer } from '../client/producer.js';
 import type { CallerSource, TopicDirectory } from '../client/topic-directory.js';
@@ -101,11 +101,19 @@ export class RemoteTaskLog implements TaskLog {
   }
 }
 
-/** The records of a batch, over a copy of its bytes, so that they outlive the receive buffer. */
+/**
+ * The records of a batch, over a copy of its bytes, so that they outlive the receive buffer. A body that is no records,
+ * which a broker does not accept, has none.
+ */
 function recordsOf(header: BatchHeader, bytes: Uint8Array): StoredRecord[] {
   const body = new Uint8Array(bytes.subarray(headerBytes, header.length));
   const records: StoredRecord[] = [];
-  readRecords(body, header.baseOffset, header.recordCount, (record) => records.push(record));
+  try {
+    readRecords(body, header.baseOffset, header.recordCount, (record) => records.push(record));
+  } catch (error) {
+    if (!(error instanceof RecordError)) throw error;
+    return [];
+  }
   return records;
 }
 
