@@ -4,7 +4,7 @@
  * Order of effects after every input: the core's changes go to the watch set, then the answer is sent; the watchers
  * are told at the end of the turn, or 20 ms after the last time when that is later.
  */
-import { ErrorCode, TaskdError } from '../base/errors.js';
+import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import type { Logger } from '../base/logger.js';
 import type { NodeIdentity } from '../rpc/server.js';
 import type { Peer, ServerCall, ServerStream, ServiceRegistry } from '../rpc/service.js';
@@ -28,6 +28,7 @@ export class NameServer {
   readonly #core: RegistryCore;
   readonly #watches: WatchSet;
   readonly #peers = new Map<number, Peer>();
+  readonly #streams = new Map<ServerStream<taskd.WatchEvent.$Properties>, Watcher>();
   #ticker: Timer | undefined;
   #flusher: Timer | undefined;
   #isFlushDue = false;
@@ -68,11 +69,19 @@ export class NameServer {
     return this.#watches.size;
   }
 
-  /** Stops the clockwork; calls are refused from now on. The connections are the server's to close. */
+  /**
+   * Stops the clockwork, ends the watches and refuses calls, so that clients go to another name server. To be called
+   * before the server drains; the connections are its to close.
+   */
   stop(): void {
     this.#isStopped = true;
     this.#ticker?.cancel();
     this.#flusher?.cancel();
+    for (const [stream, watcher] of this.#streams) {
+      this.#watches.remove(watcher);
+      stream.end(stopping());
+    }
+    this.#streams.clear();
   }
 
   #serve<A>(call: ServerCall<A>, answer: () => A): void {
@@ -88,7 +97,7 @@ export class NameServer {
   }
 
   #refuseWhenStopped(): void {
-    if (this.#isStopped) throw new TaskdError(ErrorCode.NOT_READY, 'this name server is stopping; ask another one');
+    if (this.#isStopped) throw stopping();
   }
 
   #register(request: taskd.RegisterRequest, peer: Peer): taskd.RegisterResponse.$Properties {
@@ -154,7 +163,11 @@ export class NameServer {
       });
       return false;
     });
-    stream.onClose(() => this.#watches.remove(watcher));
+    this.#streams.set(stream, watcher);
+    stream.onClose(() => {
+      this.#streams.delete(stream);
+      this.#watches.remove(watcher);
+    });
     this.#flushSoon();
   }
 
@@ -224,6 +237,10 @@ export class NameServer {
       authoritative: !isCold,
     };
   }
+}
+
+function stopping(): TaskdError {
+  return new TaskdError(ErrorCode.NOT_READY, 'this name server is stopping; ask another one', { retry: Retry.OTHER });
 }
 
 function lastPlace(instances: readonly taskd.Instance.$Properties[]): string {

@@ -1,0 +1,154 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { silentLogger } from '../../src/base/logger.js';
+import { Registry } from '../../src/discovery/registry.js';
+import { NameServer } from '../../src/nameserver/name-server.js';
+import { Connections } from '../../src/rpc/connections.js';
+import { type NodeIdentity, RpcServer } from '../../src/rpc/server.js';
+import type { Address } from '../../src/runtime/net.js';
+import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
+import type { Runtime } from '../../src/runtime/runtime.js';
+import { beat, deregister, listInstances, type Method, register, watchInstances } from '../../src/wire/methods.js';
+import { LoopbackServer } from '../support/loopback.js';
+import { ManualClock } from '../support/manual-clock.js';
+
+const identity: NodeIdentity = { nodeId: 'ns-1', incarnation: 1, roles: ['nameserver'], clusterId: 'c' };
+const runtime: Runtime = nodeRuntime(silentLogger);
+
+async function serve(): Promise<{ server: RpcServer; names: NameServer; address: Address }> {
+  const server = new RpcServer(runtime, identity);
+  const names = await NameServer.start(runtime, server, identity);
+  return { server, names, address: await server.listen({ host: '127.0.0.1', port: 0 }) };
+}
+
+interface Client {
+  registry: Registry;
+  connections: Connections;
+  close(): Promise<void>;
+}
+
+function client(name: string, servers: readonly Address[]): Client {
+  const self = { clientId: name, kind: 'client' };
+  const connections = new Connections(runtime, self);
+  const registry = new Registry(runtime, connections, servers, self);
+  return {
+    registry,
+    connections,
+    async close() {
+      await registry.close();
+      await connections.close();
+    },
+  };
+}
+
+/** Waits until the service's list is these ids. */
+function until(registry: Registry, ...ids: string[]): Promise<void> {
+  return new Promise((resolve) => {
+    const watch = registry.watch('shop', (instances) => {
+      if (instances.map(({ instanceId, health }) => `${instanceId}${health === 'up' ? '' : '?'}`).join() !== ids.join())
+        return;
+      watch.close();
+      resolve();
+    });
+  });
+}
+
+t.test('over real sockets: register, watch, move to another name server, leave', async (t) => {
+  const one = await serve();
+  const two = await serve();
+  const watcher = client('watcher', [two.address]);
+  const a = client('a', [one.address, two.address]);
+  const b = client('b', [two.address]);
+  const address = { host: '127.0.0.1', port: 7 };
+  const registration = a.registry.register({ service: 'shop', instanceId: 'a', addresses: [address] });
+  b.registry.register({ service: 'shop', instanceId: 'b', addresses: [address] });
+  await registration.registered;
+  // One of the two has it; with that one gone, the other will.
+  one.names.stop();
+  await one.server.drain();
+  await until(watcher.registry, 'a', 'b');
+  await a.close();
+  await until(watcher.registry, 'b');
+  t.equal(two.names.instanceCount, 1);
+  const listed = await watcher.registry.list();
+  t.match(listed, [{ instanceId: 'b', addresses: [address] }]);
+  // A connection that just goes is suspicious, not a farewell.
+  await b.connections.close();
+  await until(watcher.registry, 'b?');
+  await b.close();
+  await watcher.close();
+  two.names.stop();
+  await two.server.drain();
+  t.equal(two.names.watcherCount, 0);
+});
+
+t.test('random bytes as requests are answered, whatever they are', async (t) => {
+  const services = new LoopbackServer();
+  const clock = new ManualClock();
+  const names = await NameServer.start({ clock, logger: silentLogger } as unknown as Runtime, services, identity);
+  let peers = 0;
+  const text = fc.oneof(fc.constantFrom('', 'a', 'taskd', 'shop', 'with space'), fc.string());
+  const version = fc.record({ incarnation: fc.maxSafeNat(), counter: fc.nat() }, { requiredKeys: [] });
+  const instance = fc.record(
+    {
+      namespace: text,
+      service: text,
+      instanceId: text,
+      addresses: fc.constantFrom([], [{ host: 'h', port: 1 }]),
+      version,
+    },
+    { requiredKeys: [] },
+  );
+  const wellFormed = fc.record(
+    { instance, namespace: text, service: text, instanceId: text, after: text, version },
+    { requiredKeys: [] },
+  );
+  const method = fc.constantFrom<Method>(
+    register as unknown as Method,
+    deregister as unknown as Method,
+    listInstances as unknown as Method,
+    watchInstances as unknown as Method,
+    beat as unknown as Method,
+  );
+  const serve = (method: Method, request: unknown): boolean => {
+    let answers = 0;
+    let abort = 0;
+    const peer = { id: ++peers % 50, onClose() {}, onActivity() {}, abort: () => abort++ };
+    const other = {
+      peer,
+      credit: 1,
+      push: (event: unknown) => method.answer.encode(event) !== undefined,
+      reply: (answer: unknown) => {
+        method.answer.encode(answer);
+        answers++;
+      },
+      fail: () => answers++,
+      end: () => answers++,
+      onClose: (callback: () => void) => callback(),
+      onWritable() {},
+    };
+    services.handlers.get(method.id)!(request, other, undefined);
+    return method.shape === 'stream' ? answers <= 1 : answers === 1;
+  };
+  fc.assert(
+    fc.property(method, wellFormed, (method, request) =>
+      serve(method, method.request.decode(method.request.encode(request).finish())),
+    ),
+    { numRuns: 2_000 },
+  );
+  fc.assert(
+    fc.property(method, fc.uint8Array({ maxLength: 60 }), (method, bytes) => {
+      let request: unknown;
+      try {
+        request = method.request.decode(bytes);
+      } catch {
+        return true;
+      }
+      return serve(method, request);
+    }),
+    { numRuns: 3_000 },
+  );
+  await clock.advance(60_000);
+  t.equal(names.watcherCount, 0);
+  names.stop();
+});
