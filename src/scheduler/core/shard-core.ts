@@ -1,11 +1,26 @@
+import { sameBytes } from '../../base/bytes.js';
+import { runArgumentsBytesMax } from '../../base/limits.js';
 import type { NewRecord, StoredRecord } from '../../batch/record.js';
 import type { CommittedBatch } from '../../coordinator/task-log.js';
+import { taskd } from '../../wire/generated/messages.js';
+import { Decider } from './decider.js';
 import { type Effect, EffectQueue } from './effects.js';
+import { HotWriter, noBytes } from './hot-records.js';
+import { JobPlanner, type Planner } from './job-planner.js';
+import { Owner } from './owner.js';
+import { Replayer } from './replayer.js';
+import { Mark } from './run-table.js';
 import type { Claim, Report, SessionInfo } from './session.js';
+import { ShardState } from './shard-state.js';
 import type { AppSnapshot, JobSnapshot, RunFilter, RunSnapshot, Verdict } from './snapshots.js';
+import { Views } from './views.js';
 
-/** Computes a job's fires; `planCron` of src/timer. Throws TaskdError INVALID for an expression or zone it refuses. */
-export type Planner = (cron: string, zone: string) => { next(afterMs: number): number | undefined };
+export type { Planner };
+
+const { Outcome, RecordType } = taskd;
+
+/** Characters of a report's error text that are kept. */
+const errorLengthMax = 4_096;
 
 export interface ShardCoreOptions {
   readonly planner: Planner;
@@ -27,63 +42,92 @@ export interface ShardCoreOptions {
  */
 export class ShardCore {
   readonly #effects: EffectQueue = new EffectQueue();
+  readonly #state: ShardState;
+  readonly #owner: Owner;
+  readonly #replayer: Replayer;
+  readonly #decider: Decider;
+  readonly #views: Views;
+  readonly #writer: HotWriter = new HotWriter();
+  /** Of the Acquire that is on its way. */
+  #nonce: Uint8Array | undefined;
 
   /** `wallMs` is the time of now; any earlier record may still be replayed. */
-  constructor(_wallMs: number, _options: ShardCoreOptions) {}
+  constructor(wallMs: number, options: ShardCoreOptions) {
+    const argumentsBytesMax = options.argumentsBytesMax ?? 64 * 1024 * 1024;
+    this.#state = new ShardState(wallMs, options.endedRunsMax ?? 100_000, argumentsBytesMax);
+    this.#owner = new Owner(this.#state, this.#effects);
+    this.#state.observer = this.#owner;
+    this.#replayer = new Replayer(this.#state);
+    this.#decider = new Decider(this.#state, this.#owner, this.#replayer.runs, new JobPlanner(options.planner));
+    this.#views = new Views(this.#state, this.#owner.sessions);
+  }
 
   // The log.
 
   /** The offset after the last record that was replayed. */
   get nextOffset(): number {
-    throw new Error('not built yet');
+    return this.#state.nextOffset;
   }
 
   /** True between the verdict on our own Acquire and the next one's. */
   get isActive(): boolean {
-    throw new Error('not built yet');
+    return this.#owner.isActive;
   }
 
   /** The offset of the Acquire in force, or -1. */
   get epoch(): number {
-    throw new Error('not built yet');
+    return this.#state.ownership.epoch;
   }
 
   /** Who owns the shard by the log, for NOT_OWNER hints; undefined when nobody does. */
   get owner(): { readonly owner: string; readonly host: string; readonly port: number } | undefined {
-    throw new Error('not built yet');
+    const { owner, host, port } = this.#state.ownership;
+    return owner === '' ? undefined : { owner, host, port };
   }
 
   /** Records that had no effect since the start, and of these the ones that their batch's class may not write. */
   get voided(): { readonly records: number; readonly forbidden: number } {
-    throw new Error('not built yet');
+    return { records: this.#state.voidRecords, forbidden: this.#state.forbiddenRecords };
   }
 
   /** Applies a batch: the only way the durable state changes. `monoMs` is now; it only delays expiries. */
-  replay(_batch: CommittedBatch, _monoMs: number): void {
-    throw new Error('not built yet');
+  replay(batch: CommittedBatch, monoMs: number): void {
+    this.#owner.monoMs = monoMs;
+    for (const record of batch.records) this.#replayRecord(record, batch);
+    this.#state.nextOffset = batch.baseOffset + batch.records.length;
   }
 
   /**
    * The record with which this process takes the shard: generation = the highest replayed + 1, so replay to the log's
    * end first. Drops all sessions. `nonce` must be new (16 random bytes). Answered by `active` or `notAcquired`.
    */
-  acquire(_owner: string, _host: string, _port: number, _nonce: Uint8Array): NewRecord {
-    throw new Error('not built yet');
+  acquire(owner: string, host: string, port: number, nonce: Uint8Array): NewRecord {
+    this.#drop();
+    this.#nonce = nonce;
+    const generation = this.#state.ownership.generation + 1;
+    const value = taskd.Acquire.encode({ owner, address: { host, port }, generation, nonce }).finish();
+    return { type: RecordType.ACQUIRE, value };
   }
 
   /** Gives the shard up, for a drain: the record to append. Sessions end now. Undefined when it isn't ours. */
   release(): NewRecord | undefined {
-    throw new Error('not built yet');
+    if (!this.#owner.isActive) return undefined;
+    const value = taskd.Release.encode({ epoch: this.epoch }).finish();
+    this.#drop();
+    return { type: RecordType.RELEASE, value };
   }
 
   /** Stops owning at once, without a record: an append failed, or its outcome is unknown. Acquire again to go on. */
   abandon(): void {
-    throw new Error('not built yet');
+    this.#nonce = undefined;
+    this.#drop();
   }
 
   /** See `LogReader.caughtUp`: answers the pings and claims that came before `beganMs`. */
-  caughtUp(_nextOffset: number, _beganMs: number, _nowMonoMs: number): void {
-    throw new Error('not built yet');
+  caughtUp(nextOffset: number, beganMs: number, nowMonoMs: number): void {
+    this.#owner.monoMs = nowMonoMs;
+    this.#state.nextOffset = Math.max(this.#state.nextOffset, nextOffset);
+    if (this.#owner.isActive) this.#owner.looked(beganMs, nowMonoMs);
   }
 
   // Workers. An unknown session id is ignored everywhere: the session ended meanwhile.
@@ -92,38 +136,57 @@ export class ShardCore {
    * A worker connected. Allowed while an Acquire of ours is under way or holds; false otherwise (answer NOT_OWNER).
    * It gets leases once its claim was handled and a ping was answered. The latest session of a worker is its current one.
    */
-  attach(_session: SessionInfo): boolean {
-    throw new Error('not built yet');
+  attach(session: SessionInfo): boolean {
+    if (!this.#owner.isActive && this.#nonce === undefined) return false;
+    this.#owner.sessions.attach(session);
+    return true;
   }
 
   /** The connection is gone. Its leases stay until claimed or expired. */
-  detach(_sessionId: number): void {
-    throw new Error('not built yet');
+  detach(sessionId: number): void {
+    const session = this.#owner.sessions.find(sessionId);
+    if (session !== undefined) this.#owner.sessions.detach(session);
   }
 
   /** Handled, and answered by `claimed`, once its acknowledged offset is applied and a look at the log began later. */
-  claim(_sessionId: number, _claim: Claim, _arrivedMonoMs: number): void {
-    throw new Error('not built yet');
+  claim(sessionId: number, claim: Claim, arrivedMonoMs: number): void {
+    const session = this.#owner.sessions.find(sessionId);
+    if (session !== undefined) this.#owner.claim(session, claim, arrivedMonoMs);
   }
 
   /** Answered by `pong` once a look at the log that began after `arrivedMonoMs` showed us still the owner. */
-  ping(_sessionId: number, _sentMs: number, _arrivedMonoMs: number): void {
-    throw new Error('not built yet');
+  ping(sessionId: number, sentMs: number, arrivedMonoMs: number): void {
+    const session = this.#owner.sessions.find(sessionId);
+    if (session !== undefined) this.#owner.ping(session, sentMs, arrivedMonoMs);
   }
 
   /** Reports of ended attempts. Returns the records to append; credit returns at once, `acknowledged` when on disk. */
-  report(_sessionId: number, _reports: readonly Report[]): NewRecord[] {
-    throw new Error('not built yet');
+  report(sessionId: number, reports: readonly Report[]): NewRecord[] {
+    const records: NewRecord[] = [];
+    const session = this.#owner.sessions.find(sessionId);
+    if (session === undefined || !this.#owner.isActive) return records;
+    for (const report of reports) {
+      if (this.#owner.takeReport(session, report)) {
+        records.push({ type: RecordType.RUN_REPORT, value: this.#writeReport(report) });
+      }
+    }
+    return records;
   }
 
   /** Dispatches that the worker dropped unstarted; the next `decide` returns their leases, without an attempt used. */
-  returned(_sessionId: number, _runs: readonly number[], _tokens: readonly number[]): void {
-    throw new Error('not built yet');
+  returned(sessionId: number, runs: readonly number[], tokens: readonly number[]): void {
+    const session = this.#owner.sessions.find(sessionId);
+    if (session === undefined || !this.#owner.isActive) return;
+    runs.forEach((run, i) => {
+      const token = tokens[i];
+      if (token !== undefined) this.#owner.returned(session, run, token);
+    });
   }
 
   /** No further leases for this session; what it has goes on. */
-  draining(_sessionId: number): void {
-    throw new Error('not built yet');
+  draining(sessionId: number): void {
+    const session = this.#owner.sessions.find(sessionId);
+    if (session !== undefined) session.isDraining = true;
   }
 
   // Time.
@@ -132,13 +195,14 @@ export class ShardCore {
    * All decisions due now, at most a few thousand a call (then `nextWakeMs` is 0). Append them with class OWNER in one
    * append together with, and after, what `report` returned. Empty unless active.
    */
-  decide(_wallMs: number, _monoMs: number): NewRecord[] {
-    throw new Error('not built yet');
+  decide(wallMs: number, monoMs: number): NewRecord[] {
+    this.#owner.monoMs = monoMs;
+    return this.#decider.decide(wallMs, monoMs);
   }
 
   /** Milliseconds until `decide` must be called though no input came; undefined: never. A lower bound, 0 for now. */
-  nextWakeMs(_wallMs: number, _monoMs: number): number | undefined {
-    throw new Error('not built yet');
+  nextWakeMs(wallMs: number, monoMs: number): number | undefined {
+    return this.#decider.nextWakeMs(wallMs, monoMs);
   }
 
   // Effects.
@@ -148,46 +212,139 @@ export class ShardCore {
   }
 
   /** Asks for an `ended` effect for this run; at once (in the next drain) if it is final or unknown. */
-  watchRun(_run: number): void {
-    throw new Error('not built yet');
+  watchRun(run: number): void {
+    const { runs } = this.#state;
+    const slot = runs.find(run);
+    if (slot !== 0 && (runs.isWaiting(slot) || runs.isLeased(slot))) runs.setMark(slot, Mark.WATCHED);
+    else this.#effects.add({ kind: 'ended', run });
   }
 
   /** Asks for a `decided` effect for the proposal at `offset`; at once if there is a verdict or no such proposal. */
-  watchProposal(_offset: number): void {
-    throw new Error('not built yet');
+  watchProposal(offset: number): void {
+    if (offset >= this.#state.nextOffset || this.#state.jobs.isProposed(offset)) this.#owner.watchProposal(offset);
+    else this.#effects.add({ kind: 'decided', offset });
   }
 
   // Questions; true as of `nextOffset`.
 
   /** The verdict on a recent JobPut, JobPause, JobResume or JobDelete; undefined: none yet, or long ago. */
-  verdict(_offset: number): Verdict | undefined {
-    throw new Error('not built yet');
+  verdict(offset: number): Verdict | undefined {
+    return this.#state.verdicts.get(offset);
   }
 
-  job(_appId: number, _name: string): JobSnapshot | undefined {
-    throw new Error('not built yet');
+  job(appId: number, name: string): JobSnapshot | undefined {
+    return this.#views.job(appId, name);
   }
 
   /** Jobs of an app by name, after `after` (exclusive; empty: from the first). */
-  jobs(_appId: number, _after: string, _max: number): JobSnapshot[] {
-    throw new Error('not built yet');
+  jobs(appId: number, after: string, max: number): JobSnapshot[] {
+    return this.#views.jobs(appId, after, max);
   }
 
-  run(_run: number): RunSnapshot | undefined {
-    throw new Error('not built yet');
+  run(run: number): RunSnapshot | undefined {
+    return this.#views.run(run);
   }
 
   /** Newest first. Looks at a bounded number of runs; `more` says that older ones may match. */
-  runs(_filter: RunFilter): { runs: RunSnapshot[]; more: boolean } {
-    throw new Error('not built yet');
+  runs(filter: RunFilter): { runs: RunSnapshot[]; more: boolean } {
+    return this.#views.runs(filter);
   }
 
-  stats(_appId: number): AppSnapshot {
-    throw new Error('not built yet');
+  stats(appId: number): AppSnapshot {
+    return this.#views.stats(appId);
+  }
+
+  /** Estimated bytes of the runs' table. */
+  get runBytes(): number {
+    return this.#state.runs.bytes + this.#state.wheel.bytes;
+  }
+
+  #replayRecord(record: StoredRecord, batch: CommittedBatch): void {
+    const owner = this.#owner;
+    owner.lastHolder = undefined;
+    const counted = this.#replayer.apply(record, batch);
+    if (record.type === RecordType.ACQUIRE) {
+      this.#seeAcquire(record, counted);
+    } else if (record.type === RecordType.RELEASE) {
+      if (counted && owner.isActive) this.#depose();
+    } else if (owner.isActive) {
+      this.#seeRecord(record, counted);
+    }
+  }
+
+  /** What the owner does with a record after it was applied. */
+  #seeRecord(record: StoredRecord, counted: boolean): void {
+    const owner = this.#owner;
+    const { decidedRun, decidedJob } = this.#replayer.applied;
+    if (decidedRun >= 0) owner.settle(decidedRun, record.type === RecordType.RUN_LEASED, counted);
+    if (decidedJob !== undefined) decidedJob.isPending = false;
+    if (!counted) return;
+    if (record.type === RecordType.RUN_REPORT) owner.acknowledge(this.#replayer.runs.report, record.offset);
+    else if (record.type === RecordType.WORKER_ALIVE) owner.workerAlive(record.value ?? noBytes);
+  }
+
+  #seeAcquire(record: StoredRecord, counted: boolean): void {
+    const isOurs = this.#nonce !== undefined && sameBytes(nonceOf(record), this.#nonce);
+    if (isOurs) {
+      this.#nonce = undefined;
+      if (counted) {
+        this.#owner.activate(this.#owner.monoMs);
+        this.#effects.add({ kind: 'active', epoch: record.offset });
+      } else {
+        this.#drop();
+        this.#effects.add({ kind: 'notAcquired' });
+      }
+    } else if (counted && this.#owner.isActive) {
+      this.#depose();
+    }
+  }
+
+  #depose(): void {
+    const { owner, host, port } = this.#state.ownership;
+    this.#drop();
+    this.#effects.add({ kind: 'deposed', owner, host, port });
+  }
+
+  #drop(): void {
+    this.#decider.drop();
+    this.#owner.drop();
+  }
+
+  /** A result beyond the limit fails the attempt: the log must not take it. */
+  #writeReport(report: Report): Uint8Array {
+    const result = report.result ?? noBytes;
+    const isTooLarge = result.length > runArgumentsBytesMax;
+    return this.#writer.report(
+      report.run ?? 0,
+      report.token ?? 0,
+      isTooLarge ? Outcome.OUTCOME_FAILED : (report.outcome ?? Outcome.OUTCOME_UNSPECIFIED),
+      isTooLarge ? noBytes : result,
+      isTooLarge
+        ? `the result has ${result.length} bytes; at most ${runArgumentsBytesMax} are allowed`
+        : (report.error ?? '').slice(0, errorLengthMax),
+      report.nonRetryable ?? false,
+      report.retryAfterMs ?? -1,
+      report.ranMs ?? 0,
+    );
+  }
+}
+
+function nonceOf(record: StoredRecord): Uint8Array {
+  try {
+    return taskd.Acquire.decode(record.value ?? noBytes).nonce;
+  } catch {
+    return noBytes;
   }
 }
 
 /** The arguments in a record that makes runs: RunSubmit or JobPut. Empty for any other. */
-export function argumentsOf(_record: StoredRecord): Uint8Array {
-  throw new Error('not built yet');
+export function argumentsOf(record: StoredRecord): Uint8Array {
+  const value = record.value ?? noBytes;
+  try {
+    if (record.type === RecordType.RUN_SUBMIT) return taskd.RunSubmit.decode(value).arguments;
+    if (record.type === RecordType.JOB_PUT) return taskd.JobPut.decode(value).arguments;
+  } catch {
+    // Malformed, so it never made a run that could start.
+  }
+  return noBytes;
 }
