@@ -53,7 +53,7 @@ export class TopicService {
     answer(call, async () => {
       const topics = asked === 0 ? [clusterTopic, ...this.#cluster.shard.topics()] : await this.#named(names);
       for (const id of topicIds) {
-        const topic = this.#cluster.shard.topic(id);
+        const topic = id === clusterTopic.topicId ? clusterTopic : this.#cluster.shard.topic(id);
         if (topic !== undefined && !topics.includes(topic)) topics.push(topic);
       }
       return {

@@ -1,9 +1,16 @@
 import { ErrorCode, TaskdError } from '../base/errors.js';
-import { type Address, parseAddress } from '../runtime/net.js';
+import { silentLogger } from '../base/logger.js';
+import { brokerService, type Instance, schedulerService } from '../discovery/instance.js';
+import { Registry } from '../discovery/registry.js';
+import type { ClientIdentity } from '../rpc/connection.js';
+import { Connections } from '../rpc/connections.js';
+import { type Address, formatAddress, parseAddress } from '../runtime/net.js';
+import { nodeRuntime } from '../runtime/node/node-runtime.js';
 import type { Runtime } from '../runtime/runtime.js';
+import { Producer } from './producer.js';
 import type { SchedulerNetwork } from './schedulers.js';
 import type { RecordSender } from './shard-log.js';
-import type { BrokerNetwork } from './topics.js';
+import { TopicDirectory } from './topic-directory.js';
 
 export interface ClientOptions {
   /** Name servers, as `host:port` or addresses; standalone is one. */
@@ -21,11 +28,13 @@ export interface NodeInfo {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
+/** The part of a topic directory that clients of jobs need. */
+export type TopicSource = Pick<TopicDirectory, 'named' | 'create' | 'ask'>;
+
 /** All that a client needs of the world around it. */
-export interface ClientNetwork extends SchedulerNetwork, BrokerNetwork {
+export interface ClientNetwork extends SchedulerNetwork {
   readonly sender: RecordSender;
-  /** The id of a topic by name; NOT_FOUND when there is none. */
-  topicId(name: string): Promise<number>;
+  readonly topics: TopicSource;
   nodes(): Promise<readonly NodeInfo[]>;
   /** Sends what is queued, then closes all connections. */
   close(): Promise<void>;
@@ -47,8 +56,88 @@ export function parseServers(servers: readonly (string | Address)[]): readonly A
   });
 }
 
-/** Connects to a real cluster; nothing is dialled before it is needed. */
+export function runtimeOf(options: { readonly runtime?: Runtime }): Runtime {
+  return options.runtime ?? nodeRuntime(silentLogger);
+}
+
+/** A real cluster. Nothing is dialled before it is needed. */
+export class ClusterNetwork implements ClientNetwork {
+  readonly clock: Runtime['clock'];
+  readonly topics: TopicDirectory;
+  readonly sender: Producer;
+  readonly #runtime: Runtime;
+  readonly #servers: readonly Address[];
+  readonly #self: ClientIdentity;
+  readonly #connections: Connections;
+  /** The last list of each service, for as long as no name server answers. */
+  readonly #lastKnown: Map<string, readonly Address[]> = new Map<string, readonly Address[]>();
+  #registry: Registry | undefined;
+
+  constructor(runtime: Runtime, servers: readonly Address[], self: ClientIdentity) {
+    this.#runtime = runtime;
+    this.#servers = servers;
+    this.#self = self;
+    this.clock = runtime.clock;
+    this.#connections = new Connections(runtime, self);
+    this.topics = new TopicDirectory(runtime, this.#connections, { brokers: () => this.#addresses(brokerService) });
+    this.sender = new Producer(runtime, this.#connections, this.topics);
+  }
+
+  schedulers(): Promise<readonly Address[]> {
+    return this.#addresses(schedulerService);
+  }
+
+  callerTo(address: Address): ReturnType<Connections['to']> {
+    return this.#connections.to(address);
+  }
+
+  async nodes(): Promise<readonly NodeInfo[]> {
+    const instances = await this.#discovery().list();
+    return instances.map(({ service, instanceId, addresses, health, metadata }) => ({
+      service,
+      instanceId,
+      addresses: addresses.map(formatAddress),
+      health,
+      metadata,
+    }));
+  }
+
+  async close(): Promise<void> {
+    await this.sender.flush();
+    this.sender.close();
+    this.topics.close();
+    await this.#registry?.close();
+    await this.#connections.close();
+  }
+
+  #discovery(): Registry {
+    this.#registry ??= new Registry(this.#runtime, this.#connections, this.#servers, this.#self);
+    return this.#registry;
+  }
+
+  /** Healthy ones first. With the name servers away, those that were known last; rejects when none was. */
+  async #addresses(service: string): Promise<readonly Address[]> {
+    try {
+      const instances = await this.#discovery().list(service);
+      const addresses = [...instances].sort(byHealth).flatMap((instance) => instance.addresses.slice(0, 1));
+      if (addresses.length > 0) this.#lastKnown.set(service, addresses);
+      return addresses;
+    } catch (error) {
+      const known = this.#lastKnown.get(service);
+      if (known === undefined) throw error;
+      return known;
+    }
+  }
+}
+
+function byHealth(a: Instance, b: Instance): number {
+  return Number(a.health === 'suspect') - Number(b.health === 'suspect');
+}
+
+/** Connects to a real cluster under a random name. */
 export function connect(options: ClientOptions): ClientNetwork {
-  parseServers(options.servers);
-  throw new Error('not built yet');
+  const servers = parseServers(options.servers);
+  const runtime = runtimeOf(options);
+  const clientId = `client-${runtime.random.u32().toString(36)}`;
+  return new ClusterNetwork(runtime, servers, { clientId, kind: 'client' });
 }

@@ -35,12 +35,12 @@ export class TaskdClient {
   constructor(options: ClientOptions, network: ClientNetwork = connect(options)) {
     this.#network = network;
     const schedulers = new Schedulers(network);
-    const log = new ShardLog(network.sender, (name) => network.topicId(name));
+    const log = new ShardLog(network.sender, async (name) => (await network.topics.named(name)).topicId);
     this.jobs = new Jobs(schedulers, log);
     this.runs = new Runs(network.clock, schedulers, log);
     this.dead = new DeadLetters(schedulers, log, this.runs);
     this.apps = new Apps(schedulers);
-    this.topics = new Topics(network);
+    this.topics = new Topics(network.topics);
   }
 
   /** Who is registered, of all services. */

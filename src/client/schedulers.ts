@@ -21,7 +21,7 @@ export interface SchedulerNetwork {
   callerTo(address: Address): Caller;
 }
 
-export const callDeadlineMs = 15_000;
+export const callDeadlineMs = 10_000;
 const pauseMinMs = 20;
 const pauseMaxMs = 500;
 const appsMax = 10_000;
@@ -43,15 +43,20 @@ export class Schedulers {
   /** The app's place, cached. An unknown name is bound with `create`, and NOT_FOUND without. */
   async app(name: string, create: boolean): Promise<App> {
     checkName(name, 'the app');
-    const known = this.#apps.get(name);
-    if (known !== undefined) return known;
+    return this.#apps.get(name) ?? (await this.locate(name, create)).app;
+  }
+
+  /** As `app`, asked anew, with the address of the scheduler that owns its shard, if there is one now. */
+  async locate(name: string, create: boolean): Promise<{ readonly app: App; readonly owner: Address | undefined }> {
+    checkName(name, 'the app');
     const answer = await this.ask(undefined, resolveApp, { app: name, create });
     const app = { name, appId: answer.appId, shard: answer.shard, jobsTopicId: answer.jobsTopicId };
-    const owner = answer.owner as taskd.Endpoint | null | undefined;
-    if (owner?.host) this.#owners.set(app.shard, { host: owner.host, port: owner.port });
+    const endpoint = answer.owner as taskd.Endpoint | null | undefined;
+    const owner = endpoint?.host ? { host: endpoint.host, port: endpoint.port } : undefined;
+    if (owner !== undefined) this.#owners.set(app.shard, owner);
     if (this.#apps.size >= appsMax) this.#apps.clear();
     this.#apps.set(name, app);
-    return app;
+    return { app, owner };
   }
 
   /** Asks the owner of `shard`, or any scheduler when that is undefined. Rejects with the last error at the deadline. */
@@ -66,7 +71,14 @@ export class Schedulers {
     let pauseMs = pauseMinMs;
     let problem: TaskdError | undefined;
     for (;;) {
-      for (const address of await this.#candidates(shard)) {
+      let candidates: readonly Address[] = [];
+      try {
+        candidates = await this.#candidates(shard);
+      } catch (error) {
+        if (!isTaskdError(error) || !worthAnother(error)) throw error;
+        problem = error;
+      }
+      for (const address of candidates) {
         let next: Address | undefined = address;
         // A hint may lead on to another one, but not in circles.
         for (let hops = 0; next !== undefined && hops < 3; hops++) {

@@ -1,5 +1,5 @@
 import type { MetricSet } from '../base/counters.js';
-import { ErrorCode, TaskdError } from '../base/errors.js';
+import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import type { TaskLog } from '../coordinator/task-log.js';
 import type { NodeIdentity } from '../rpc/server.js';
 import type { Peer, ServerCall, ServiceRegistry } from '../rpc/service.js';
@@ -47,17 +47,22 @@ export interface SchedulerOptions {
   readonly shards: number;
 }
 
+interface Parts {
+  readonly apps: AppDirectory;
+  readonly drivers: readonly ShardDriver[];
+  readonly jobsTopicId: number;
+  readonly questions: Questions;
+}
+
 /** The scheduler of a process: it owns all shards, answers questions, and holds the sessions of workers. */
 export class Scheduler {
-  readonly #apps: AppDirectory;
-  readonly #drivers: readonly ShardDriver[];
-  readonly #jobsTopicId: number;
   readonly #address: () => Address;
-  readonly #questions: Questions;
+  /** Undefined until the topics stand. */
+  #parts: Parts | undefined;
 
   /**
-   * Puts the handlers in place and begins to take the shards. Resolves as soon as the topics stand; until a shard's log
-   * has been read, calls for it answer NOT_READY.
+   * Puts the handlers in place at once, and begins to take the shards. Resolves as soon as the topics stand; until then
+   * every call is answered with NOT_READY, and later so are calls for a shard whose log has not been read.
    */
   static async start(
     runtime: Runtime,
@@ -67,6 +72,8 @@ export class Scheduler {
     deps: SchedulerDeps,
     options: SchedulerOptions,
   ): Promise<Scheduler> {
+    const scheduler = new Scheduler(address);
+    scheduler.#register(services);
     const apps = await deps.ensureTopic(appsTopicName, 1);
     const jobs = await deps.ensureTopic(jobsTopicName, options.shards);
     let sessionId = 0;
@@ -76,45 +83,35 @@ export class Scheduler {
       (_, shard) => new ShardDriver(runtime, shard, deps.taskLog(jobs.topicId, shard), owner),
     );
     const directory = new AppDirectory(deps.taskLog(apps.topicId, 0), jobs.partitions);
-    const scheduler = new Scheduler(runtime, directory, drivers, jobs.topicId, address);
-    scheduler.#register(services);
+    const questions = new Questions(runtime.clock, directory);
+    scheduler.#parts = { apps: directory, drivers, jobsTopicId: jobs.topicId, questions };
     directory.start();
     for (const driver of drivers) driver.start();
     return scheduler;
   }
 
-  private constructor(
-    runtime: Runtime,
-    apps: AppDirectory,
-    drivers: readonly ShardDriver[],
-    jobsTopicId: number,
-    address: () => Address,
-  ) {
-    this.#apps = apps;
-    this.#drivers = drivers;
-    this.#jobsTopicId = jobsTopicId;
+  private constructor(address: () => Address) {
     this.#address = address;
-    this.#questions = new Questions(runtime.clock, apps);
   }
 
   get shards(): number {
-    return this.#drivers.length;
+    return this.#drivers().length;
   }
 
   /** True once every shard is owned here. */
   get isReady(): boolean {
-    return this.#drivers.every((driver) => driver.state === 'active');
+    return this.#parts !== undefined && this.#drivers().every((driver) => driver.state === 'active');
   }
 
   /** Releases all shards and ends all sessions; their workers look for the next owner. */
   async stop(): Promise<void> {
-    await Promise.all(this.#drivers.map((driver) => driver.stop()));
-    this.#apps.stop();
+    await Promise.all(this.#drivers().map((driver) => driver.stop()));
+    this.#parts?.apps.stop();
   }
 
   addMetrics(metrics: MetricSet): void {
     const sum = (read: (driver: ShardDriver) => number) => () =>
-      this.#drivers.reduce((total, driver) => total + read(driver), 0);
+      this.#drivers().reduce((total, driver) => total + read(driver), 0);
     metrics.counter(
       'scheduler_dispatches_total',
       'Attempts sent to workers',
@@ -149,19 +146,16 @@ export class Scheduler {
 
   #register(services: ServiceRegistry): void {
     services.onCall(resolveApp, (request, call) => this.#resolve(request, call));
-    services.onCall(listApps, (_request, call) => call.reply({ apps: [...this.#apps.list()] }));
-    const questions = this.#questions;
-    this.#onQuestion(services, getJob, (driver, request, call) => questions.getJob(driver, request, call));
-    this.#onQuestion(services, listJobs, (driver, request, call) => questions.listJobs(driver, request, call));
-    this.#onQuestion(services, getRun, (driver, request, call) => questions.getRun(driver, request, call));
-    this.#onQuestion(services, listRuns, (driver, request, call) => questions.listRuns(driver, request, call));
-    this.#onQuestion(services, appStats, (driver, request, call) => questions.appStats(driver, request, call));
+    services.onCall(listApps, (_request, call) => call.reply({ apps: [...this.#needParts().apps.list()] }));
+    this.#onQuestion(services, getJob, (driver, request, call, ask) => ask.getJob(driver, request, call));
+    this.#onQuestion(services, listJobs, (driver, request, call, ask) => ask.listJobs(driver, request, call));
+    this.#onQuestion(services, getRun, (driver, request, call, ask) => ask.getRun(driver, request, call));
+    this.#onQuestion(services, listRuns, (driver, request, call, ask) => ask.listRuns(driver, request, call));
+    this.#onQuestion(services, appStats, (driver, request, call, ask) => ask.appStats(driver, request, call));
     this.#onQuestion(services, sessionPing, (driver, request, call) => driver.ping(request, call));
     this.#onQuestion(services, claim, (driver, request, call) => driver.claim(request, call));
     services.onStream(attach, (request, stream) => {
-      const driver = this.#drivers[request.shard];
-      if (driver === undefined) stream.end(this.#noShard(request.shard));
-      else driver.attach(request, stream);
+      this.#driver(request.shard).attach(request, stream);
     });
     this.#onSaid(services, reports, (driver, request, peer) => driver.report(request, peer));
     this.#onSaid(services, returnLeases, (driver, request, peer) => driver.returned(request, peer));
@@ -171,12 +165,10 @@ export class Scheduler {
   #onQuestion<Q extends { shard: number }, A, QIn, AIn>(
     services: ServiceRegistry,
     method: Method<Q, A, QIn, AIn>,
-    answer: (driver: ShardDriver, request: Q, call: ServerCall<AIn>) => void,
+    answer: (driver: ShardDriver, request: Q, call: ServerCall<AIn>, questions: Questions) => void,
   ): void {
     services.onCall(method, (request, call) => {
-      const driver = this.#drivers[request.shard];
-      if (driver === undefined) call.fail(this.#noShard(request.shard));
-      else answer(driver, request, call);
+      answer(this.#driver(request.shard), request, call, this.#needParts().questions);
     });
   }
 
@@ -186,25 +178,42 @@ export class Scheduler {
     take: (driver: ShardDriver, request: Q, peer: Peer) => void,
   ): void {
     services.onSend(method, (request, peer) => {
-      const driver = this.#drivers[request.shard];
+      // Before we are up nobody has a session to say it on.
+      if (this.#parts === undefined) return;
+      const driver = this.#drivers()[request.shard];
       if (driver === undefined) peer.abort(`${method.name} for shard ${request.shard}, which does not exist`);
       else take(driver, request, peer);
     });
   }
 
   #resolve(request: taskd.ResolveAppRequest, call: ServerCall<taskd.ResolveAppResponse.$Properties>): void {
-    this.#apps.resolve(request.app, request.create).then(
+    const { apps, drivers, jobsTopicId } = this.#needParts();
+    apps.resolve(request.app, request.create).then(
       ({ appId, shard }) => {
-        const owner = this.#drivers[shard]?.core.owner ?? this.#address();
-        const place = { appId, shard, jobsTopicId: this.#jobsTopicId };
+        const owner = drivers[shard]?.core.owner ?? this.#address();
+        const place = { appId, shard, jobsTopicId };
         call.reply({ ...place, owner: { host: owner.host, port: owner.port } });
       },
       (error: unknown) => call.fail(error),
     );
   }
 
-  #noShard(shard: number): TaskdError {
-    const message = `there is no shard ${shard}: they are numbered from 0 to ${this.#drivers.length - 1}`;
-    return new TaskdError(ErrorCode.NOT_FOUND, message);
+  #drivers(): readonly ShardDriver[] {
+    return this.#parts?.drivers ?? [];
+  }
+
+  /** Throws, and so fails the call that asks: NOT_READY while the topics are sought, NOT_FOUND for a wrong number. */
+  #driver(shard: number): ShardDriver {
+    const { drivers } = this.#needParts();
+    const driver = drivers[shard];
+    if (driver !== undefined) return driver;
+    const message = `there is no shard ${shard}: they are numbered from 0 to ${drivers.length - 1}`;
+    throw new TaskdError(ErrorCode.NOT_FOUND, message);
+  }
+
+  #needParts(): Parts {
+    if (this.#parts !== undefined) return this.#parts;
+    const message = 'the scheduler is starting: it seeks a broker for its topics; ask again in a moment';
+    throw new TaskdError(ErrorCode.NOT_READY, message, { retry: Retry.AFTER, retryAfterMs: 200 });
   }
 }

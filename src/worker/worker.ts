@@ -1,9 +1,9 @@
 import { ErrorCode, TaskdError } from '../base/errors.js';
-import { parseServers } from '../client/client-network.js';
+import { parseServers, runtimeOf } from '../client/client-network.js';
 import { checkName } from '../client/job-definition.js';
 import type { Address } from '../runtime/net.js';
 import type { Runtime } from '../runtime/runtime.js';
-import type { OwnerLink } from './owner-link.js';
+import { ClusterLink } from './cluster-link.js';
 import type { Processor } from './processor.js';
 import { WorkerDriver } from './worker-driver.js';
 
@@ -38,9 +38,10 @@ export class Worker {
   readonly #driver: WorkerDriver;
 
   /** Throws INVALID with what is wrong and the limit. */
-  constructor(options: WorkerOptions, runtime: Runtime, link: OwnerLink) {
+  constructor(options: WorkerOptions) {
     checkName(options.app, 'the app');
-    parseServers(options.servers);
+    const servers = parseServers(options.servers);
+    const runtime = runtimeOf(options);
     const processors = new Map(Object.entries(options.processors));
     if (processors.size === 0 || processors.size > processorsMax) {
       throw new TaskdError(ErrorCode.INVALID, `${processors.size} processors: give 1 to ${processorsMax}`);
@@ -64,6 +65,7 @@ export class Worker {
     this.workerId = options.workerId ?? `worker-${runtime.random.u32().toString(36)}`;
     checkName(this.workerId, 'the worker id');
     const incarnation = runtime.clock.wallMs();
+    const link = new ClusterLink(runtime, servers, options.app, this.workerId);
     this.#driver = new WorkerDriver(runtime, link, {
       workerId: this.workerId,
       incarnation,

@@ -3,7 +3,8 @@ import { ErrorCode, Retry, TaskdError } from '../../../src/base/errors.js';
 import { type BatchClass, BatchClass as Classes } from '../../../src/batch/header.js';
 import type { NewRecord } from '../../../src/batch/record.js';
 import { TaskdClient } from '../../../src/client/client.js';
-import type { ClientNetwork } from '../../../src/client/client-network.js';
+import type { ClientNetwork, TopicSource } from '../../../src/client/client-network.js';
+import type { TopicPlace } from '../../../src/client/topic-directory.js';
 import type { Answer, Caller, CallOptions } from '../../../src/rpc/caller.js';
 import { type Address, formatAddress } from '../../../src/runtime/net.js';
 import { taskd } from '../../../src/wire/generated/messages.js';
@@ -36,10 +37,6 @@ class FakeNetwork implements ClientNetwork {
     return Promise.resolve(this.known);
   }
 
-  brokers(): Promise<readonly Address[]> {
-    return Promise.resolve([first]);
-  }
-
   callerTo(address: Address): Caller {
     return {
       call: <Q, A, QIn, AIn>(method: Method<Q, A, QIn, AIn>, request: QIn, options?: CallOptions) => {
@@ -63,9 +60,11 @@ class FakeNetwork implements ClientNetwork {
     };
   }
 
-  topicId(name: string): Promise<number> {
-    return Promise.resolve(name === 'taskd.jobs' ? 9 : 1);
-  }
+  readonly topics: TopicSource = {
+    named: (name) => Promise.resolve({ topicId: name === 'taskd.jobs' ? 9 : 1 } as TopicPlace),
+    create: () => Promise.reject(new Error('not used')),
+    ask: async (method, request) => (await this.callerTo(first).call(method, request)).message,
+  };
 
   nodes(): ReturnType<ClientNetwork['nodes']> {
     return Promise.resolve([]);
@@ -286,8 +285,8 @@ t.test('without a scheduler the deadline ends it, with the reason', async (t) =>
   network.known = [];
   const answer = client.apps.list();
   answer.catch(() => {});
-  await network.clock.advance(16_000);
-  await t.rejects(answer, { code: ErrorCode.NOT_READY, message: /no scheduler was found within 15000 ms/ });
+  await network.clock.advance(11_000);
+  await t.rejects(answer, { code: ErrorCode.NOT_READY, message: /no scheduler was found within 10000 ms/ });
 });
 
 t.test('topics', async (t) => {

@@ -1,0 +1,33 @@
+import type { MetricSet } from '../base/counters.js';
+import type { Connections } from '../rpc/connections.js';
+import type { RpcServer } from '../rpc/server.js';
+import type { RpcStats } from '../rpc/stats.js';
+
+type Row = readonly [field: keyof RpcStats, kind: 'counter' | 'gauge', name: string, help: string];
+
+const rows: readonly Row[] = [
+  ['connectionsOpen', 'gauge', 'rpc_connections', 'Connections past their hello'],
+  ['connectionsPending', 'gauge', 'rpc_connections_pending', 'Connections whose hello is not through'],
+  ['connectionsAccepted', 'counter', 'rpc_connections_accepted_total', 'Connections accepted'],
+  ['connectionsAborted', 'counter', 'rpc_connections_aborted_total', 'Connections cut: rules, silence, stalls'],
+  ['connectionsEvicted', 'counter', 'rpc_connections_evicted_total', 'Pending connections that made room'],
+  ['wrongProtocol', 'counter', 'rpc_wrong_protocol_total', 'Connections that spoke something else'],
+  ['calls', 'counter', 'rpc_calls_total', 'Calls'],
+  ['oneways', 'counter', 'rpc_oneways_total', 'Requests without an answer'],
+  ['streams', 'counter', 'rpc_streams_total', 'Streams opened'],
+  ['pushes', 'counter', 'rpc_pushes_total', 'Pushes on streams'],
+  ['errors', 'counter', 'rpc_errors_total', 'Calls answered with an error'],
+  ['expired', 'counter', 'rpc_expired_total', 'Calls dropped because their deadline had passed'],
+  ['cancelled', 'counter', 'rpc_cancelled_total', 'Calls given up by their caller'],
+  ['refused', 'counter', 'rpc_refused_total', 'Calls refused because too many were in flight'],
+];
+
+/** Names the numbers of a process's server, and what its connections to others count. */
+export function addRpcMetrics(metrics: MetricSet, server: RpcServer, connections: Connections): void {
+  for (const [field, kind, name, help] of rows) metrics[kind](name, help, () => server.stats[field]);
+  metrics.counter(
+    'rpc_late_answers_total',
+    'Answers that nobody waited for any more',
+    () => connections.stats.lateAnswers,
+  );
+}

@@ -1,0 +1,55 @@
+import type { Broker } from '../broker/broker.js';
+import { Producer } from '../client/producer.js';
+import { TopicDirectory } from '../client/topic-directory.js';
+import { brokerService } from '../discovery/instance.js';
+import type { Registry, Watch } from '../discovery/registry.js';
+import type { Connections } from '../rpc/connections.js';
+import type { Address } from '../runtime/net.js';
+import type { Runtime } from '../runtime/runtime.js';
+import { RemoteLogs } from '../scheduler/remote-logs.js';
+import type { SchedulerDeps } from '../scheduler/scheduler.js';
+
+/** How the scheduler of this process reaches its log. */
+export interface SchedulerLogs extends SchedulerDeps {
+  /** Sends what is queued, then stops. */
+  close(): Promise<void>;
+}
+
+/** The log of the broker in the same process. */
+export function localLogs(broker: Broker): SchedulerLogs {
+  return {
+    async ensureTopic(name, partitions) {
+      const topic = broker.topics.find((known) => known.name === name);
+      if (topic !== undefined) return { topicId: topic.topicId, partitions: topic.partitions };
+      return { topicId: await broker.ensureTopic(name, partitions), partitions };
+    },
+    taskLog: (topicId, partition) => broker.taskLog(topicId, partition),
+    close: async () => {},
+  };
+}
+
+/** The logs of brokers elsewhere, over the wire. `discovery` resolves once this process may look for them. */
+export function remoteLogs(runtime: Runtime, connections: Connections, discovery: Promise<Registry>): SchedulerLogs {
+  let watch: Watch | undefined;
+  const brokers = async (): Promise<readonly Address[]> => {
+    const registry = await discovery;
+    // Watched, so that brokers are still known while the name servers are away.
+    watch ??= registry.watch(brokerService, () => {});
+    const instances = registry.instances(brokerService) ?? (await registry.list(brokerService));
+    return instances.flatMap((instance) => instance.addresses.slice(0, 1));
+  };
+  const topics = new TopicDirectory(runtime, connections, { brokers });
+  const producer = new Producer(runtime, connections, topics);
+  const logs = new RemoteLogs(runtime, { callers: connections, topics, producer });
+  return {
+    ensureTopic: (name, partitions) => logs.ensureTopic(name, partitions),
+    taskLog: (topicId, partition) => logs.taskLog(topicId, partition),
+    async close() {
+      logs.close();
+      await producer.flush();
+      producer.close();
+      topics.close();
+      watch?.close();
+    },
+  };
+}

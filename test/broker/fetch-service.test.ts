@@ -1,0 +1,134 @@
+import t from 'tap';
+import { ErrorCode } from '../../src/base/errors.js';
+import { BatchClass, readBatch } from '../../src/batch/header.js';
+import { Fetcher } from '../../src/client/fetcher.js';
+import type { taskd } from '../../src/wire/generated/messages.js';
+import { fetch } from '../../src/wire/methods.js';
+import { brokerAndClient, type ClientKit } from '../support/broker-node.js';
+
+const value = (text: string): { value: Uint8Array } => ({ value: Buffer.from(text) });
+
+async function setUp(t: Parameters<typeof brokerAndClient>[0], topics = 1) {
+  const { node, client } = await brokerAndClient(t);
+  const ids: number[] = [];
+  for (let i = 0; i < topics; i++) ids.push((await client.topics.create(`topic-${i}`, 1, false)).topicId);
+  const ask = async (request: taskd.IFetchRequest) => {
+    const { message, payload } = await client.connections.to(node.address, 'bulk').call(fetch, request);
+    return { partitions: message.partitions, payload: Buffer.from(payload) };
+  };
+  return { node, client, ids, ask, producer: client.producer() };
+}
+
+t.test('a fetch at the end waits for the next record, and wakes with it', async (t) => {
+  const { ids, ask, producer } = await setUp(t);
+  const topicId = ids[0]!;
+  const waiting = ask({ partitions: [{ topicId, offset: 1 }], bytesMin: 1, waitMs: 20_000 });
+  const { offset } = await producer.send(topicId, 0, value('x'), BatchClass.CLIENT);
+  const { partitions, payload } = await waiting;
+  t.match(partitions, [{ highWatermark: offset + 1, payloadBytes: payload.length, error: null }]);
+  t.match(readBatch(payload, 0), { baseOffset: offset, recordCount: 1 });
+});
+
+t.test('it gives up waiting when the time is over, with nothing', async (t) => {
+  const { ids, ask } = await setUp(t);
+  const { partitions, payload } = await ask({ partitions: [{ topicId: ids[0]!, offset: 1 }], bytesMin: 1, waitMs: 5 });
+  t.equal(payload.length, 0);
+  t.match(partitions, [{ highWatermark: 1, payloadBytes: 0 }]);
+});
+
+t.test('bytesMin gathers over partitions', async (t) => {
+  const { ids, ask, producer } = await setUp(t, 2);
+  const places = ids.map((topicId) => ({ topicId, offset: 1 }));
+  const waiting = ask({ partitions: places, bytesMin: 250, waitMs: 20_000, bytesMax: 1_000_000 });
+  await producer.send(ids[0]!, 0, { value: new Uint8Array(100) }, BatchClass.CLIENT);
+  await producer.send(ids[1]!, 0, { value: new Uint8Array(100) }, BatchClass.CLIENT);
+  const { partitions, payload } = await waiting;
+  t.ok(payload.length >= 250);
+  t.ok(partitions.every(({ payloadBytes }) => payloadBytes! > 0));
+});
+
+t.test('whole batches up to bytesMax, at least one, and no cut', async (t) => {
+  const { ids, ask, producer } = await setUp(t);
+  const topicId = ids[0]!;
+  for (let i = 0; i < 5; i++) await producer.send(topicId, 0, { value: new Uint8Array(1_000) }, BatchClass.CLIENT);
+  const one = await ask({ partitions: [{ topicId, offset: 1 }], bytesMax: 10 });
+  const header = readBatch(one.payload, 0);
+  t.match(header, { baseOffset: 1, length: one.payload.length });
+  const two = await ask({ partitions: [{ topicId, offset: 1 }], bytesMax: one.payload.length * 2 + 50 });
+  t.equal(two.payload.length, one.payload.length * 2);
+});
+
+t.test('outside the log', async (t) => {
+  const { ids, ask } = await setUp(t);
+  const { partitions } = await ask({ partitions: [{ topicId: ids[0]!, offset: 2 }], waitMs: 20_000, bytesMin: 1 });
+  t.match(partitions, [{ error: { code: ErrorCode.OFFSET_OUT_OF_RANGE }, highWatermark: 1, logStart: 0 }]);
+});
+
+t.test('a stopping broker lets nobody wait', async (t) => {
+  const { node, ids, ask } = await setUp(t);
+  const waiting = ask({ partitions: [{ topicId: ids[0]!, offset: 1 }], bytesMin: 1, waitMs: 20_000 });
+  await ask({ partitions: [{ topicId: ids[0]!, offset: 0 }] });
+  const stopping = node.broker.stop();
+  t.match((await waiting).partitions, [{ payloadBytes: 0 }]);
+  await stopping;
+});
+
+/** A fetcher and what it was told. */
+function gather(client: ClientKit, topicId: number, offset: number, waitMs: number) {
+  const told: { batches: number[]; looks: { next: number; beganMs: number }[]; lost: number[] } = {
+    batches: [],
+    looks: [],
+    lost: [],
+  };
+  let changed = () => {};
+  const events = {
+    batch: ({ baseOffset }: { baseOffset: number }) => {
+      told.batches.push(baseOffset);
+      changed();
+    },
+    caughtUp: (next: number, beganMs: number) => {
+      told.looks.push({ next, beganMs });
+      changed();
+    },
+    lost: (logStart: number) => {
+      told.lost.push(logStart);
+      changed();
+    },
+  };
+  const place = { topicId, partition: 0, offset };
+  const fetcher = new Fetcher(client.runtime, client.connections, client.topics, place, events, { waitMs });
+  const until = async (isDone: () => boolean): Promise<void> => {
+    while (!isDone()) {
+      await new Promise<void>((resolve) => {
+        changed = resolve;
+      });
+    }
+  };
+  t.teardown(() => fetcher.close());
+  return { fetcher, told, until };
+}
+
+t.test('a poked fetcher looks at the end though its long poll is far from over', async (t) => {
+  const { client, ids, producer } = await setUp(t);
+  const topicId = ids[0]!;
+  const { fetcher, told, until } = gather(client, topicId, 0, 25_000);
+  await until(() => told.looks.length > 0);
+  const { offset } = await producer.send(topicId, 0, value('x'), BatchClass.CLIENT);
+  const afterMs = client.runtime.clock.monotonicMs();
+  fetcher.poke();
+  fetcher.poke();
+  await until(() => told.looks.some(({ beganMs }) => beganMs >= afterMs));
+  t.match(
+    told.looks.find(({ beganMs }) => beganMs >= afterMs),
+    { next: offset + 1 },
+  );
+  t.same(told.batches, [offset], 'without the no-op');
+  fetcher.close();
+});
+
+t.test('a fetcher beyond the end is told that it is lost', async (t) => {
+  const { client, ids } = await setUp(t);
+  const { told, until } = gather(client, ids[0]!, 500, 100);
+  await until(() => told.lost.length > 0);
+  t.same(told.lost, [0]);
+});

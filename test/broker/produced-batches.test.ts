@@ -1,0 +1,98 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { TaskdError } from '../../src/base/errors.js';
+import { BatchClass } from '../../src/batch/header.js';
+import { type ProducedBatch, readProduced } from '../../src/broker/produced-batches.js';
+import { altered, batchOf, batchWithBody } from '../support/produce-payload.js';
+
+const client = { batchClass: BatchClass.CLIENT, internal: false };
+const good = batchOf([{ value: Buffer.from('a') }, { value: Buffer.from('b') }], { producerId: 5, baseSequence: 3 });
+
+/** The name of the error's code, or `ok`. */
+function outcome(
+  payload: Uint8Array,
+  destination: typeof client | { batchClass: BatchClass; internal: boolean } = client,
+): string {
+  try {
+    readProduced(payload, destination);
+    return 'ok';
+  } catch (error) {
+    if (error instanceof TaskdError) return error.codeName;
+    throw error;
+  }
+}
+
+t.test('good batches pass, one or more', (t) => {
+  t.equal(outcome(good), 'ok');
+  const next = altered(altered(good, 56, 64, 5), 64, 64, 6);
+  const batches: ProducedBatch[] = readProduced(Buffer.concat([good, next]), client);
+  t.same(
+    batches.map(({ header }) => header.baseSequence),
+    [3, 5],
+  );
+  t.same(Buffer.from(batches[1]!.bytes), Buffer.from(next));
+  t.end();
+});
+
+t.test('each lie is refused, with the code that fits', (t) => {
+  t.equal(outcome(new Uint8Array(0)), 'INVALID', 'nothing');
+  t.equal(outcome(good.subarray(0, 60)), 'MALFORMED', 'a piece of a header');
+  t.equal(outcome(good.subarray(0, good.length - 1)), 'MALFORMED', 'cut');
+  t.equal(outcome(altered(good, 16, 32, good.length + 1)), 'MALFORMED', 'a length beyond the payload');
+  t.equal(outcome(altered(good, 16, 32, 87)), 'MALFORMED', 'a length below the header');
+  t.equal(outcome(altered(good, 16, 32, 0xffff_ffff)), 'TOO_LARGE', 'an absurd length');
+  t.equal(outcome(altered(good, 12, 32, 0)), 'MALFORMED', 'the magic');
+  t.equal(outcome(altered(good, 84, 16, 2)), 'MALFORMED', 'the format');
+  t.equal(outcome(altered(good, 72, 32, 0)), 'MALFORMED', 'no records');
+  t.equal(outcome(altered(good, 72, 32, 65_536)), 'MALFORMED', 'too many records');
+  t.equal(outcome(altered(altered(good, 72, 32, 3), 64, 64, 5)), 'MALFORMED', 'a count that the body does not have');
+  t.equal(outcome(altered(altered(good, 72, 32, 1), 64, 64, 3)), 'MALFORMED', 'a count below the body');
+  t.equal(outcome(altered(good, 64, 64, 9)), 'INVALID', 'sequences that are not as many as the records');
+  t.equal(outcome(altered(good, 48, 64, 2 ** 48)), 'INVALID', 'the producer id of a mover');
+  for (const bits of [0x08, 0x10, 0x20, 0x01, 0x02, 0x40, 0x80, 0x0400, 0x8000]) {
+    t.equal(outcome(altered(good, 82, 16, bits)), 'INVALID', `attributes 0x${bits.toString(16)}`);
+  }
+  t.equal(outcome(altered(good, 82, 16, BatchClass.OWNER << 8)), 'INVALID', 'another class than the request');
+  const flipped = good.slice();
+  flipped[good.length - 1]! ^= 1;
+  t.equal(outcome(flipped), 'MALFORMED', 'the body');
+  t.equal(outcome(Buffer.concat([good, good])), 'INVALID', 'the same sequences twice in a request');
+  t.equal(outcome(Buffer.concat([good, Buffer.from('x')])), 'MALFORMED', 'something behind it');
+  const free = altered(altered(altered(good, 48, 64, 0), 56, 64, 0), 64, 64, 1);
+  t.equal(outcome(Buffer.concat(new Array(65).fill(free))), 'TOO_LARGE', 'too many batches');
+  t.end();
+});
+
+t.test('records are counted everywhere, and read where somebody must replay them', (t) => {
+  const internal = { ...client, internal: true };
+  const unreadable = batchWithBody(Buffer.of(2, 0x0b, 0x00), 1);
+  t.equal(outcome(unreadable), 'ok', 'a body that only its reader needs to know');
+  t.equal(outcome(unreadable, internal), 'MALFORMED');
+  t.equal(outcome(batchWithBody(Buffer.of(5, 0), 1)), 'MALFORMED', 'a record beyond the body');
+  t.equal(outcome(batchWithBody(Buffer.alloc(20, 0xff), 1)), 'MALFORMED', 'a length without an end');
+  t.equal(
+    outcome(batchWithBody(Buffer.alloc(4_194_310, 0).fill(Buffer.of(0x82, 0x80, 0x80, 0x02), 0, 4), 1)),
+    'TOO_LARGE',
+  );
+  t.equal(outcome(batchOf([{ value: Buffer.from('x') }]), internal), 'ok');
+  t.end();
+});
+
+t.test('any change of any bytes is answered with an error or passes, and nothing else happens', (t) => {
+  const destination = { ...client, internal: true };
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { minLength: 1, maxLength: 8 }), (changes) => {
+      const payload = good.slice();
+      for (const [at, byte] of changes) payload[at] = byte;
+      return typeof outcome(payload, destination) === 'string';
+    }),
+    { numRuns: 2_000 },
+  );
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 300 }), fc.nat(40), (body, count) => {
+      return typeof outcome(batchWithBody(body, count), destination) === 'string';
+    }),
+    { numRuns: 2_000 },
+  );
+  t.end();
+});
