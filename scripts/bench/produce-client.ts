@@ -1,0 +1,28 @@
+/** The producer's process of the produce bench: PORT SIZE BATCH INFLIGHT PARTITIONS SECONDS. */
+import { silentLogger } from '../../src/base/logger.js';
+import { BatchClass } from '../../src/batch/header.js';
+import { Producer } from '../../src/client/producer.js';
+import { fixedBrokers, TopicDirectory } from '../../src/client/topic-directory.js';
+import { Connections } from '../../src/rpc/connections.js';
+import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
+import { closedLoop } from './closed-loop.js';
+
+const [port, size, batch, inFlight, partitions, seconds] = process.argv.slice(2).map(Number) as [
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+];
+const runtime = nodeRuntime(silentLogger);
+const connections = new Connections(runtime, { clientId: 'bench', kind: 'client' });
+const topics = new TopicDirectory(runtime, connections, fixedBrokers({ host: '127.0.0.1', port }));
+const producer = new Producer(runtime, connections, topics);
+const { topicId } = await topics.create('bench', partitions, false);
+const records = Array.from({ length: batch }, (_, i) => ({ value: Buffer.alloc(size, i) }));
+let next = 0;
+const result = await closedLoop(inFlight, seconds, () =>
+  producer.sendAll(topicId, next++ % partitions, records, BatchClass.CLIENT),
+);
+process.send!(result, () => process.exit(0));
