@@ -1,0 +1,60 @@
+import { SimWorld } from '../../src/runtime/sim/sim-world.js';
+import { Cluster } from './cluster.js';
+import { Faults } from './faults.js';
+
+/** Faults go on for so long, and then everything has so long to come to an end. */
+const faultsMs = 20_000;
+const settleMs = 120_000;
+
+export interface SeedResult {
+  readonly seed: number;
+  /** Undefined when all checkers were content. */
+  readonly problem: Error | undefined;
+  readonly acknowledged: number;
+  readonly starts: number;
+  readonly events: number;
+  readonly virtualMs: number;
+  readonly digest: number;
+  readonly faults: string;
+  /** The last lines of the world's log. */
+  readonly log: readonly string[];
+}
+
+export interface ScenarioOptions {
+  /** Gets each line of the world's log as it comes. */
+  readonly print?: (line: string) => void;
+}
+
+/** Runs the main job under one seed: faults for a while, then calm until every acknowledged submit has ended. */
+export async function runSeed(seed: number, options: ScenarioOptions = {}): Promise<SeedResult> {
+  const world = new SimWorld(seed, options);
+  const cluster = new Cluster(world);
+  const faults = new Faults(world, cluster.processes);
+  let problem: Error | undefined;
+  try {
+    cluster.start();
+    await world.run({ untilMs: world.random.unit() * 3_000 });
+    faults.start();
+    await world.run({ untilMs: world.nowMs + faultsMs });
+    faults.stop();
+    cluster.settle();
+    const isSettled = (): boolean => cluster.ends.endedCount >= cluster.ends.acknowledgedCount;
+    if (!(await world.run({ untilMs: world.nowMs + settleMs, until: isSettled }))) {
+      const pending = cluster.ends.pending().map((run) => `${run} (${cluster.starts.history(run)})`);
+      throw new Error(`seed ${seed}: no end within ${settleMs} ms after the last fault: ${pending.join('; ')}`);
+    }
+  } catch (error) {
+    problem = error as Error;
+  }
+  return {
+    seed,
+    problem,
+    acknowledged: cluster.ends.acknowledgedCount,
+    starts: cluster.starts.count,
+    events: world.events,
+    virtualMs: world.nowMs,
+    digest: world.digest,
+    faults: faults.summary(),
+    log: world.log.lines,
+  };
+}
