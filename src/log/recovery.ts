@@ -43,8 +43,10 @@ export async function recover(files: Files, folder: string, state: ReplicaState,
   try {
     return await recovery.run();
   } catch (error) {
-    const why = error instanceof Damage ? error.message : `${folder} can't be opened (${describe(error)})`;
-    const problem = `${why}; the log is read-only and nothing was changed: ${mend}`;
+    const problem =
+      error instanceof Damage
+        ? `${error.message}; the log is read-only and nothing was changed: ${mend}`
+        : `${folder} could not be recovered (${describe(error)}); the log is read-only: mend the disk, start again`;
     logger.error({ topicId: state.topicId, partition: state.partition, problem }, 'a log is damaged');
     return { ...(await recovery.abandon()), problem };
   }
