@@ -60,7 +60,7 @@ function simulate(seed: number): void {
   };
   for (const client of clients) connect(client);
   let incarnation = 0;
-  const large = random.below(3) === 0 ? 60_000 : 0;
+  const large = random.below(3) === 0 ? 20_000 : 0;
   for (let i = 0; i < 600; i++) {
     nowMs += random.below(tickMs);
     core.tick(nowMs);
