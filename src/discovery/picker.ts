@@ -1,4 +1,4 @@
-/** Someone who could take a call or a run. `Instance` becomes one with its instance id. */
+/** Someone who could take a call or a run. */
 export interface Candidate {
   /** Unique among the candidates; a picker's memory of someone hangs on it. */
   readonly id: string;
