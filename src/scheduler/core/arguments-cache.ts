@@ -1,9 +1,9 @@
 /**
- * The arguments of the latest submits, copied one after another into chunks of 1 MiB; the oldest chunk goes when the
+ * The arguments of the latest submits, copied one after another into chunks of 256 KiB; the oldest chunk goes when the
  * bound is reached. An entry is named by its position in that endless stream, a number in the run's column, so a
  * pending run costs no object here.
  */
-const chunkBytes = 1024 * 1024;
+const chunkBytes = 256 * 1024;
 
 export class ArgumentsCache {
   readonly #chunksMax: number;

@@ -354,6 +354,8 @@ export class Owner implements Observer {
   /** The session holds the lease from now on, and with it everything that was promised to the one before. */
   #bind(slot: number, session: Session): void {
     const { runs, workers } = this.#state;
+    // It may start now, so it can't be given back any more.
+    if (this.returns.size > 0) this.returns.delete(runs.id.get(slot));
     const holder = runs.holder.get(slot);
     if (holder === session.index) return;
     if (holder === 0) {

@@ -54,10 +54,12 @@ export class SessionTable {
     this.#byId.set(info.sessionId, session);
     const key = `${info.appId}/${info.workerId}`;
     const before = this.#current.get(key);
-    if (before !== undefined) {
-      before.isSuperseded = true;
-      this.freeIfGone(before);
+    if (before !== undefined && before.info.sessionId > info.sessionId) {
+      // An old connection's request came late.
+      session.isSuperseded = true;
+      return session;
     }
+    if (before !== undefined) before.isSuperseded = true;
     this.#current.set(key, session);
     return session;
   }

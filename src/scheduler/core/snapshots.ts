@@ -19,6 +19,8 @@ export interface RunSnapshot {
   /** 0 until it is final. */
   readonly endedMs: number;
   readonly workerId: string;
+  /** Of the lease it has now, or -1. */
+  readonly token: number;
   readonly priority: number;
   /** True when it was made by a RunReplay record; that record, at offset `run`, names the replayed run. */
   readonly isReplay: boolean;

@@ -120,6 +120,7 @@ export class Views {
       startedMs: runs.started.get(slot),
       endedMs: isLive ? 0 : runs.timer.get(slot),
       workerId: worker === 0 ? '' : workers.at(worker).workerId,
+      token: runs.isLeased(slot) ? runs.lease.get(slot) : -1,
       priority: runs.priority.get(slot),
       isReplay: runs.hasFlag(slot, Flag.IS_REPLAY),
       argumentsAt: runs.argumentsAt(slot),
