@@ -5,7 +5,10 @@ export interface Address {
 
 /** What a connection tells its owner. Callbacks run in the loop's own turn, never inside a call to the connection. */
 export interface ConnectionEvents {
-  /** Bytes came. `chunk` belongs to the connection: it is valid until the callback returns. */
+  /**
+   * Bytes came. `chunk` belongs to the connection: it is valid until the callback has returned and the promises that
+   * it settled have gone on as far as they can, and no longer; what is deferred meets other bytes in it.
+   */
   data(chunk: Uint8Array): void;
   /**
    * The peer sent its FIN: it will send nothing more but may still read. If it is gone altogether, only a later write

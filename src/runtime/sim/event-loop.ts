@@ -30,6 +30,9 @@ export class SimEvent implements Due, Timer {
   }
 }
 
+/** Times are multiples of 2^-10 ms, about a microsecond, so that sums of them are exact. */
+const ticksPerMs = 1024;
+
 /** Events of one instant after which the world counts as stuck. */
 const instantEventsMax = 1_000_000;
 
@@ -49,7 +52,8 @@ export class EventLoop {
 
   /** Plans `run` for `delayMs` from now. It is dropped if `owner` is dead by then, and waits while it is paused. */
   at(delayMs: number, owner: EventOwner | undefined, run: () => void): SimEvent {
-    const event = new SimEvent(this.#events, this.nowMs + delayMs, this.#order++, owner, run);
+    const dueMs = Math.ceil((this.nowMs + delayMs) * ticksPerMs) / ticksPerMs;
+    const event = new SimEvent(this.#events, dueMs, this.#order++, owner, run);
     this.#events.push(event);
     return event;
   }

@@ -36,9 +36,10 @@ export class SimClock implements Clock {
   }
 
   timer(delayMs: number, callback: () => void): Timer {
-    // Whole milliseconds, rounded up, as the real clock does.
-    const dueMs = Math.ceil(this.#loop.nowMs + Math.max(0, delayMs));
-    return this.#loop.at(dueMs - this.#loop.nowMs, this.#owner, callback);
+    // Whole milliseconds, rounded up, as the real clock does, and always later than now.
+    const { nowMs } = this.#loop;
+    const dueMs = Math.max(Math.ceil(nowMs + delayMs), Math.floor(nowMs) + 1);
+    return this.#loop.at(dueMs - nowMs, this.#owner, callback);
   }
 
   defer(callback: () => void): void {

@@ -24,7 +24,7 @@ export interface Carrier {
  * - cut (reset here, RST from there, owner dead): whatever was under way is lost → closed
  *
  * Bytes are copied when the simulated kernel takes them, which may be after `write` returned, and the chunk given to
- * `data` is overwritten when the callback returns: code that breaks the ownership rules meets garbage here.
+ * `data` is overwritten when its turn is over: code that breaks the ownership rules meets garbage here.
  */
 export class SimConnection implements Connection {
   readonly local: Address;
@@ -233,8 +233,8 @@ export class SimConnection implements Connection {
       this.#receivedBytes -= chunk.length;
       this.peer.#acknowledge(chunk.length);
       for (let i = 0; i < chunk.length; i += 64) this.#loop.note(chunk[i]!);
+      this.owner.atTurnEnd(() => chunk.fill(0xdb));
       events.data(chunk);
-      chunk.fill(0xdb);
       this.#planDelivery();
     } else if (this.#finReceived && !this.#finTold) {
       this.#finTold = true;

@@ -31,6 +31,7 @@ export class SimIncarnation implements EventOwner {
   readonly holdings: Set<Holding> = new Set();
   readonly #loop: EventLoop;
   #deferred: (() => void)[] = [];
+  #atTurnEnd: (() => void)[] = [];
   #operationsLeft = Number.POSITIVE_INFINITY;
   #onLastOperation: (() => void) | undefined;
 
@@ -48,7 +49,19 @@ export class SimIncarnation implements EventOwner {
     return this.#deferred.length > 0;
   }
 
-  /** Ends the turn: runs what it deferred. What that defers in turn waits for a turn of its own. */
+  /** Calls back when the promises of this turn have gone on, before what it deferred. */
+  atTurnEnd(callback: () => void): void {
+    this.#atTurnEnd.push(callback);
+  }
+
+  endTurn(): void {
+    if (this.#atTurnEnd.length === 0) return;
+    const callbacks = this.#atTurnEnd;
+    this.#atTurnEnd = [];
+    for (const callback of callbacks) callback();
+  }
+
+  /** Runs what the turn deferred. What that defers in turn waits for a turn of its own. */
   flush(): void {
     const callbacks = this.#deferred;
     this.#deferred = [];

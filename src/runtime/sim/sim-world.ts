@@ -114,6 +114,7 @@ export class SimWorld {
         const owner = event.owner as SimIncarnation | undefined;
         if (owner === undefined) continue;
         await nextTurn();
+        owner.endTurn();
         if (owner.hasDeferred && owner.isAlive) {
           this.#guard(() => owner.flush());
           await nextTurn();
