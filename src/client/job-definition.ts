@@ -4,17 +4,22 @@ import { nameLengthMax } from '../base/limits.js';
 import type { taskd } from '../wire/generated/messages.js';
 import { encodePayload, type Payload } from './payload.js';
 
+// The scheduler has the same limits and the last word; a test holds the two together.
 export const priorityMax = 9;
-export const attemptsMaxMax = 1_000;
+export const attemptsMax = 100;
 export const retryDelaysMax = 32;
-/** The longest single delay, timeout or retry wait: 10 years, and what fits 32 bits for the latter two. */
-export const delayMsMax: number = 10 * 366 * 86_400_000;
-export const timeoutMsMax = 0xffff_ffff;
+const dayMs = 86_400_000;
+/** A wait before a try. */
+export const retryDelayMsMax: number = 7 * dayMs;
+export const timeoutMsMax: number = 7 * dayMs;
+/** How far ahead a run may be planned. */
+export const aheadMsMax: number = 10 * 366 * dayMs;
+const utf8 = new TextEncoder();
 
 export interface Retry {
-  /** Tries in all, 1 to 1,000; default: the scheduler's. */
+  /** Tries in all, 1 to 100; default: the scheduler's. */
   readonly attemptsMax?: number;
-  /** The wait before the 2nd, 3rd … try in milliseconds, the last one repeated; default: the scheduler's ladder. */
+  /** The wait before the 2nd, 3rd … try in milliseconds, at most 7 days, the last one repeated; default: a ladder. */
   readonly delaysMs?: readonly number[];
 }
 
@@ -25,7 +30,7 @@ export interface Work {
   /** Bytes as they are, anything else as JSON; up to 64 KiB. */
   readonly arguments?: Payload;
   readonly retry?: Retry;
-  /** Of one attempt, from its start; default none. */
+  /** Of one attempt, from its start, at most 7 days; default none. */
   readonly timeoutMs?: number;
   /** 0 to 9, higher first; default 0. */
   readonly priority?: number;
@@ -55,9 +60,8 @@ function invalid(message: string): TaskdError {
 /** Throws INVALID unless `name` may name a `what`. */
 export function checkName(name: unknown, what: string): asserts name is string {
   if (typeof name !== 'string' || name.length === 0) throw invalid(`${what} is empty: give it a name`);
-  if (name.length > nameLengthMax) {
-    throw invalid(`${what} has ${name.length} characters; at most ${nameLengthMax} are allowed`);
-  }
+  const bytes = utf8.encode(name).length;
+  if (bytes > nameLengthMax) throw invalid(`${what} has ${bytes} bytes; at most ${nameLengthMax} are allowed`);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
   if (/[\u0000-\u001f\u007f]/.test(name)) throw invalid(`${what} has a control character: use printable ones`);
 }
@@ -69,12 +73,12 @@ function checkInteger(value: number | undefined, what: string, min: number, max:
 
 function checkRetry(retry: Retry | undefined): taskd.RetryPolicy.$Properties | null {
   if (retry === undefined) return null;
-  checkInteger(retry.attemptsMax, 'retry.attemptsMax', 1, attemptsMaxMax);
+  checkInteger(retry.attemptsMax, 'retry.attemptsMax', 1, attemptsMax);
   const delaysMs = retry.delaysMs ?? [];
   if (delaysMs.length > retryDelaysMax) {
     throw invalid(`retry.delaysMs has ${delaysMs.length} entries; at most ${retryDelaysMax} are allowed`);
   }
-  for (const delay of delaysMs) checkInteger(delay, 'an entry of retry.delaysMs', 0, timeoutMsMax);
+  for (const delay of delaysMs) checkInteger(delay, 'an entry of retry.delaysMs', 0, retryDelayMsMax);
   return { attemptsMax: retry.attemptsMax ?? 0, delaysMs: [...delaysMs] };
 }
 
@@ -125,6 +129,6 @@ export function runSubmit(appId: number, submission: Submission): taskd.RunSubmi
     throw invalid('runAtMs and delayMs are both given: give one of them, or none to run now');
   }
   checkInteger(runAtMs, 'runAtMs', 0, Number.MAX_SAFE_INTEGER);
-  checkInteger(delayMs, 'delayMs', 0, delayMsMax);
+  checkInteger(delayMs, 'delayMs', 0, aheadMsMax);
   return { appId, ...workFields(submission), runAtMs: runAtMs ?? null, delayMs: delayMs ?? null };
 }

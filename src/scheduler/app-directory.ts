@@ -41,8 +41,9 @@ export class AppDirectory {
     const known = this.#table.app(name);
     if (known !== undefined) return known;
     this.#assertReady();
-    if (name.length === 0 || name.length > nameLengthMax) {
-      const limit = `the app's name has ${name.length} characters; 1 to ${nameLengthMax} are allowed`;
+    const bytes = Buffer.byteLength(name, 'utf8');
+    if (bytes === 0 || bytes > nameLengthMax) {
+      const limit = `the app's name has ${bytes} bytes; 1 to ${nameLengthMax} are allowed`;
       throw new TaskdError(ErrorCode.INVALID, limit);
     }
     if (!create) {

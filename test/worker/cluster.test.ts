@@ -62,7 +62,7 @@ t.test('what a worker is made with is checked', async (t) => {
     [{ processors: { p: 7 } }, /"p" is no function/],
     [{ slots: 0 }, /slots is 0/],
     [{ slots: 4_000, prefetch: 200 }, /4200; at most 4096/],
-    [{ workerId: 'x'.repeat(200) }, /200 characters/],
+    [{ workerId: 'x'.repeat(200) }, /200 bytes/],
   ];
   for (const [change, message] of refusals) {
     t.throws(() => new Worker({ ...good, ...change } as never), { code: ErrorCode.INVALID, message });

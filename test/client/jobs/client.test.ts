@@ -121,7 +121,7 @@ t.test('what is wrong is told before anything is sent', async (t) => {
     client.runs.submit('shop', { processor: 'p', ...submission } as never);
   const refusals: [object, RegExp][] = [
     [{ processor: '' }, /processor is empty/],
-    [{ processor: 'x'.repeat(129) }, /129 characters; at most 128/],
+    [{ processor: 'x'.repeat(129) }, /129 bytes; at most 128/],
     [{ processor: 'a\nb' }, /control character/],
     [{ arguments: 'x'.repeat(65_536) }, /65538 bytes; at most 65536/],
     [{ arguments: 1n }, /no JSON text/],
@@ -130,7 +130,7 @@ t.test('what is wrong is told before anything is sent', async (t) => {
     [{ delayMs: 1.5 }, /whole number/],
     [{ delayMs: 1, runAtMs: 1 }, /both given/],
     [{ priority: 10 }, /priority is 10; a whole number from 0 to 9/],
-    [{ timeoutMs: 2 ** 32 }, /timeoutMs/],
+    [{ timeoutMs: 7 * 86_400_000 + 1 }, /timeoutMs/],
     [{ retry: { attemptsMax: 0 } }, /attemptsMax is 0/],
     [{ retry: { delaysMs: new Array(33).fill(1) } }, /33 entries; at most 32/],
     [{ retry: { delaysMs: [-5] } }, /delaysMs is -5/],
