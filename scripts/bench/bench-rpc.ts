@@ -1,6 +1,7 @@
 /**
  * Small calls over one connection between two processes: `--inflight N` (64), `--seconds S` (5), `--peer grpc` for the
- * same with grpc-js in the same run.
+ * same with grpc-js in the same run. `cpuUsPerCall` is the client's processor time, which a busy machine changes less
+ * than the rate.
  */
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
@@ -44,7 +45,9 @@ export async function run(args: BenchArguments): Promise<BenchResult> {
       grpcCallsPerSec: theirs.callsPerSec,
       grpcP50us: theirs.p50us,
       grpcP99us: theirs.p99us,
+      grpcCpuUsPerCall: theirs.cpuUsPerCall,
       ratio: ours.callsPerSec / theirs.callsPerSec,
+      cpuRatio: theirs.cpuUsPerCall / ours.cpuUsPerCall,
     },
     config,
   };
