@@ -2,19 +2,22 @@ import { batchRecordsMax, recordBatchBytesMax } from '../base/limits.js';
 import { headerBytes, type ProducerFields, writeHeader } from './header.js';
 import { type NewRecord, recordLength, writeRecord } from './record.js';
 
+const nothing = new Uint8Array(0);
+
 /**
  * Gathers records into one batch. `append` refuses a record that doesn't fit beside the others; a single record may
  * make the batch larger than `bytesWanted`, up to the limit of a batch.
  */
 export class BatchBuilder {
   readonly #bytesWanted: number;
-  #bytes: Uint8Array;
+  /** Allocated with the first record, as large as the batch before it turned out. */
+  #bytes: Uint8Array = nothing;
+  #capacity = 1024;
   #length: number = headerBytes;
   #count = 0;
 
   constructor(bytesWanted: number = recordBatchBytesMax) {
     this.#bytesWanted = Math.min(bytesWanted, recordBatchBytesMax);
-    this.#bytes = new Uint8Array(1024);
   }
 
   get recordCount(): number {
@@ -32,7 +35,7 @@ export class BatchBuilder {
     if (this.#count >= batchRecordsMax) return false;
     if (end > (this.#count === 0 ? recordBatchBytesMax : this.#bytesWanted)) return false;
     if (end > this.#bytes.length) {
-      const larger = new Uint8Array(Math.max(end, this.#bytes.length * 2));
+      const larger = new Uint8Array(Math.max(end, this.#capacity, this.#bytes.length * 2));
       larger.set(this.#bytes.subarray(0, this.#length));
       this.#bytes = larger;
     }
@@ -45,7 +48,8 @@ export class BatchBuilder {
   finish(fields: Omit<ProducerFields, 'recordCount'>): Uint8Array {
     const batch = this.#bytes.subarray(0, this.#length);
     writeHeader(batch, { ...fields, recordCount: this.#count });
-    this.#bytes = new Uint8Array(1024);
+    this.#capacity = Math.max(1024, Math.min(batch.length, this.#bytesWanted));
+    this.#bytes = nothing;
     this.#length = headerBytes;
     this.#count = 0;
     return batch;

@@ -103,7 +103,7 @@ export class Fetcher {
     while (!this.#isClosed) {
       const leader = this.#topics.leader(this.#topicId, this.#partition);
       if (leader === undefined) {
-        await this.#pause();
+        await this.#leaderChange();
         continue;
       }
       const beganMs = this.#runtime.clock.monotonicMs();
@@ -162,6 +162,19 @@ export class Fetcher {
     this.#events.trouble?.(error);
     await this.#pause(retry === Retry.AFTER ? retryAfterMs : 0);
     return true;
+  }
+
+  /** Until something was learnt of topics; the directory asks at its own pace. */
+  #leaderChange(): Promise<void> {
+    return new Promise((resolve) => {
+      const stop = this.#topics.onChange(done);
+      const timer = this.#runtime.clock.timer(pauseMaxMs, done);
+      function done(): void {
+        stop();
+        timer.cancel();
+        resolve();
+      }
+    });
   }
 
   async #pause(leastMs = 0): Promise<void> {
