@@ -14,7 +14,8 @@
  * *Lateness*: `tick` is called every `tickMs`. Time in which no input came for longer than that is time in which this
  * process stood still, not its clients, and doesn't count: ages are measured in *live time*, from which such stretches
  * are left out. Removal has two phases: a session is marked a beat before its time, and only removed when at least a
- * beat of live time went by after the mark without a frame.
+ * beat of live time went by without a frame, after the mark and after the last such stretch: what came meanwhile may
+ * still wait to be read.
  *
  * Every change has a number in the log of this owner: (node, incarnation, sequence). That is the revision.
  */
@@ -91,6 +92,8 @@ export class RegistryCore {
   #inputMs: number;
   /** Real time that doesn't count. */
   #skippedMs = 0;
+  /** Live time at the end of the last stretch that was skipped. */
+  #resumedMs = Number.NEGATIVE_INFINITY;
   readonly #coldUntilMs: number;
 
   constructor(nowMs: number) {
@@ -203,7 +206,8 @@ export class RegistryCore {
       if (silentMs >= suspectMs) this.#setHealth(session, 'suspect');
       if (silentMs < removalMs - beatMs) continue;
       session.markedMs ??= liveMs;
-      if (silentMs >= removalMs && liveMs - session.markedMs >= beatMs) this.#end(session);
+      const watchedMs = liveMs - Math.max(session.markedMs, this.#resumedMs);
+      if (silentMs >= removalMs && watchedMs >= beatMs) this.#end(session);
     }
     for (const [key, tombstone] of this.#tombstones) {
       if (tombstone.untilMs > liveMs) break;
@@ -235,8 +239,11 @@ export class RegistryCore {
   /** Notes the time of an input; what passed unseen since the last one, beyond a tick, is skipped. */
   #observe(nowMs: number): number {
     const lateMs = nowMs - this.#inputMs - tickMs;
-    if (lateMs > tickSlackMs) this.#skippedMs += lateMs;
     if (nowMs > this.#inputMs) this.#inputMs = nowMs;
+    if (lateMs > tickSlackMs) {
+      this.#skippedMs += lateMs;
+      this.#resumedMs = this.#liveMs();
+    }
     return this.#liveMs();
   }
 

@@ -119,6 +119,7 @@ t.test('a pause of our own expires nobody, whichever comes first after it: the t
       const awake = 2_500 + pauseMs;
       if (beatsFirst) for (let i = 0; i < 10; i++) core.heard(i, awake);
       core.tick(awake);
+      t.equal(healthOf(core, 'i3'), 'up', 'not even suspect');
       if (!beatsFirst) for (let i = 0; i < 10; i++) core.heard(i, awake + 1);
       t.equal(core.instanceCount, 10);
       pass(core, awake + tickMs, awake + suspectMs - 2 * tickMs);
@@ -127,6 +128,21 @@ t.test('a pause of our own expires nobody, whichever comes first after it: the t
       t.equal(core.instanceCount, 0, 'and nobody lives longer for it');
     }
   }
+  t.end();
+});
+
+t.test('after a pause even one whose time was up gets a beat to be heard', (t) => {
+  const core = new RegistryCore(0);
+  core.register(1, claim('a', 1), 0);
+  core.register(2, claim('b', 1), 0);
+  pass(core, 0, removalMs - tickMs);
+  const awake = removalMs - tickMs + 30_000;
+  core.tick(awake);
+  core.heard(1, awake + 1);
+  t.equal(healthOf(core, 'a'), 'up');
+  t.equal(healthOf(core, 'b'), 'suspect');
+  pass(core, awake + tickMs, awake + beatMs);
+  t.equal(healthOf(core, 'b'), undefined);
   t.end();
 });
 
@@ -185,6 +201,8 @@ function simulate(seed: number): void {
     nextBeatMs: number;
     /** Live time since its last frame: what our own pauses took is left out. */
     silentMs: number;
+    /** What our pauses since then may add. */
+    graceMs: number;
   }
   let sessions = 0;
   let incarnation = 1;
@@ -196,6 +214,7 @@ function simulate(seed: number): void {
     isRegistered: false,
     nextBeatMs: 0,
     silentMs: 0,
+    graceMs: 0,
   }));
   const picture = new Map<string, string>();
   const settle = (): void => {
@@ -212,12 +231,15 @@ function simulate(seed: number): void {
     const pauseMs = random.below(200) === 0 ? random.below(120_000) : 0;
     const stepMs = 100 + pauseMs;
     nowMs += stepMs;
-    for (const client of clients) client.silentMs += 100;
+    for (const client of clients) {
+      client.silentMs += 100;
+      if (pauseMs > 0) client.graceMs += beatMs;
+    }
     const beats = (): void => {
       for (const client of clients) {
         if (!client.isBeating || client.nextBeatMs > nowMs) continue;
         client.nextBeatMs = nowMs + beatMs;
-        client.silentMs = 0;
+        client.silentMs = client.graceMs = 0;
         core.heard(client.session, nowMs);
       }
     };
@@ -239,7 +261,7 @@ function simulate(seed: number): void {
       core.register(client.session, claim(client.id, client.version), nowMs);
       client.isBeating = client.isRegistered = true;
       client.nextBeatMs = nowMs + beatMs;
-      client.silentMs = 0;
+      client.silentMs = client.graceMs = 0;
       if (random.below(2) === 0) core.closed(old, nowMs);
     } else if (action === 6 && client.isRegistered) {
       client.isBeating = false; // dies without a word
@@ -264,7 +286,7 @@ function simulate(seed: number): void {
     for (const each of clients) {
       const health = healthOf(core, each.id);
       if (each.isBeating && each.isRegistered && health !== 'up') throw new Error(`${each.id} beats and is ${health}`);
-      if (!each.isBeating && each.silentMs > removalMs + 2_000 && health !== undefined) {
+      if (!each.isBeating && each.silentMs > removalMs + 2_000 + each.graceMs && health !== undefined) {
         throw new Error(`${each.id} is a zombie: silent for ${each.silentMs} ms`);
       }
       if (picture.get(each.id) !== health) throw new Error(`a watcher sees ${each.id} as ${picture.get(each.id)}`);
