@@ -95,7 +95,10 @@ class RolesProcess implements RunningRoles {
     const address = (): Address => this.address;
     addRpcMetrics(metrics, server, this.#connections);
 
-    if (this.#has('nameserver')) this.#nameServer = await NameServer.start(runtime, server, identity);
+    if (this.#has('nameserver')) {
+      this.#nameServer = await NameServer.start(runtime, server, identity);
+      this.#nameServer.registerMetrics(metrics);
+    }
     if (this.#has('broker')) {
       this.#broker = await Broker.start(runtime, server, identity, address, { dataFolder, autoCreateTopics: false });
       identity.clusterId = this.#broker.clusterId;
@@ -147,9 +150,10 @@ class RolesProcess implements RunningRoles {
     if (this.#scheduler !== undefined) await this.#within(releaseMsMax, this.#scheduler.stop());
     await this.#within(releaseMsMax, this.#logs?.close() ?? Promise.resolve());
     await this.#connections.close();
+    // Ends the watches, for which the drain would wait.
+    this.#nameServer?.stop();
     await this.#server.drain();
     await this.#broker?.stop();
-    this.#nameServer?.stop();
     this.#server.close();
   }
 

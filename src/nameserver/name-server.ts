@@ -4,6 +4,7 @@
  * Order of effects after every input: the core's changes go to the watch set, then the answer is sent; the watchers
  * are told at the end of the turn, or 20 ms after the last time when that is later.
  */
+import type { MetricSet } from '../base/counters.js';
 import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import type { Logger } from '../base/logger.js';
 import type { NodeIdentity } from '../rpc/server.js';
@@ -67,6 +68,13 @@ export class NameServer {
 
   get watcherCount(): number {
     return this.#watches.size;
+  }
+
+  registerMetrics(metrics: MetricSet): void {
+    metrics.gauge('nameserver_instances', 'Instances registered', () => this.instanceCount);
+    metrics.gauge('nameserver_sessions', 'Connections that hold instances', () => this.sessionCount);
+    metrics.gauge('nameserver_watchers', 'Watches open', () => this.watcherCount);
+    metrics.counter('nameserver_changes_total', 'Changes of instances since the start', () => this.#core.sequence);
   }
 
   /**
