@@ -25,7 +25,7 @@
  * Offsets, sequences, timestamps and ids are safe integers; a field at or above 2^53 makes the header malformed.
  */
 import { readU16, readU32, readU64, writeU16, writeU32, writeU64 } from '../base/bytes.js';
-import { crc32 } from '../base/crc32.js';
+import { crc32, crc32Range } from '../base/crc32.js';
 import { batchRecordsMax, recordBatchBytesMax } from '../base/limits.js';
 
 export const headerBytes = 88;
@@ -83,7 +83,7 @@ export function readHeader(bytes: Uint8Array, at: number): BatchHeader | BatchPr
   const length = readU32(bytes, at + 16);
   if (length < headerBytes || length > recordBatchBytesMax) return 'length';
   const headerCrc = readU32(bytes, at);
-  if (crc32(bytes.subarray(at + crcFrom, at + headerBytes)) !== headerCrc) return 'headerCrc';
+  if (crc32Range(bytes, at + crcFrom, at + headerBytes) !== headerCrc) return 'headerCrc';
   const baseOffset = readU64(bytes, at + 24);
   const appendTimestamp = readU64(bytes, at + 32);
   const baseTimestamp = readU64(bytes, at + 40);
@@ -203,7 +203,7 @@ export function sequenceBatch(
 }
 
 function sealHeader(bytes: Uint8Array, at: number): void {
-  writeU32(bytes, at, crc32(bytes.subarray(at + crcFrom, at + headerBytes)));
+  writeU32(bytes, at, crc32Range(bytes, at + crcFrom, at + headerBytes));
 }
 
 /** Where a replica has put a batch: what its localCheck binds it to. */
@@ -226,7 +226,7 @@ function localCheckOf(placement: Placement, headerCrc: number): number {
   writeU32(scratch, 12, placement.position);
   writeU32(scratch, 16, placement.groupStart);
   writeU32(scratch, 20, headerCrc);
-  return crc32(scratch);
+  return crc32Range(scratch, 0, scratch.length);
 }
 
 /** Writes the replica-local fields of the batch at `at`, after `stampBatch`; under no CRC of the batch's own. */

@@ -1,6 +1,7 @@
 import { toHex } from '../base/bytes.js';
 import { ErrorCode, TaskdError } from '../base/errors.js';
 import { segmentBytesMax } from '../base/limits.js';
+import type { Timer } from '../runtime/clock.js';
 import type { FolderLock } from '../runtime/files.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { openDataFolder } from './data-folder.js';
@@ -48,7 +49,7 @@ export class LogStore {
   readonly #logs = new Map<string, Promise<PartitionLog>>();
   readonly #open = new Set<PartitionLog>();
   #lastReplicaId = 0;
-  #isTimerSet = false;
+  #timer: Timer | undefined;
   #isClosed = false;
 
   private constructor(
@@ -127,6 +128,7 @@ export class LogStore {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#timer?.cancel();
     await Promise.allSettled(this.#logs.values());
     await Promise.all(Array.from(this.#open, (log) => log.close()));
     try {
@@ -209,10 +211,9 @@ export class LogStore {
 
   #pointMoved(now: boolean): void {
     if (now) this.#storePoints();
-    if (now || this.#isTimerSet) return;
-    this.#isTimerSet = true;
-    this.#runtime.clock.timer(recoveryPointMs, () => {
-      this.#isTimerSet = false;
+    if (now || this.#timer !== undefined || this.#isClosed) return;
+    this.#timer = this.#runtime.clock.timer(recoveryPointMs, () => {
+      this.#timer = undefined;
       this.#storePoints();
     });
   }
