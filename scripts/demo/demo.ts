@@ -51,19 +51,17 @@ class Demo {
     await client.jobs.put(app, 'every-second', { processor: 'tick', cron: '* * * * * *' });
     screen.step('a cron job fires every second from now on');
     const paths = findFiles(this.#files);
-    const expected = await this.#inspectByHand(paths);
     const calm = await this.#calm(client);
 
     const mended = join(this.#folder, 'mended');
     const deadId = await this.#deadLetter(client, mended);
     const later = await client.runs.submit(app, { processor: 'echo', arguments: 'later', delayMs: 8_000 });
-    const ids = await this.#mainJob(client, paths);
+    const { runs, found, expected } = await this.#mainJob(client, paths);
     await this.#replay(client, mended, deadId);
-    const facts = await this.#collect(client, paths, ids);
-    const totals = totalsOf(facts.found);
+    const totals = totalsOf(found);
     await this.#checkLater(client, later.id);
     await this.#checkCron(client);
-    this.#checkStarts([...facts.runs, ...calm.runs], fleet.startsFolder);
+    this.#checkStarts([...runs, ...calm.runs], fleet.startsFolder);
 
     await client.close();
     await fleet.stop();
@@ -87,13 +85,11 @@ class Demo {
   /** What the files are, found without taskd. */
   async #inspectByHand(paths: readonly string[]): Promise<Totals> {
     const facts = new Map<string, FileFacts>();
-    await inParallel(paths, 16, async (path) => {
+    await inParallel(paths, 4, async (path) => {
       facts.set(path, await inspectFile(join(this.#files, path)));
-      this.#screen.bar(facts.size, paths.length, 'files, read without taskd');
     });
-    const totals = totalsOf(facts);
-    this.#screen.step(`${totals.files} files read without taskd, to have something to compare with`);
-    return totals;
+    this.#screen.step(`${facts.size} files read without taskd, to have something to compare with`);
+    return totalsOf(facts);
   }
 
   /** Single runs, one after another: how long it takes when there is nothing to wait for. */
@@ -150,9 +146,12 @@ class Demo {
 
   /**
    * One run a file. A worker is killed once a third is submitted, the servers once two thirds are, while submits are
-   * under way. Resolves with the id of each path's run once all have succeeded.
+   * under way. Resolves once all have ended; meanwhile the same files are read without taskd.
    */
-  async #mainJob(client: TaskdClient, paths: readonly string[]): Promise<Map<string, string>> {
+  async #mainJob(
+    client: TaskdClient,
+    paths: readonly string[],
+  ): Promise<{ runs: Run[]; found: Map<string, FileFacts>; expected: Totals }> {
     const screen = this.#screen;
     const ids = new Map<string, string>();
     const before = await client.apps.stats(app);
@@ -181,21 +180,32 @@ class Demo {
     const acked = `${ids.size} of ${paths.length} submits acknowledged, ${Math.round(performance.now() - began)} ms for the rest`;
     this.#prove(`kill -9 and restart of ${this.#cluster.names}`, acked, ids.size === paths.length);
 
-    const waiting = [...ids.values()];
-    await inParallel(waiting, questionsInFlight, async (id) => {
-      await client.runs.result(id, 45_000);
+    const runs: Run[] = [];
+    const found = new Map<string, FileFacts>();
+    const collect = inParallel(paths, questionsInFlight, async (path) => {
+      const run = await client.runs.result(ids.get(path)!, 45_000);
+      runs.push(run);
+      if (run.state === 'SUCCEEDED') found.set(path, run.value as FileFacts);
     });
+    const [expected] = await Promise.all([this.#inspectByHand(paths), collect]);
     isOver = true;
     await shown;
     const after = await client.apps.stats(app);
     const lost = after.lostTotal - before.lostTotal;
-    screen.step(`all runs have ended; ${lost} leases were lost with the killed worker and done again`);
+    const again = runs.filter((run) => run.lost > 0).length;
+    screen.step(`all runs have ended; ${again} were lost with the killed worker and done by another`);
+    const isDone = found.size === paths.length;
+    this.#prove(
+      `a run for each of ${paths.length} files`,
+      `${found.size} succeeded, ${again} of them by a second worker`,
+      isDone,
+    );
     this.#prove(
       'kill -9 of a worker',
-      `it held ${held} leases; ${lost} lost and done by others`,
+      `it held ${held} leases; ${lost} lost, and done by others`,
       lost >= 1 && lost <= held,
     );
-    return ids;
+    return { runs, found, expected };
   }
 
   /** Kills a worker that certainly has runs in hand; resolves with how many. */
@@ -214,29 +224,6 @@ class Demo {
       victim.process.kill('SIGCONT');
       await pause(20);
     }
-  }
-
-  async #collect(
-    client: TaskdClient,
-    paths: readonly string[],
-    ids: ReadonlyMap<string, string>,
-  ): Promise<{ found: Map<string, FileFacts>; runs: Run[] }> {
-    const found = new Map<string, FileFacts>();
-    const runs: Run[] = [];
-    await inParallel(paths, questionsInFlight, async (path) => {
-      const run = await client.runs.result(ids.get(path)!, 20_000);
-      runs.push(run);
-      if (run.state === 'SUCCEEDED') found.set(path, run.value as FileFacts);
-      this.#screen.bar(runs.length, paths.length, 'results fetched');
-    });
-    this.#screen.step(`${found.size} results fetched`);
-    const again = runs.filter((run) => run.lost > 0 || run.attempt > 1).length;
-    this.#prove(
-      `a run for each of ${paths.length} files`,
-      `${found.size} succeeded, ${again} of them on a second try`,
-      found.size === paths.length,
-    );
-    return { found, runs };
   }
 
   async #checkLater(client: TaskdClient, id: string): Promise<void> {

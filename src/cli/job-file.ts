@@ -30,7 +30,7 @@ const schema = z.array(
     cron: z.string().optional(),
     zone: z.string().optional(),
     arguments: z.unknown().optional(),
-    attempts: z.int().min(1).max(1_000).optional(),
+    attempts: z.int().min(1).max(100).optional(),
     delays: z.array(duration).optional(),
     timeout: duration.optional(),
     priority: z.int().min(0).max(9).optional(),

@@ -29,7 +29,7 @@ export function addJobs(program: Command, withSession: WithSession): void {
     .option('--args <json>', 'what the processor gets', parseJson)
     .option('--timeout <duration>', 'how long one attempt may take', parseDuration)
     .option('--priority <n>', '0 to 9, the higher the sooner', parseCount(0, 9))
-    .option('--attempts <n>', 'tries in all', parseCount(1, 1_000))
+    .option('--attempts <n>', 'tries in all', parseCount(1, 100))
     .option('--delays <list>', 'waits before the 2nd, 3rd … try, such as 1s,10s,1m', parseDurations)
     .option('--paused', 'do not fire until "jobs resume"')
     .option('--if-version <n>', 'only if this is its version now', parseCount(0, 999_999_999))

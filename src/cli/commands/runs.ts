@@ -54,7 +54,7 @@ export function addRuns(program: Command, withSession: WithSession): void {
     .option('--after <duration>', 'not before so long from now, such as 90s', parseDuration)
     .option('--timeout <duration>', 'how long one attempt may take', parseDuration)
     .option('--priority <n>', '0 to 9, the higher the sooner', parseCount(0, 9))
-    .option('--attempts <n>', 'tries in all', parseCount(1, 1_000))
+    .option('--attempts <n>', 'tries in all', parseCount(1, 100))
     .option('--delays <list>', 'waits before the 2nd, 3rd … try, such as 1s,10s,1m', parseDurations)
     .option('--wait [duration]', 'wait for its end, at most so long (60s)', parseDuration)
     .addHelpText(
