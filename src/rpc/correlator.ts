@@ -148,7 +148,8 @@ export class Correlator extends Handler {
 
   override exceptionCaught(error: Error): void {
     this.#closeError ??= error;
-    this.#logger.warn({ server: this.channel.remote, error: error.message }, 'a connection was cut');
+    const stack = error instanceof TaskdError ? undefined : error.stack;
+    this.#logger.warn({ server: this.channel.remote, error: error.message, stack }, 'a connection was cut');
     this.channel.close('reset', error.message);
   }
 
@@ -263,7 +264,7 @@ export class Correlator extends Handler {
     try {
       message = frame.decode(call.method.answer);
     } catch (error) {
-      call.fail(new TaskdError(ErrorCode.MALFORMED, `${call.method.name}: an answer that can't be decoded: ${error}`));
+      call.fail(error as TaskdError);
       this.#next();
       return;
     }

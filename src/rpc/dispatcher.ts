@@ -116,6 +116,12 @@ export class Dispatcher extends Handler {
   }
 
   override exceptionCaught(error: Error): void {
+    if (!(error instanceof TaskdError)) {
+      this.#runtime.logger.error(
+        { peer: this.peer.address, stack: error.stack },
+        'a connection failed by our own fault',
+      );
+    }
     this.channel.close('reset', error.message);
   }
 
@@ -192,7 +198,7 @@ export class Dispatcher extends Handler {
     try {
       request = frame.decode(route.method.request) as { deadlineMs?: number; credit?: number };
     } catch (error) {
-      this.#fault(frame, ErrorCode.MALFORMED, `${route.method.name}: a request that can't be decoded: ${error}`);
+      this.#fault(frame, ErrorCode.MALFORMED, `${route.method.name}: ${(error as Error).message}`);
       return;
     }
     const before = this.#slots[slot];
@@ -250,7 +256,7 @@ export class Dispatcher extends Handler {
     try {
       request = frame.decode(route.method.request);
     } catch (error) {
-      this.#takeFault(`${route.method.name}: a oneway that can't be decoded: ${error}`);
+      this.#takeFault(`${route.method.name}: ${(error as Error).message}`);
       return;
     }
     this.#stats.oneways++;

@@ -128,7 +128,7 @@ export class HelloServer extends Handler {
     try {
       request = frame.decode(taskd.Hello);
     } catch (error) {
-      this.#refuse(new TaskdError(ErrorCode.MALFORMED, `a hello that can't be decoded: ${error}`), frame.correlation);
+      this.#refuse(error as TaskdError, frame.correlation);
       return;
     }
     const { nodeId } = this.#identity;

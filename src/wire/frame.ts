@@ -9,6 +9,7 @@
  * the frame.
  */
 
+import { ErrorCode, TaskdError } from '../base/errors.js';
 import type { Codec } from './methods.js';
 import protobuf from './protobuf.js';
 
@@ -76,15 +77,19 @@ export class Frame {
     return this.payloadEnd === this.metaEnd ? noBytes : this.buffer.subarray(this.metaEnd, this.payloadEnd);
   }
 
-  /** The meta as `codec`'s message. Throws an `Error` when the bytes are not one. */
+  /** The meta as `codec`'s message. Throws MALFORMED when the bytes are not one. */
   decode<T>(codec: Pick<Codec<T, never>, 'decode'>): T {
     const reader = this.#reader;
     reader.buf = this.buffer;
     reader.pos = this.metaStart;
     reader.len = this.metaEnd;
     reader.view = null;
-    const message = codec.decode(reader);
-    if (reader.pos !== this.metaEnd) throw new RangeError('the message ends early');
-    return message;
+    try {
+      const message = codec.decode(reader);
+      if (reader.pos === this.metaEnd) return message;
+    } catch (error) {
+      throw new TaskdError(ErrorCode.MALFORMED, `a message that can't be decoded: ${(error as Error).message}`);
+    }
+    throw new TaskdError(ErrorCode.MALFORMED, "a message that can't be decoded: its bytes go on behind its end");
   }
 }
