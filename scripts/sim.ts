@@ -67,7 +67,7 @@ for (let seed = first; seed < first + count; seed++) {
     if (failed.length >= failuresMax) break;
   } else if (single) {
     process.stdout.write(
-      `seed ${seed}: ${result.acknowledged} acknowledged, ${result.starts} starts, ${result.events} events, ` +
+      `seed ${seed}: ${result.acknowledged} acknowledged, ${result.starts} starts, ${result.fires} fires, ${result.events} events, ` +
         `${(result.virtualMs / 1000).toFixed(1)} s of virtual time, digest ${result.digest}; ${result.faults}\n`,
     );
   }

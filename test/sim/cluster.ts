@@ -7,6 +7,7 @@ import type { SimProcess } from '../../src/runtime/sim/sim-process.js';
 import type { SimWorld } from '../../src/runtime/sim/sim-world.js';
 import { NonRetryable, type RunContext, Worker } from '../../src/worker/worker.js';
 import { EverySubmitEnds } from './every-submit-ends.js';
+import { FiresOnce } from './fires-once.js';
 import { NoDoubleStart } from './no-double-start.js';
 
 const address = { host: '127.0.0.1', port: 7400 };
@@ -31,22 +32,18 @@ const elapse = (clock: Clock, ms: number): Promise<void> =>
 export class Cluster {
   readonly ends: EverySubmitEnds;
   readonly starts: NoDoubleStart;
+  readonly fires: FiresOnce;
   /** Those that faults may hit. */
   readonly processes: readonly SimProcess[];
   readonly #world: SimWorld;
   #keys = 0;
-  #refused = 0;
 
   constructor(world: SimWorld) {
     this.#world = world;
     this.ends = new EverySubmitEnds((error) => world.fail(error));
     this.starts = new NoDoubleStart((error) => world.fail(error));
+    this.fires = new FiresOnce((error) => world.fail(error));
     this.processes = ['server', 'client', 'worker-1', 'worker-2'].map((name) => world.process(name));
-  }
-
-  /** Submits that were not acknowledged: they may have happened or not. */
-  get refused(): number {
-    return this.#refused;
   }
 
   start(): void {
@@ -70,11 +67,20 @@ export class Cluster {
     const isMine = (): boolean => process.isAlive && process.lives === life;
     runtime.process.onStop(() => runtime.process.exit(0));
     const client = new TaskdClient({ servers: [address], runtime });
+    void this.#putJob(client);
     for (;;) {
       const burst = 1 + random.below(5);
       for (let i = 0; i < burst; i++) void this.#one(client, runtime, isMine);
       await elapse(clock, random.unit() ** 2 * 1_500);
       if (random.below(3) === 0) void this.#look(client, runtime, isMine);
+    }
+  }
+
+  async #putJob(client: TaskdClient): Promise<void> {
+    try {
+      await client.jobs.put(apps[0]!, 'tick', { processor: 'tick', cron: '*/2 * * * * *' });
+    } catch (error) {
+      this.#expectPassing(error);
     }
   }
 
@@ -88,6 +94,7 @@ export class Cluster {
     };
     const isTimed = random.below(4) === 0;
     const isImpatient = random.below(15) === 0;
+    const isFickle = random.below(12) === 0;
     try {
       const { id } = await client.runs.submit(apps[random.below(apps.length)]!, {
         processor: 'task',
@@ -97,23 +104,26 @@ export class Cluster {
         ...(isImpatient ? { timeoutMs: 500 } : {}),
       });
       if (!isMine()) return;
-      const mustSucceed = !task.isHopeless && !isImpatient;
+      const mustSucceed = !task.isHopeless && !isImpatient && !isFickle;
       this.ends.acknowledged(id, { key: task.key, mustSucceed, atMs: this.#world.nowMs });
+      if (isFickle) {
+        await elapse(clock, random.unit() ** 2 * 2_000);
+        await client.runs.cancel(id);
+      }
     } catch (error) {
-      this.#expectPassing(error, clock);
-      this.#refused++;
+      this.#expectPassing(error);
     }
   }
 
   /** A client that asks for a run now and then, while faults are on. */
-  async #look(client: TaskdClient, { clock, random }: Runtime, isMine: () => boolean): Promise<void> {
+  async #look(client: TaskdClient, { random }: Runtime, isMine: () => boolean): Promise<void> {
     const count = this.ends.acknowledgedCount;
     if (count === 0) return;
     const id = this.ends.at(random.below(count))!;
-    await this.#ask(client, id, clock, isMine);
+    await this.#ask(client, id, isMine);
   }
 
-  async #ask(client: TaskdClient, id: string, clock: Clock, isMine: () => boolean): Promise<boolean> {
+  async #ask(client: TaskdClient, id: string, isMine: () => boolean): Promise<boolean> {
     try {
       const run = await client.runs.get(id);
       if (!isMine()) return false;
@@ -127,7 +137,7 @@ export class Cluster {
       return isOver;
     } catch (error) {
       if (isTaskdError(error, ErrorCode.NOT_FOUND)) this.ends.isMissing(id);
-      else this.#expectPassing(error, clock);
+      else this.#expectPassing(error);
       return false;
     }
   }
@@ -135,8 +145,8 @@ export class Cluster {
   async #observe(runtime: Runtime): Promise<void> {
     const client = new TaskdClient({ servers: [address], runtime });
     for (;;) {
-      for (const id of this.ends.pending()) await this.#ask(client, id, runtime.clock, () => true);
-      await elapse(runtime.clock, 200);
+      for (const id of this.ends.pending()) await this.#ask(client, id, () => true);
+      await elapse(runtime.clock, 1_000);
     }
   }
 
@@ -145,6 +155,16 @@ export class Cluster {
     const isMine = (): boolean => process.isAlive && process.lives === life;
     const processors = {
       task: (task: Task, context: RunContext) => this.#process(task, context, runtime, process, isMine),
+      tick: (_arguments: unknown, context: RunContext) => {
+        if (isMine()) this.fires.fired(context.job, context.dueMs, context.runId);
+        return this.#process(
+          { key: 'tick', workMs: 5, failures: 0, isHopeless: false },
+          context,
+          runtime,
+          process,
+          isMine,
+        );
+      },
     };
     const workers = apps.map(
       (app) =>
@@ -184,7 +204,7 @@ export class Cluster {
   }
 
   /** While the server is away, calls fail with what may be tried again; anything else is a bug. */
-  #expectPassing(error: unknown, _clock: Clock): void {
+  #expectPassing(error: unknown): void {
     if (!isTaskdError(error)) this.#world.fail(error);
   }
 }

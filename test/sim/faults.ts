@@ -16,7 +16,7 @@ const downMsMax = 3_000;
 const pauseMsMax = 14_000;
 const blockMsMax = 14_000;
 const stepMsMax = 5_000;
-const keeperMs = 25;
+const keeperMs = 100;
 
 /**
  * Breaks things at random while it is on: kills with and without power loss, stops, pauses, cut connections, one-way

@@ -12,6 +12,7 @@ export interface SeedResult {
   readonly problem: Error | undefined;
   readonly acknowledged: number;
   readonly starts: number;
+  readonly fires: number;
   readonly events: number;
   readonly virtualMs: number;
   readonly digest: number;
@@ -51,6 +52,7 @@ export async function runSeed(seed: number, options: ScenarioOptions = {}): Prom
     problem,
     acknowledged: cluster.ends.acknowledgedCount,
     starts: cluster.starts.count,
+    fires: cluster.fires.count,
     events: world.events,
     virtualMs: world.nowMs,
     digest: world.digest,
