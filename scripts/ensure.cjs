@@ -5,9 +5,10 @@
  *   node scripts/ensure.cjs            dependencies and a build, if missing or older than the sources
  *   node scripts/ensure.cjs --deps     dependencies only
  *   node scripts/ensure.cjs --fresh    dependencies, and always a new build
+ *   node scripts/ensure.cjs --tests    also what the test runner needs
  */
 const { spawnSync } = require('node:child_process');
-const { existsSync, readdirSync, statSync } = require('node:fs');
+const { existsSync, readdirSync, rmSync, statSync } = require('node:fs');
 const { join } = require('node:path');
 
 const root = join(__dirname, '..');
@@ -48,6 +49,10 @@ const flags = process.argv.slice(2);
 if (!isInstalled()) {
   process.stderr.write('taskd: installing dependencies (npm ci)\n');
   run('npm', ['ci', '--ignore-scripts', '--loglevel=error']);
+  // What was built into the old node_modules went with it.
+  rmSync(join(root, '.tap', 'plugins'), { recursive: true, force: true });
+}
+if (flags.includes('--tests') && !existsSync(join(root, '.tap', 'plugins'))) {
   // tap compiles the set of plugins that package.json asks for.
   run(join(root, 'node_modules', '.bin', 'tap'), ['build']);
 }

@@ -367,7 +367,7 @@ export class ShardDriver {
       }
       case 'active':
         this.#setState('active');
-        this.#runtime.logger.info({ shard: this.shard, epoch: effect.epoch }, 'shard acquired');
+        this.#runtime.logger.debug({ shard: this.shard, epoch: effect.epoch }, 'shard acquired');
         break;
       case 'notAcquired':
         // An Acquire of an earlier life of this process may land late: then the next generation is ours.
