@@ -263,14 +263,18 @@ export class Decider {
         app.blocked.add(lane);
         continue;
       }
-      this.#leaseTo(wantsOldest ? lane.oldest(runs) : lane.first(), lane, session);
+      const slot = wantsOldest ? lane.oldest(runs) : lane.first();
+      lane.remove(runs, slot);
+      // With a decision on its way it comes back to its lane when that is read.
+      const isPending = runs.hasMark(slot, Mark.PENDING);
+      runs.setMark(slot, Mark.OFF_LANE);
+      if (!isPending) this.#leaseTo(slot, lane, session);
       return true;
     }
   }
 
   #leaseTo(slot: number, lane: Lane, session: Session): void {
     const { runs, workers, specs } = this.#state;
-    lane.remove(runs, slot);
     this.#owner.sessions.take(session, lane);
     const { bytes, incarnation } = workers.at(session.worker);
     const value = this.#writer.leased(

@@ -85,7 +85,7 @@ export class Owner implements Observer {
 
   /** Forgets everything that isn't in the log; sessions are told. */
   drop(): void {
-    const { runs, lanes, jobs, wheel, workers } = this.#state;
+    const { runs, jobs, wheel, workers } = this.#state;
     this.isActive = false;
     this.#pings = [];
     this.#claims = [];
@@ -95,12 +95,7 @@ export class Owner implements Observer {
     for (const { unbound } of workers.values()) {
       for (let slot = unbound.head; slot !== 0; slot = runs.next.get(slot)) runs.clearMark(slot, Mark.REPORTED);
     }
-    this.inFlight.clear((run) => {
-      const slot = runs.find(run);
-      if (slot === 0 || !runs.hasMark(slot, Mark.PENDING)) return;
-      runs.clearMark(slot, Mark.PENDING | Mark.ENDING);
-      if (runs.state.get(slot) === RunState.READY) lanes.at(runs.lane.get(slot)).push(runs, slot);
-    });
+    this.inFlight.clear((run) => this.#release(run));
     for (const job of jobs.all()) {
       job.isPending = false;
       if (job.nextFireMs !== undefined && job.timer === 0) job.timer = wheel.add(job.nextFireMs, job.index * 2 + 1);
@@ -156,15 +151,20 @@ export class Owner implements Observer {
   settle(run: number, isLease: boolean, counted: boolean): void {
     if (!this.inFlight.isNext(run)) return;
     const session = this.inFlight.take();
+    this.#release(run);
+    if (!isLease || session === undefined) return;
+    if (counted) this.#leased(this.#state.runs.find(run), session);
+    else this.sessions.giveBack(session, this.monoMs);
+  }
+
+  /** No decision on the run is on its way any more. */
+  #release(run: number): void {
     const { runs, lanes } = this.#state;
     const slot = runs.find(run);
-    if (slot !== 0 && runs.hasMark(slot, Mark.PENDING)) {
-      runs.clearMark(slot, Mark.PENDING | Mark.ENDING);
-      if (runs.state.get(slot) === RunState.READY && !counted) lanes.at(runs.lane.get(slot)).push(runs, slot);
-    }
-    if (!isLease || session === undefined) return;
-    if (counted) this.#leased(slot, session);
-    else this.sessions.giveBack(session, this.monoMs);
+    if (slot === 0) return;
+    const isOffLane = runs.hasMark(slot, Mark.OFF_LANE);
+    runs.clearMark(slot, Mark.PENDING | Mark.ENDING | Mark.OFF_LANE);
+    if (isOffLane) lanes.at(runs.lane.get(slot)).push(runs, slot);
   }
 
   /** The lease is on disk: the dispatch may go. */

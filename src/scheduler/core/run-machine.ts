@@ -305,10 +305,8 @@ export class RunMachine {
       wheel.cancel(runs.timer.get(slot));
       runs.timer.set(slot, 0);
     }
-    // A run with a decision on its way was taken off its lane by the owner.
-    if (runs.state.get(slot) === RunState.READY && !runs.hasMark(slot, Mark.PENDING)) {
-      lanes.at(runs.lane.get(slot)).remove(runs, slot);
-    }
+    if (runs.hasMark(slot, Mark.OFF_LANE)) runs.clearMark(slot, Mark.OFF_LANE);
+    else if (runs.state.get(slot) === RunState.READY) lanes.at(runs.lane.get(slot)).remove(runs, slot);
   }
 
   #leasedSlot(run: number, token: number): number {

@@ -30,6 +30,8 @@ export const Mark = {
   WATCHED: 8,
   /** The decision on its way ends its lease. */
   ENDING: 16,
+  /** READY, but not in its lane: a decision is on its way, and what follows from that comes first. */
+  OFF_LANE: 32,
 } as const;
 
 /**

@@ -424,3 +424,24 @@ t.test('ended runs make room; arguments beyond the cache come from the log', (t)
   t.equal(h.state(runs[29]!), RunState.SUCCEEDED);
   t.end();
 });
+
+t.test('a run whose attempt ends while a decision on it is on its way waits for that one', (t) => {
+  const h = new Harness();
+  h.acquire();
+  const session = h.worker();
+  const run = h.client(encode.submit({ timeoutMs: 1_000, retry: { attemptsMax: 3, delaysMs: [1] } }));
+  const { token } = h.dispatch();
+  h.pass(15_999, [session]);
+  h.nowMs += 1;
+  const timedOut = h.core.decide(h.nowMs, h.nowMs);
+  t.equal(timedOut.length, 1);
+  h.append(h.core.report(session, [{ run, token, outcome: failed, retryAfterMs: 0 }]), BatchClass.OWNER);
+  t.equal(h.core.decide(h.nowMs, h.nowMs).length, 0);
+  h.append([encode.cancel(run)], BatchClass.CLIENT);
+  h.append(timedOut, BatchClass.OWNER);
+  h.settle();
+  t.equal(h.state(run), RunState.CANCELLED);
+  const next = h.client(encode.submit({}));
+  t.equal(h.dispatch().run, next);
+  t.end();
+});
