@@ -14,7 +14,6 @@ export const retryDelayMsMax: number = 7 * dayMs;
 export const timeoutMsMax: number = 7 * dayMs;
 /** How far ahead a run may be planned. */
 export const aheadMsMax: number = 10 * 366 * dayMs;
-const utf8 = new TextEncoder();
 
 export interface Retry {
   /** Tries in all, 1 to 100; default: the scheduler's. */
@@ -60,8 +59,11 @@ function invalid(message: string): TaskdError {
 /** Throws INVALID unless `name` may name a `what`. */
 export function checkName(name: unknown, what: string): asserts name is string {
   if (typeof name !== 'string' || name.length === 0) throw invalid(`${what} is empty: give it a name`);
-  const bytes = utf8.encode(name).length;
-  if (bytes > nameLengthMax) throw invalid(`${what} has ${bytes} bytes; at most ${nameLengthMax} are allowed`);
+  // A character takes at most three bytes.
+  if (name.length * 3 > nameLengthMax) {
+    const bytes = Buffer.byteLength(name, 'utf8');
+    if (bytes > nameLengthMax) throw invalid(`${what} has ${bytes} bytes; at most ${nameLengthMax} are allowed`);
+  }
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
   if (/[\u0000-\u001f\u007f]/.test(name)) throw invalid(`${what} has a control character: use printable ones`);
 }

@@ -43,7 +43,7 @@ export class Runs {
   /** Resolves once the submission is on disk: from then on the run reaches an end, whatever crashes. */
   async submit(appName: string, submission: Submission): Promise<{ readonly id: string }> {
     const record = runSubmit(0, submission);
-    const app = await this.#schedulers.app(appName, true);
+    const app = this.#schedulers.known(appName) ?? (await this.#schedulers.app(appName, true));
     record.appId = app.appId;
     const value = taskd.RunSubmit.encode(record).finish();
     const offset = await this.#log.append(app, taskd.RecordType.RUN_SUBMIT, value);

@@ -40,6 +40,11 @@ export class Schedulers {
     this.#network = network;
   }
 
+  /** The app's place if it is known already; never asks. */
+  known(name: string): App | undefined {
+    return this.#apps.get(name);
+  }
+
   /** The app's place, cached. An unknown name is bound with `create`, and NOT_FOUND without. */
   async app(name: string, create: boolean): Promise<App> {
     checkName(name, 'the app');

@@ -26,16 +26,14 @@ export class ShardLog {
   }
 
   /** Resolves with the record's offset once it is on disk. */
-  append(app: App, type: number, value: Uint8Array): Promise<number> {
-    return this.#send(app.jobsTopicId, app.shard, type, value);
+  async append(app: App, type: number, value: Uint8Array): Promise<number> {
+    const { offset } = await this.#sender.send(app.jobsTopicId, app.shard, { type, value }, BatchClass.CLIENT);
+    return offset;
   }
 
   /** As `append`, for a shard that is known by a run's id. */
   async appendTo(shard: number, type: number, value: Uint8Array): Promise<number> {
-    return this.#send(await this.#topicId(jobsTopicName), shard, type, value);
-  }
-
-  async #send(topicId: number, shard: number, type: number, value: Uint8Array): Promise<number> {
+    const topicId = await this.#topicId(jobsTopicName);
     const { offset } = await this.#sender.send(topicId, shard, { type, value }, BatchClass.CLIENT);
     return offset;
   }

@@ -75,7 +75,7 @@ export class Questions {
         return;
       }
       const app = this.#apps.nameOf(run.appId);
-      wholeRunView(driver.shard, app, run, (offset) => driver.recordAt(offset)).then(
+      wholeRunView(driver.shard, app, run, (offset) => driver.records.at(offset)).then(
         (view) => call.reply({ run: view, applied: driver.core.nextOffset - 1 }),
         (error: unknown) => call.fail(error),
       );

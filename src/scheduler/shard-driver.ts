@@ -21,6 +21,7 @@ import { planCron } from '../timer/cron-plan.js';
 import { taskd } from '../wire/generated/messages.js';
 import type { DispatchEffect, Effect } from './core/effects.js';
 import { argumentsOf, ShardCore } from './core/shard-core.js';
+import { RecordReader } from './record-reader.js';
 import { Waiters } from './waiters.js';
 import { WorkerSession } from './worker-session.js';
 
@@ -42,6 +43,8 @@ export class ShardDriver {
   readonly shard: number;
   readonly core: ShardCore;
   readonly waiters: Waiters = new Waiters();
+  /** Records that the core keeps no more. */
+  readonly records: RecordReader;
   readonly #runtime: Runtime;
   readonly #log: TaskLog;
   readonly #owner: ShardOwner;
@@ -65,6 +68,7 @@ export class ShardDriver {
     this.#runtime = runtime;
     this.shard = shard;
     this.#log = log;
+    this.records = new RecordReader(log, runtime.clock);
     this.#owner = owner;
     this.core = new ShardCore(runtime.clock.wallMs(), { planner: planCron });
   }
@@ -99,6 +103,7 @@ export class ShardDriver {
       this.#runtime.logger.warn({ shard: this.shard, error: String(error) }, 'the release of a shard was not written');
     }
     this.#subscription?.close();
+    this.records.close();
   }
 
   /** Why this process does not answer for the shard now, with the owner's address as hint when it is known. */
@@ -209,10 +214,6 @@ export class ShardDriver {
   peerOf(sessionId: number): string {
     const session = this.#sessions.get(sessionId);
     return session === undefined ? '' : formatAddress(session.peer.address);
-  }
-
-  recordAt(offset: number): ReturnType<TaskLog['recordAt']> {
-    return this.#log.recordAt(offset);
   }
 
   /** Effects that a question made, such as of `watchRun`, come at the end of this turn, after a fresh look is begun. */
@@ -400,7 +401,7 @@ export class ShardDriver {
       session.dispatch(dispatchOf(effect, effect.arguments));
       return;
     }
-    this.#log.recordAt(effect.argumentsAt).then(
+    this.records.at(effect.argumentsAt).then(
       (record) => {
         if (this.#sessions.get(session.id) !== session) return;
         if (record === undefined) this.#argumentsLost(session, effect, 'they are not in the log any more');

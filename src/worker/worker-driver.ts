@@ -214,7 +214,14 @@ export class WorkerDriver {
     const answered = connection.call(claim, request);
     if (this.#state === 'draining') connection.send(draining, { shard: place.shard });
     this.#planPump();
-    const { message } = await answered;
+    let message: taskd.ClaimResponse;
+    try {
+      message = (await answered).message;
+    } catch (error) {
+      // A session without its claim would get no work: another one may.
+      this.#lost(session, error instanceof Error ? error : new Error(String(error)));
+      return;
+    }
     if (this.#session !== session) return;
     this.#failures = 0;
     for (const gone of this.#core.claimed(message.epoch, message.kept)) this.#stopAttempt(gone, 'lease-lost');
@@ -329,19 +336,18 @@ export class WorkerDriver {
       this.#finish(attempt, { outcome: taskd.Outcome.OUTCOME_FAILED, error });
       return;
     }
-    let result: unknown;
     try {
-      result = attempt.call();
+      const result = attempt.call();
+      if (!isThenable(result)) this.#succeeded(attempt, result);
+      else {
+        result.then(
+          (value) => this.#succeeded(attempt, value),
+          (error: unknown) => this.#failed(attempt, error),
+        );
+      }
     } catch (error) {
       this.#failed(attempt, error);
-      return;
     }
-    if (isThenable(result)) {
-      result.then(
-        (value) => this.#succeeded(attempt, value),
-        (error: unknown) => this.#failed(attempt, error),
-      );
-    } else this.#succeeded(attempt, result);
   }
 
   #succeeded(attempt: Attempt, value: unknown): void {

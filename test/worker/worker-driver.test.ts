@@ -86,6 +86,7 @@ class FakeOwner implements OwnerLink {
   epoch = 50;
   kept: number[] = [];
   answersPings = true;
+  claimError: Error | undefined;
   isReachable = true;
   isLogUp = true;
   isClosed = false;
@@ -114,7 +115,7 @@ class FakeOwner implements OwnerLink {
   }
 
   answer(name: string, request: Record<string, number>): unknown {
-    if (name === 'worker.claim') return { epoch: this.epoch, kept: this.kept };
+    if (name === 'worker.claim') return this.claimError ?? { epoch: this.epoch, kept: this.kept };
     if (!this.answersPings) return undefined;
     return { epoch: this.epoch, sentMonotonicMs: request.sentMonotonicMs };
   }
@@ -208,6 +209,12 @@ t.test('what a processor throws', async (t) => {
     odd: () => {
       throw 'text';
     },
+    trap: () => ({
+      // biome-ignore lint/suspicious/noThenProperty: that is the trap
+      get then() {
+        throw new Error('trapped');
+      },
+    }),
     big: () => 'x'.repeat(70_000),
     cyclic: () => {
       const value: unknown[] = [];
@@ -219,7 +226,7 @@ t.test('what a processor throws', async (t) => {
       throw new Error('y'.repeat(10_000));
     },
   });
-  const names = ['plain', 'never', 'later', 'odd', 'big', 'cyclic', 'long', 'unknown'];
+  const names = ['plain', 'never', 'later', 'odd', 'trap', 'big', 'cyclic', 'long', 'unknown'];
   owner.session.push({
     dispatches: [...names.map((name, i) => dispatch(200 + i, name)), dispatch(300, 'json', Buffer.from('{not json'))],
   });
@@ -232,6 +239,7 @@ t.test('what a processor throws', async (t) => {
   t.ok(of('never').nonRetryable);
   t.equal(of('later').retryAfterMs, 1_500);
   t.equal(of('odd').error, 'text');
+  t.match(of('trap').error, /trapped/);
   t.match(of('big').error, /70002 bytes; at most 65536/);
   t.ok(of('big').nonRetryable);
   t.match(of('cyclic').error, /no JSON text/);
@@ -345,6 +353,23 @@ t.test('a claim that was not kept stops its attempt', async (t) => {
   t.equal(owner.sessions.length, 2);
   t.equal((reason as AttemptStopped).stopCause, 'lease-lost');
   t.match(owner.session.reports(), [{ token: 100, outcome: taskd.Outcome.OUTCOME_ABANDONED }]);
+  await worker.stop();
+});
+
+t.test('a session whose claim fails is given up for another one', async (t) => {
+  const { clock, owner, worker } = await rig({ work: () => 1 });
+  owner.claimError = new TaskdError(ErrorCode.DEADLINE, 'no answer in time');
+  owner.session.lose();
+  await clock.advance(100);
+  const refused = owner.sessions.length;
+  t.ok(refused >= 2);
+  t.ok(owner.session.isClosed);
+  owner.claimError = undefined;
+  await clock.advance(5_000);
+  t.ok(owner.sessions.length > refused);
+  owner.session.push({ dispatches: [dispatch(100)] });
+  await clock.settle();
+  t.equal(owner.session.reports().length, 1);
   await worker.stop();
 });
 
