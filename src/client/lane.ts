@@ -3,7 +3,7 @@
  * parameter, sockets and promises are the driver's (`producer.ts`).
  *
  * ```
- *  open ──full, lingered, nothing unacknowledged──▶ ready ──sequences──▶ in flight ──ok──▶ acknowledged
+ *  open ──large, lingered, nothing unacknowledged──▶ ready ──sequences──▶ in flight ──ok──▶ acknowledged
  *                                                     ▲                   │    ▲
  *                                                     │        retriable  ▼    │ backoff over
  *                                                     └──── reset ────── waiting ──▶ failed
@@ -27,6 +27,7 @@ import type { NewRecord } from '../batch/record.js';
 import type { Random } from '../runtime/random.js';
 
 export interface LaneOptions {
+  /** A batch may leave at this size; while there is no room for it, it goes on growing, up to sixteen times that. */
   readonly batchBytes: number;
   readonly lingerMs: number;
   readonly deliveryTimeoutMs: number;
@@ -59,6 +60,8 @@ export interface Failure<T> {
 }
 
 const epochMax = 0xffff;
+/** The slower the answers, the larger the batches: five of them must carry what comes meanwhile. */
+const growth = 16;
 const backoffFirstMs = 10;
 const backoffMaxMs = 1_000;
 const outOfOrderRetryMs = 2;
@@ -117,7 +120,7 @@ export class Lane<T> {
     if (this.#open !== undefined && this.#open.batchClass !== batchClass) this.#seal();
     if (this.#builder === undefined || !this.#builder.append(record)) {
       this.#seal();
-      this.#builder ??= new BatchBuilder(this.#options.batchBytes);
+      this.#builder ??= new BatchBuilder(this.#options.batchBytes * growth);
       const fits = this.#builder.append(record);
       assert(fits, 'an empty batch takes any legal record');
     }
@@ -228,7 +231,8 @@ export class Lane<T> {
 
   #mustSeal(nowMs: number): boolean {
     if (this.#open === undefined) return false;
-    return this.#sent.length === 0 || this.#open.createdMs + this.#options.lingerMs <= nowMs;
+    if (this.#sent.length === 0 || this.#builder!.length >= this.#options.batchBytes) return true;
+    return this.#open.createdMs + this.#options.lingerMs <= nowMs;
   }
 
   #seal(): void {

@@ -11,7 +11,7 @@ import { type Failure, Lane, type LaneBatch } from './lane.js';
 import type { CallerSource, TopicDirectory } from './topic-directory.js';
 
 export interface ProducerOptions {
-  /** A batch is sent when it has so many bytes. Default 64 KiB. */
+  /** A batch need not wait for company once it has so many bytes; under pressure it grows beyond. Default 64 KiB. */
   readonly batchBytes?: number;
   /** Records wait so long for company while another batch of their partition is unacknowledged. Default 2 ms, at most 5. */
   readonly lingerMs?: number;
