@@ -140,8 +140,8 @@ export class Partition {
       });
       this.#isActive = true;
     } catch (error) {
+      this.#failed(error instanceof Error ? error.message : String(error));
       if (!(error instanceof TaskdError)) throw error;
-      this.#failed(error.message);
     }
   }
 

@@ -133,25 +133,25 @@ export class TopicDirectory {
     void this.#refresh();
   }
 
-  /** Asks until every missing topic has a leader for each partition, or is known not to exist. */
+  /**
+   * Asks for what is missing, tells the listeners, and pauses when something was still without a leader: whoever still
+   * needs it has asked again by then.
+   */
   async #refresh(): Promise<void> {
     while (this.#missing.size > 0 && !this.#isClosed) {
       const topicIds = [...this.#missing];
+      let isComplete = false;
       try {
         const { topics } = await this.ask(describeTopics, { topicIds });
-        for (const id of topicIds) this.#missing.delete(id);
         const found = this.#learn(topics);
-        for (const place of found) if (place.leaders.includes(undefined)) this.#missing.add(place.topicId);
-        for (const id of topicIds) if (!found.some((place) => place.topicId === id)) this.#missing.add(id);
-        this.#pauseMs = this.#missing.size === 0 ? pauseFirstMs : Math.min(this.#pauseMs * 2, pauseMaxMs);
+        isComplete = found.length === topicIds.length && !found.some(({ leaders }) => leaders.includes(undefined));
+        for (const id of topicIds) this.#missing.delete(id);
         for (const listener of [...this.#listeners]) listener();
       } catch (error) {
-        this.#pauseMs = Math.min(this.#pauseMs * 2, pauseMaxMs);
         this.#runtime.logger.debug({ error, topicIds }, 'topics could not be asked for');
       }
-      if (this.#missing.size > 0 && !this.#isClosed) {
-        await new Promise<void>((resolve) => this.#runtime.clock.timer(this.#pauseMs, resolve));
-      }
+      this.#pauseMs = isComplete ? pauseFirstMs : Math.min(this.#pauseMs * 2, pauseMaxMs);
+      if (!isComplete) await new Promise<void>((resolve) => this.#runtime.clock.timer(this.#pauseMs, resolve));
     }
     this.#isAsking = false;
   }

@@ -91,7 +91,7 @@ t.test('killed twice under load: every acknowledged record is there once and in 
     }
   };
   for (let round = 0; round < 2; round++) {
-    await more(1_000);
+    await more(600);
     await broker.kill();
     broker = await BrokerProcess.start(folder, broker.port);
   }

@@ -1,0 +1,83 @@
+import t from 'tap';
+import { ErrorCode, Retry, TaskdError } from '../../src/base/errors.js';
+import { TopicDirectory } from '../../src/client/topic-directory.js';
+import type { Caller } from '../../src/rpc/caller.js';
+import type { Address } from '../../src/runtime/net.js';
+import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
+import { MemoryLogger } from '../support/rpc-pair.js';
+
+const here: Address = { host: '127.0.0.1', port: 1 };
+const there: Address = { host: '127.0.0.1', port: 2 };
+
+/** Brokers that answer what the test says; a thrown error is the answer. */
+function directory(answer: (address: Address, request: unknown) => unknown) {
+  const asked: { port: number; request: unknown }[] = [];
+  const callers = {
+    to: (address: Address) =>
+      ({
+        call: async (_method: unknown, request: unknown) => {
+          asked.push({ port: address.port, request });
+          return { message: answer(address, request), payload: new Uint8Array(0) };
+        },
+      }) as unknown as Caller,
+  };
+  const source = { brokers: async () => [here, there] };
+  return { topics: new TopicDirectory(nodeRuntime(new MemoryLogger()), callers, source), asked };
+}
+
+const topic = (leaders: unknown[]) => ({ topicId: 5, name: 'a', partitions: leaders.length, leaders });
+
+t.test('a name is asked for once; one that nobody knows is NOT_FOUND', async (t) => {
+  const { topics, asked } = directory((_address, request) => {
+    const { names } = request as { names: string[] };
+    return { topics: names[0] === 'a' ? [topic([here])] : [] };
+  });
+  t.match(await topics.named('a'), { topicId: 5, leaders: [here] });
+  t.match(await topics.named('a'), { topicId: 5 });
+  t.equal(asked.length, 1);
+  t.same(topics.leader(5, 0), here);
+  await t.rejects(topics.named('b'), { code: ErrorCode.NOT_FOUND });
+  topics.close();
+});
+
+t.test('another broker is asked when one is away, but not when the answer is final', async (t) => {
+  const away = directory((address) => {
+    if (address.port === here.port) throw new TaskdError(ErrorCode.NOT_SENT, 'away');
+    return { topics: [topic([there])] };
+  });
+  t.match(await away.topics.named('a'), { leaders: [there] });
+  t.same(
+    away.asked.map(({ port }) => port),
+    [1, 2],
+  );
+  const final = directory(() => {
+    throw new TaskdError(ErrorCode.FORBIDDEN, 'no');
+  });
+  await t.rejects(final.topics.named('a'), { code: ErrorCode.FORBIDDEN });
+  t.equal(final.asked.length, 1);
+});
+
+t.test('a missing leader is asked for until there is one, and listeners are told', async (t) => {
+  let answers = 0;
+  const { topics } = directory(() => ({ topics: [topic(++answers < 3 ? [{}] : [there])] }));
+  await new Promise<void>((resolve) => {
+    const stop = topics.onChange(() => {
+      if (topics.leader(5, 0) === undefined) return;
+      stop();
+      resolve();
+    });
+    t.equal(topics.leader(5, 0), undefined);
+  });
+  t.same(topics.leader(5, 0), there);
+  t.equal(answers, 3);
+  topics.close();
+});
+
+t.test('it gives up at the deadline with the last reason', async (t) => {
+  const { topics } = directory(() => {
+    throw new TaskdError(ErrorCode.NOT_READY, 'starting', { retry: Retry.AFTER, retryAfterMs: 1 });
+  });
+  const method = { id: 1 } as never;
+  await t.rejects(topics.ask(method, {}, 30), { code: ErrorCode.NOT_READY, message: 'starting' });
+  topics.close();
+});
