@@ -85,6 +85,7 @@ async function appendSome(
 
 interface Fault {
   readonly killAfterOperations?: number;
+  readonly killWhen?: () => boolean;
   readonly powerLoss?: boolean;
   /** One sync fails in this life: it ends with an error then, which must not be one of this test's checks. */
   readonly mayFail?: boolean;
@@ -106,7 +107,7 @@ async function runLife(world: SimWorld, host: SimProcess, promises: Promises, fa
   if (fault.killAfterOperations !== undefined) {
     host.killAfterOperations(fault.killAfterOperations, { powerLoss: fault.powerLoss ?? false });
   }
-  await world.run({ until: () => end !== 'none' || !host.isAlive });
+  await world.run({ until: () => end !== 'none' || !host.isAlive || fault.killWhen?.() === true });
   host.kill({ powerLoss: fault.powerLoss ?? false });
   return end === 'whole';
 }
@@ -114,7 +115,7 @@ async function runLife(world: SimWorld, host: SimProcess, promises: Promises, fa
 t.test('a crash at any operation loses nothing promised', async (t) => {
   for (const powerLoss of [true, false]) {
     let operations = powerLoss ? 0 : 1;
-    for (let isWhole = false; !isWhole; operations += 2) {
+    for (let isWhole = false; !isWhole; operations += 4) {
       const world = new SimWorld(operations);
       const host = world.process('broker');
       const promises = new Promises();
@@ -139,6 +140,21 @@ t.test('a crash at any operation of a recovery loses nothing promised', async (t
     if (!(await runLife(world, host, promises))) throw new Error('a whole life was cut short');
   }
   t.ok(operations > 40, `${operations} operations`);
+});
+
+t.test('a segment whose name was never synced is synced before anything in it counts', async (t) => {
+  for (let seed = 1; seed <= 12; seed++) {
+    const world = new SimWorld(seed);
+    const host = world.process('broker');
+    const promises = new Promises();
+    const folder = '/var/taskd/data/1/0-1';
+    const hasRolled = (): boolean => host.disk.exists(folder) && host.disk.list(folder).length > 1;
+    await runLife(world, host, promises, { killWhen: hasRolled });
+    const before = promises.kept.length;
+    await runLife(world, host, promises, { killWhen: () => promises.kept.length > before, powerLoss: true });
+    if (!(await runLife(world, host, promises))) throw new Error('a whole life was cut short');
+  }
+  t.pass('nothing promised was lost');
 });
 
 t.test('crash after crash, with syncs that fail', async (t) => {
