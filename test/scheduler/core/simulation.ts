@@ -183,6 +183,14 @@ class SimScheduler implements SchedulerEnd {
   #effect(effect: Effect): void {
     const world = this.#world;
     if (effect.kind === 'notAcquired') this.#isAcquiring = this.#isAssigned;
+    // Generations count up from what was read, so the late Acquire of one that is no longer assigned may win for a while.
+    if (effect.kind === 'deposed') {
+      const assignment = this.#assignment;
+      const again = (): void => {
+        if (this.#isAssigned && this.#assignment === assignment) this.#isAcquiring = true;
+      };
+      world.events.at(1_000, again, this);
+    }
     if (!('sessionId' in effect)) return;
     const connection = this.#connections.get(effect.sessionId);
     if (connection === undefined) return;
