@@ -30,8 +30,7 @@ export class JobMachine {
       this.#decide(proposal.offset, false, ErrorCode.BUSY, `${proposalsMax} changes of this job wait already`);
       return false;
     }
-    job.proposals.push(proposal);
-    jobs.proposed.add(job);
+    jobs.propose(job, proposal);
     return true;
   }
 
@@ -43,10 +42,9 @@ export class JobMachine {
       this.#decide(offset, false, ErrorCode.NOT_FOUND, `there is no job ${name}`);
       return false;
     }
-    for (const proposal of job.proposals) {
-      this.#decide(proposal.offset, false, ErrorCode.SUPERSEDED, 'the job was deleted right after');
+    while (job.proposals.length > 0) {
+      this.#decide(jobs.takeProposal(job).offset, false, ErrorCode.SUPERSEDED, 'the job was deleted right after');
     }
-    job.proposals.length = 0;
     this.#disarm(job);
     const wasInForce = job.isInForce;
     // From the last on, or each one's end would let the next one go.
@@ -65,8 +63,7 @@ export class JobMachine {
   planned(message: taskd.JobPlanned): boolean {
     const job = this.#oldest(message.appId, message.name, message.version);
     if (job === undefined) return false;
-    const proposal = job.proposals.shift()!;
-    if (job.proposals.length === 0) this.#state.jobs.proposed.delete(job);
+    const proposal = this.#state.jobs.takeProposal(job);
     if (proposal.put !== undefined) this.#putInForce(job, proposal.put, proposal.offset);
     else job.paused = proposal.kind === 'pause';
     this.#arm(job, message.nextFireMs ?? undefined);
@@ -79,11 +76,8 @@ export class JobMachine {
     const { jobs } = this.#state;
     const job = this.#oldest(message.appId, message.name, message.version);
     if (job === undefined) return false;
-    job.proposals.shift();
-    if (job.proposals.length === 0) {
-      jobs.proposed.delete(job);
-      if (!job.isInForce) jobs.delete(job);
-    }
+    jobs.takeProposal(job);
+    if (job.proposals.length === 0 && !job.isInForce) jobs.delete(job);
     job.refusal = message.message;
     job.refusedVersion = message.version;
     this.#decide(message.version, false, message.code, message.message);

@@ -63,6 +63,8 @@ export class JobTable {
   readonly #free: number[] = [];
   /** Jobs with proposals that wait for a verdict. */
   readonly proposed: Set<Job> = new Set<Job>();
+  /** The offsets of their proposals. */
+  readonly #proposals: Set<number> = new Set<number>();
 
   find(appId: number, name: string): Job | undefined {
     return this.#byApp.get(appId)?.get(name);
@@ -125,8 +127,21 @@ export class JobTable {
 
   /** Does the proposal at `offset` wait for its verdict? */
   isProposed(offset: number): boolean {
-    for (const { proposals } of this.proposed) for (const each of proposals) if (each.offset === offset) return true;
-    return false;
+    return this.#proposals.has(offset);
+  }
+
+  propose(job: Job, proposal: Proposal): void {
+    job.proposals.push(proposal);
+    this.proposed.add(job);
+    this.#proposals.add(proposal.offset);
+  }
+
+  /** Takes the oldest proposal out: it has its verdict. */
+  takeProposal(job: Job): Proposal {
+    const proposal = job.proposals.shift()!;
+    this.#proposals.delete(proposal.offset);
+    if (job.proposals.length === 0) this.proposed.delete(job);
+    return proposal;
   }
 
   /** All jobs with an index, deleted ones that runs still name included. */
