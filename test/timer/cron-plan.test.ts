@@ -81,9 +81,9 @@ t.test('away from offset changes it says what cron-parser says', (t) => {
       }
       return true;
     }),
-    { numRuns: 400 },
+    { numRuns: 250 },
   );
-  t.ok(compared > 800, 'most expressions could be compared');
+  t.ok(compared > 500, 'most expressions could be compared');
   t.end();
 });
 
@@ -184,7 +184,7 @@ t.test('around offset changes it keeps its rules, minute by minute', (t) => {
         (ms, i) => plan.next(ms - 1) === ms && plan.next(ms + 59_000) === (expected[i + 1] ?? plan.next(ms)),
       );
     }),
-    { numRuns: 25 },
+    { numRuns: 15 },
   );
   t.end();
 });
