@@ -1,6 +1,7 @@
 import { ErrorCode, isTaskdError } from '../../src/base/errors.js';
 import { startStandalone } from '../../src/cli/standalone.js';
 import { TaskdClient } from '../../src/client/client.js';
+import type { Run } from '../../src/client/run.js';
 import type { Clock } from '../../src/runtime/clock.js';
 import type { Runtime } from '../../src/runtime/runtime.js';
 import type { SimProcess } from '../../src/runtime/sim/sim-process.js';
@@ -36,10 +37,13 @@ export class Cluster {
   /** Those that faults may hit. */
   readonly processes: readonly SimProcess[];
   readonly #world: SimWorld;
+  /** One task in so many is long; few in some worlds, so many in others that runs wait in the workers. */
+  readonly #longEvery: number;
   #keys = 0;
 
   constructor(world: SimWorld) {
     this.#world = world;
+    this.#longEvery = 2 + world.random.below(10);
     this.ends = new EverySubmitEnds((error) => world.fail(error));
     this.starts = new NoDoubleStart((error) => world.fail(error));
     this.fires = new FiresOnce((error) => world.fail(error));
@@ -88,7 +92,7 @@ export class Cluster {
     const isFailing = random.below(6) === 0;
     const task: Task = {
       key: `task-${this.#keys++}`,
-      workMs: random.below(8) === 0 ? random.unit() * 8_000 : random.unit() * 40,
+      workMs: random.below(this.#longEvery) === 0 ? random.unit() * 8_000 : random.unit() * 40,
       failures: isFailing ? 1 + random.below(2) : 0,
       isHopeless: random.below(25) === 0,
     };
@@ -107,8 +111,9 @@ export class Cluster {
       const mustSucceed = !task.isHopeless && !isImpatient && !isFickle;
       this.ends.acknowledged(id, { key: task.key, mustSucceed, atMs: this.#world.nowMs });
       if (isFickle) {
-        await elapse(clock, random.unit() ** 2 * 2_000);
-        await client.runs.cancel(id);
+        if (random.below(2) === 0) await elapse(clock, random.unit() ** 2 * 2_000);
+        const run = await client.runs.cancel(id);
+        if (isMine()) this.#saw(run);
       }
     } catch (error) {
       this.#expectPassing(error);
@@ -127,19 +132,23 @@ export class Cluster {
     try {
       const run = await client.runs.get(id);
       if (!isMine()) return false;
-      const isOver = this.ends.saw(run, this.#world.nowMs);
-      if (isOver) {
-        this.starts.isOver(id, run.state, this.#world.nowMs);
-        if (run.state === 'SUCCEEDED' && !this.starts.hasStarted(id)) {
-          this.#world.fail(new Error(`run ${id} succeeded and never started`));
-        }
-      }
-      return isOver;
+      return this.#saw(run);
     } catch (error) {
       if (isTaskdError(error, ErrorCode.NOT_FOUND)) this.ends.isMissing(id);
       else this.#expectPassing(error);
       return false;
     }
+  }
+
+  /** A scheduler told the run's state. Returns true when it is over. */
+  #saw(run: Run): boolean {
+    const isOver = this.ends.saw(run, this.#world.nowMs);
+    if (!isOver) return false;
+    this.starts.isOver(run.id, run.state, this.#world.nowMs);
+    if (run.state === 'SUCCEEDED' && !this.starts.hasStarted(run.id)) {
+      this.#world.fail(new Error(`run ${run.id} succeeded and never started`));
+    }
+    return true;
   }
 
   async #observe(runtime: Runtime): Promise<void> {

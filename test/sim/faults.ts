@@ -6,6 +6,8 @@ import type { SimWorld } from '../../src/runtime/sim/sim-world.js';
 interface Temper {
   /** Mean time between two faults. */
   readonly everyMs: number;
+  /** 1: any duration up to the maximum; higher: mostly short ones. */
+  readonly skew: number;
   readonly weights: readonly (readonly [kind: Fault, weight: number])[];
 }
 
@@ -61,7 +63,11 @@ export class Faults {
   #draw(): Temper {
     const kinds: Fault[] = ['kill', 'kill in a turn', 'power loss', 'stop', 'pause', 'cut', 'block', 'step'];
     const everyMs = 300 * 2 ** (this.#random.unit() * 4);
-    return { everyMs, weights: kinds.map((kind) => [kind, this.#random.below(4)] as const) };
+    return {
+      everyMs,
+      skew: 1 + this.#random.below(4),
+      weights: kinds.map((kind) => [kind, this.#random.below(4)] as const),
+    };
   }
 
   #plan(): void {
@@ -135,8 +141,8 @@ export class Faults {
     return undefined;
   }
 
-  /** Mostly short, sometimes as long as the maximum. */
+  /** A duration, by the temper's skew. */
   #skewed(maxMs: number): number {
-    return this.#random.unit() ** 3 * maxMs;
+    return this.#random.unit() ** this.#temper.skew * maxMs;
   }
 }

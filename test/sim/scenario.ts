@@ -1,3 +1,6 @@
+import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
+import type { DiskSpeed } from '../../src/runtime/sim/sim-files.js';
+import type { NetworkSpeed } from '../../src/runtime/sim/sim-network.js';
 import { SimWorld } from '../../src/runtime/sim/sim-world.js';
 import { Cluster } from './cluster.js';
 import { Faults } from './faults.js';
@@ -26,9 +29,19 @@ export interface ScenarioOptions {
   readonly print?: (line: string) => void;
 }
 
+/** From a fast machine to one whose disk and wires are slow, which keeps what is in flight in flight for longer. */
+function speeds(seed: number): { network: NetworkSpeed; disk: DiskSpeed } {
+  const random = new SeededRandom(seed).fork();
+  const up = (from: number, doublings: number): number => from * 2 ** (random.unit() * doublings);
+  return {
+    network: { typicalMs: up(0.05, 7), slowMs: up(10, 4), slowChance: random.unit() * 0.01 },
+    disk: { typicalMs: up(0.02, 5), syncTypicalMs: up(0.2, 7), slowMs: up(20, 4), slowChance: random.unit() * 0.01 },
+  };
+}
+
 /** Runs the main job under one seed: faults for a while, then calm until every acknowledged submit has ended. */
 export async function runSeed(seed: number, options: ScenarioOptions = {}): Promise<SeedResult> {
-  const world = new SimWorld(seed, options);
+  const world = new SimWorld(seed, { ...options, ...speeds(seed) });
   const cluster = new Cluster(world);
   const faults = new Faults(world, cluster.processes);
   let problem: Error | undefined;
