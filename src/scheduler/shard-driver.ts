@@ -19,6 +19,7 @@ import { type Address, formatAddress } from '../runtime/net.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { planCron } from '../timer/cron-plan.js';
 import { taskd } from '../wire/generated/messages.js';
+import { attachProblem } from './attach-rules.js';
 import type { DispatchEffect, Effect } from './core/effects.js';
 import { argumentsOf, ShardCore } from './core/shard-core.js';
 import { RecordReader } from './record-reader.js';
@@ -132,6 +133,11 @@ export class ShardDriver {
           retryAfterMs: 10_000,
         }),
       );
+      return;
+    }
+    const problem = attachProblem(request);
+    if (problem !== undefined) {
+      stream.end(new TaskdError(ErrorCode.INVALID, problem));
       return;
     }
     const session = new WorkerSession(this.#owner.nextSessionId(), stream);
@@ -398,7 +404,7 @@ export class ShardDriver {
     if (session === undefined) return;
     this.dispatchesTotal++;
     if (effect.arguments !== undefined) {
-      session.dispatch(dispatchOf(effect, effect.arguments));
+      session.dispatch(effect, effect.arguments);
       return;
     }
     this.records.at(effect.argumentsAt).then(
@@ -406,7 +412,7 @@ export class ShardDriver {
         if (this.#sessions.get(session.id) !== session) return;
         if (record === undefined) this.#argumentsLost(session, effect, 'they are not in the log any more');
         else {
-          session.dispatch(dispatchOf(effect, argumentsOf(record)));
+          session.dispatch(effect, argumentsOf(record));
           session.flush();
         }
       },
@@ -454,18 +460,4 @@ export class ShardDriver {
     if (this.#byPeer.get(session.peer.id) === session) this.#byPeer.delete(session.peer.id);
     return true;
   }
-}
-
-function dispatchOf(effect: DispatchEffect, args: Uint8Array): taskd.Dispatch.$Properties {
-  return {
-    run: effect.run,
-    token: effect.token,
-    epoch: effect.epoch,
-    attempt: effect.attempt,
-    processor: effect.processor,
-    arguments: args,
-    job: effect.job,
-    dueMs: effect.dueMs,
-    timeoutMs: effect.timeoutMs,
-  };
 }

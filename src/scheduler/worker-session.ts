@@ -1,6 +1,7 @@
 import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import type { Peer, ServerCall, ServerStream } from '../rpc/service.js';
 import type { taskd } from '../wire/generated/messages.js';
+import type { DispatchEffect } from './core/effects.js';
 
 type Push = taskd.SessionPush.$Properties;
 type Stream = ServerStream<Push>;
@@ -42,8 +43,9 @@ export class WorkerSession {
     return this.#stream.peer;
   }
 
-  dispatch(dispatch: taskd.Dispatch.$Properties): void {
-    this.#dispatches.push(dispatch);
+  dispatch(effect: Omit<DispatchEffect, 'kind' | 'sessionId' | 'arguments' | 'argumentsAt'>, args: Uint8Array): void {
+    const { run, token, epoch, attempt, processor, job, dueMs, timeoutMs } = effect;
+    this.#dispatches.push({ run, token, epoch, attempt, processor, arguments: args, job, dueMs, timeoutMs });
   }
 
   cancel(token: number): void {

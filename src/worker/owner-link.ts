@@ -4,8 +4,8 @@ import type { Address } from '../runtime/net.js';
 
 /** A connection to a scheduler. It is the session: when it is over, so is the session. */
 export interface SessionConnection extends Caller {
-  /** The other end asked us to leave. */
-  readonly isDraining: boolean;
+  /** Calls back once when the other end asks us to leave. */
+  onDrain(callback: () => void): void;
   onClose(callback: (error: Error | undefined) => void): void;
   /** Sends what is queued, then closes. */
   close(): void;

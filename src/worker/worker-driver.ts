@@ -183,6 +183,7 @@ export class WorkerDriver {
     const session: Session = { connection, place, stream: undefined, pushesTaken: 0, pingDueMs: now };
     this.#session = session;
     this.sessionsTotal++;
+    connection.onDrain(() => this.#lost(session, new Error('the scheduler is leaving')));
     connection.onClose((error) => this.#lost(session, error ?? new Error('connection closed')));
     const options = this.#options;
     session.stream = connection.open(
@@ -268,7 +269,6 @@ export class WorkerDriver {
       const session = this.#session;
       if (session !== undefined) {
         if (this.#core.isSilent(now)) this.#lost(session, new Error('the scheduler does not answer'));
-        else if (session.connection.isDraining) this.#lost(session, new Error('the scheduler is leaving'));
         else if (now >= session.pingDueMs) this.#ping(session, now);
       }
       this.#useLog(now);

@@ -17,15 +17,19 @@ const place = { appId: 7, shard: 3, jobsTopicId: 2, owner: { host: '127.0.0.1', 
 
 /** The scheduler's end of one session. */
 class FakeSession implements SessionConnection {
-  isDraining = false;
   isClosed = false;
   readonly owner: FakeOwner;
+  leave: () => void = () => {};
   readonly sent: { name: string; request: unknown }[] = [];
   #events: StreamEvents<unknown> | undefined;
   #onClose: ((error: Error | undefined) => void) | undefined;
 
   constructor(owner: FakeOwner) {
     this.owner = owner;
+  }
+
+  onDrain(callback: () => void): void {
+    this.leave = callback;
   }
 
   onClose(callback: (error: Error | undefined) => void): void {
@@ -370,6 +374,16 @@ t.test('a session whose claim fails is given up for another one', async (t) => {
   owner.session.push({ dispatches: [dispatch(100)] });
   await clock.settle();
   t.equal(owner.session.reports().length, 1);
+  await worker.stop();
+});
+
+t.test('asked to leave, it takes another session', async (t) => {
+  const { clock, owner, worker } = await rig({ work: () => 1 });
+  const first = owner.session;
+  first.leave();
+  t.ok(first.isClosed);
+  await clock.advance(100);
+  t.not(owner.session, first);
   await worker.stop();
 });
 
