@@ -16,7 +16,7 @@ import { readStarts, type Start } from './starts.js';
 
 const app = 'demo';
 const submitsInFlight = 1_000;
-const questionsInFlight = 128;
+const questionsInFlight = 1_000;
 const calmRuns = 200;
 
 /** One thing that the demo shows. */
