@@ -78,6 +78,39 @@ t.test('starts, says where, answers, stops with 0', async (t) => {
   t.match(await again.program.stop('SIGINT'), { code: 0 });
 });
 
+t.test('a start that waits for others says so, and can be stopped', async (t) => {
+  const [nobody, adminPort] = await Promise.all([freePort(), freePort()]);
+  const argv = [
+    '--role=scheduler',
+    '--port',
+    '0',
+    '--name-servers',
+    `127.0.0.1:${nobody}`,
+    '--admin-port',
+    `${adminPort}`,
+  ];
+  const program = new Program('taskd', join(root, 'bin', 'taskd.cjs'), argv);
+  t.teardown(() => program.stop('SIGKILL'));
+  await program.waitFor('it waited', (line) => line.includes('waiting for a broker') || undefined);
+  const health = await fetch(`http://127.0.0.1:${adminPort}/healthz`);
+  t.equal(health.status, 503);
+  t.match(await health.json(), { status: 'starting', roles: { scheduler: 'starting' } });
+  t.match(await program.stop('SIGTERM'), { code: 0 });
+});
+
+t.test('a second signal ends a drain at once', async (t) => {
+  const taskd = await standalone('drain');
+  const worker = new Program('worker.mjs', join(root, 'examples', 'worker.mjs'), [], { TASKD_SERVER: taskd.listen });
+  t.teardown(() => worker.stop('SIGKILL'));
+  await worker.waitFor('it worked', (line) => line === 'working' || undefined);
+  // It holds its connection open and can't be asked to leave.
+  worker.process.kill('SIGSTOP');
+  const drains = taskd.program.waitFor('it drained', (line) => line.includes('taskd drains') || undefined);
+  taskd.program.process.kill('SIGTERM');
+  await drains;
+  t.match(await taskd.program.stop('SIGTERM'), { code: 143 });
+});
+
 t.test('a wrong flag or variable: exit 2, and nothing on disk', async (t) => {
   const data = join(folder, 'never');
   const cases: [string[], Record<string, string>, RegExp][] = [
