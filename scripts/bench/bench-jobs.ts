@@ -22,9 +22,12 @@ const lightSeconds = 3;
 /** Runs a load process to its end and parses the JSON line that it prints. */
 async function load(name: string, script: string, argv: readonly (string | number)[]): Promise<Figures> {
   const program = new Program(name, script, argv.map(String));
-  return program.waitFor('it printed its figures', (line) =>
+  const figures = await program.waitFor('it printed its figures', (line) =>
     line.startsWith('{"runsPerSec"') ? (JSON.parse(line) as Figures) : undefined,
   );
+  // It leaves in good order, for which the server must still be there.
+  await program.exited;
+  return figures;
 }
 
 async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
