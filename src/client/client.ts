@@ -30,11 +30,13 @@ export class TaskdClient {
   readonly apps: Apps;
   readonly topics: Topics;
   readonly #network: ClientNetwork;
+  readonly #schedulers: Schedulers;
 
   /** Throws INVALID for addresses that are none. Nothing is dialled before the first call. */
   constructor(options: ClientOptions, network: ClientNetwork = connect(options)) {
     this.#network = network;
     const schedulers = new Schedulers(network);
+    this.#schedulers = schedulers;
     const log = new ShardLog(network.sender, async (name) => (await network.topics.named(name)).topicId);
     this.jobs = new Jobs(schedulers, log);
     this.runs = new Runs(network.clock, schedulers, log);
@@ -48,8 +50,9 @@ export class TaskdClient {
     return this.#network.nodes();
   }
 
-  /** Waits for submissions under way, then closes. */
+  /** Waits for submissions under way, then closes. Questions that still wait reject with CANCELLED. */
   close(): Promise<void> {
+    this.#schedulers.close();
     return this.#network.close();
   }
 }

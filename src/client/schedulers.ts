@@ -35,9 +35,15 @@ export class Schedulers {
   readonly #network: SchedulerNetwork;
   readonly #owners: Map<number, Address> = new Map<number, Address>();
   readonly #apps: Map<string, App> = new Map<string, App>();
+  #isClosed = false;
 
   constructor(network: SchedulerNetwork) {
     this.#network = network;
+  }
+
+  /** Whoever asks, or waits for an answer, is told CANCELLED. */
+  close(): void {
+    this.#isClosed = true;
   }
 
   /** The app's place if it is known already; never asks. */
@@ -76,6 +82,7 @@ export class Schedulers {
     let pauseMs = pauseMinMs;
     let problem: TaskdError | undefined;
     for (;;) {
+      if (this.#isClosed) throw new TaskdError(ErrorCode.CANCELLED, 'the client was closed: make a new one');
       let candidates: readonly Address[] = [];
       try {
         candidates = await this.#candidates(shard);
@@ -89,6 +96,7 @@ export class Schedulers {
         for (let hops = 0; next !== undefined && hops < 3; hops++) {
           const leftMs = endMs - clock.monotonicMs();
           if (leftMs <= 0) throw problem ?? noneAnswered(deadlineMs);
+          if (this.#isClosed) break;
           try {
             const { message } = await this.#network.callerTo(next).call(method, request, { deadlineMs: leftMs });
             this.#owners.set(shard ?? whereverShard, next);
@@ -101,6 +109,7 @@ export class Schedulers {
           }
         }
       }
+      if (this.#isClosed) continue;
       const waitMs = Math.min(pauseMs, endMs - clock.monotonicMs());
       if (waitMs <= 0) throw problem ?? noneAnswered(deadlineMs);
       await new Promise<void>((resolve) => clock.timer(waitMs, resolve));

@@ -45,6 +45,7 @@ export class ClusterLink implements OwnerLink {
   }
 
   close(): Promise<void> {
+    this.#schedulers.close();
     return this.#network.close();
   }
 }

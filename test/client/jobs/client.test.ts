@@ -289,6 +289,22 @@ t.test('without a scheduler the deadline ends it, with the reason', async (t) =>
   await t.rejects(answer, { code: ErrorCode.NOT_READY, message: /no scheduler was found within 10000 ms/ });
 });
 
+t.test('a closed client leaves nobody waiting', async (t) => {
+  const { client, network } = open({
+    'scheduler.getRun': () => {
+      throw new TaskdError(ErrorCode.CONNECTION_LOST, 'cut');
+    },
+  });
+  const result = client.runs.result('3:8');
+  result.catch(() => {});
+  await network.clock.advance(1_000);
+  await client.close();
+  await network.clock.advance(1_000);
+  await t.rejects(result, { code: ErrorCode.CANCELLED });
+  await t.rejects(client.apps.list(), { code: ErrorCode.CANCELLED });
+  t.equal(network.clock.timersPending, 0);
+});
+
 t.test('topics', async (t) => {
   const { client } = open({
     'broker.describeTopics': () => ({ topics: [{ topicId: 2, name: 'a', partitions: 3, replicas: 1 }] }),
