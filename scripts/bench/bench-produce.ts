@@ -21,6 +21,8 @@ export async function run(args: BenchArguments): Promise<BenchResult> {
   const inFlight = number('inflight', 32);
   const partitions = number('partitions', 1);
   const seconds = number('seconds', 5);
+  // As bin/taskd.cjs does; the broker's process inherits it.
+  process.env['UV_THREADPOOL_SIZE'] ??= '32';
   const serving = new LoadProcess(join(here, 'produce-server.js'), []);
   try {
     const { port } = await serving.message<{ port: number }>();
