@@ -40,8 +40,13 @@ function encodeJson(value: unknown, what: string): Uint8Array {
 
 /** The value of JSON bytes; `undefined` for no bytes. Throws INVALID when they aren't JSON. */
 export function decodePayload(bytes: Uint8Array, what: string): unknown {
-  if (bytes.length === 0) return undefined;
-  return parsePayload(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8'), what);
+  return parsePayload(payloadText(bytes), what);
+}
+
+/** The bytes as text, for `parsePayload`. What was received is a Buffer already, which saves a view. */
+export function payloadText(bytes: Uint8Array): string {
+  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  return buffer.toString('utf8');
 }
 
 /** `decodePayload` for bytes that were made a string already. */

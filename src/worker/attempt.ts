@@ -1,4 +1,4 @@
-import { parsePayload } from '../client/payload.js';
+import { parsePayload, payloadText } from '../client/payload.js';
 import type { taskd } from '../wire/generated/messages.js';
 import type { Processor, RunContext } from './processor.js';
 import { AttemptStopped, type StopCause } from './run-error.js';
@@ -44,7 +44,7 @@ export class Attempt extends HeldLease implements RunContext {
     this.#shard = shard;
     const bytes = dispatch.arguments;
     const isText = typeof processor === 'function' && bytes.length > 0;
-    this.#text = isText ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8') : '';
+    this.#text = isText ? payloadText(bytes) : '';
     // Not `slice`: the bytes are a Buffer, whose slice is a view.
     this.#bytes = isText || bytes.length === 0 ? noBytes : new Uint8Array(bytes);
   }
