@@ -194,3 +194,29 @@ t.test('another process takes over: what ran is claimed, what waited runs, resul
   await worker.stop();
   await rig.close();
 });
+
+t.test('a worker that stops gives what it ran to another one at once', async (t) => {
+  const rig = new Rig();
+  await rig.startScheduler();
+  const client = rig.client();
+  const signal = new Signal();
+  const starts: string[] = [];
+  const processors = (name: string): Record<string, (args: unknown) => unknown> => ({
+    work: async () => {
+      starts.push(name);
+      signal.fire();
+      if (name === 'first') await new Promise(() => {});
+      return name;
+    },
+  });
+  const first = rig.worker('shop', processors('first'), 'worker-1');
+  await first.start();
+  const { id } = await client.runs.submit('shop', { processor: 'work' });
+  await signal.until(() => starts.length === 1);
+  const second = rig.worker('shop', processors('second'), 'worker-2');
+  await second.start();
+  await first.stop();
+  t.match(await client.runs.result(id, 5_000), { state: 'SUCCEEDED', value: 'second', lost: 1 });
+  await second.drain();
+  await rig.close();
+});
