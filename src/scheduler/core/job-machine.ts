@@ -89,6 +89,7 @@ export class JobMachine {
     const job = this.#firing(message.job, message.version, message.fireMs);
     if (job === undefined) return false;
     job.fires++;
+    job.firedMs = Math.max(job.firedMs, message.fireMs);
     job.skipped += message.merged;
     this.#arm(job, message.nextFireMs ?? undefined);
     this.#runs.fired(job, id, message.fireMs, appendMs);
@@ -100,6 +101,7 @@ export class JobMachine {
     const job = this.#firing(message.job, message.version, message.fireMs);
     if (job === undefined) return false;
     job.skipped += 1 + message.merged;
+    job.firedMs = Math.max(job.firedMs, message.fireMs);
     this.#arm(job, message.nextFireMs ?? undefined);
     return true;
   }
@@ -124,6 +126,7 @@ export class JobMachine {
       specs.release(job.spec);
     } else {
       jobs.create(job, version);
+      job.firedMs = Number.NEGATIVE_INFINITY;
     }
     job.lane = lane;
     job.spec = spec;

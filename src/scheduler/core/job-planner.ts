@@ -42,7 +42,7 @@ export class JobPlanner {
     if (proposal.put !== undefined) return this.#judgePut(job, proposal.put, wallMs);
     if (!job.isInForce) return refuse(ErrorCode.NOT_FOUND, `there is no job ${job.name}`);
     if (proposal.kind === 'pause') return { accepted: true, nextFireMs: undefined };
-    return this.#first(job.put!.cron, job.put!.zone, wallMs);
+    return this.#first(job.put!.cron, job.put!.zone, Math.max(wallMs, job.firedMs));
   }
 
   /**
@@ -76,14 +76,16 @@ export class JobPlanner {
     }
     const problem = putProblem(put);
     if (problem !== '') return refuse(ErrorCode.INVALID, problem);
-    const plan = this.#first(put.cron, put.zone, wallMs);
+    // A clock that stepped back must not bring a fire back with a new version of its job.
+    const afterMs = job.isInForce ? Math.max(wallMs, job.firedMs) : wallMs;
+    const plan = this.#first(put.cron, put.zone, afterMs);
     return plan.accepted && put.paused ? { accepted: true, nextFireMs: undefined } : plan;
   }
 
-  #first(cron: string, zone: string, wallMs: number): Plan {
+  #first(cron: string, zone: string, afterMs: number): Plan {
     if (cron === '') return { accepted: true, nextFireMs: undefined };
     try {
-      return { accepted: true, nextFireMs: this.#plan(cron, zone).next(wallMs) };
+      return { accepted: true, nextFireMs: this.#plan(cron, zone).next(afterMs) };
     } catch (error) {
       if (isTaskdError(error)) return refuse(error.code, error.message);
       throw error;

@@ -29,6 +29,8 @@ export class Job {
   spec = 0;
   paused = false;
   nextFireMs: number | undefined;
+  /** The latest fire that was consumed: none at or before it is planned again, wherever the wall clock steps. */
+  firedMs: number = Number.NEGATIVE_INFINITY;
   /** Handle in the wheel of the wall clock, 0: none. */
   timer = 0;
   fires = 0;

@@ -51,6 +51,24 @@ t.test('bad proposals are refused with a reason, and the job stays as it was', (
   t.end();
 });
 
+t.test('a clock that stepped back brings no fire back, neither by a new version nor by a resume (sim seed 47)', (t) => {
+  const { h, session } = withWorker();
+  h.client(encode.put({ cron: 'every 1000' }));
+  h.pass(2_000, [session]);
+  const consumedMs = h.nowMs;
+  t.equal(h.core.job(7, 'j')?.fires, 2);
+  h.nowMs -= 1_500;
+  h.client(encode.put({ cron: 'every 1000' }));
+  t.equal(h.core.job(7, 'j')?.nextFireMs, consumedMs + 1_000);
+  h.client(encode.pause());
+  h.client(encode.resume());
+  t.equal(h.core.job(7, 'j')?.nextFireMs, consumedMs + 1_000);
+  h.client(encode.remove());
+  h.client(encode.put({ cron: 'every 1000' }));
+  t.equal(h.core.job(7, 'j')?.nextFireMs, consumedMs - 1_000, 'a job made anew starts anew');
+  t.end();
+});
+
 t.test('pause stops the fires, resume plans from now on', (t) => {
   const { h, session } = withWorker();
   h.client(encode.put({ cron: 'every 1000' }));
