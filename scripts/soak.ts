@@ -21,13 +21,23 @@ const growthMax = 0.15;
 
 type Sample = Readonly<Record<string, number>>;
 
-/** The server's metrics, summed over their labels. */
+/** Must be back where they were once the load has stopped. */
+const levels = {
+  connections: 'taskd_rpc_connections',
+  handles: 'nodejs_active_handles_total',
+  timers: 'nodejs_active_resources{type="Timeout"}',
+  files: 'process_open_fds',
+  sessions: 'taskd_scheduler_sessions',
+  'waiting fetches': 'taskd_broker_fetches_waiting',
+};
+
+/** The server's metrics by name and labels. */
 async function sample(port: number): Promise<Sample> {
   const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
   const out: Record<string, number> = {};
   for (const line of text.split('\n')) {
-    const match = /^(\w+)(?:\{[^}]*\})? (\S+)$/.exec(line);
-    if (match !== null) out[match[1]!] = (out[match[1]!] ?? 0) + Number(match[2]);
+    const match = /^(\w+(?:\{[^}]*\})?) (\S+)$/.exec(line);
+    if (match !== null) out[match[1]!] = Number(match[2]);
   }
   return out;
 }
@@ -44,6 +54,7 @@ const adminPort = await freePort();
 const taskd = await startTaskd(['standalone', '--data', folder, '--port', '0', '--admin-port', String(adminPort)]);
 const problems: string[] = [];
 try {
+  await sample(adminPort);
   const idle = await sample(adminPort);
   const script = join(root, 'build', 'scripts', 'soak-load.js');
   const load = new Program('soak-load', script, [taskd.listen, String(rate), String(minutes * 60)]);
@@ -55,7 +66,7 @@ try {
   for (let i = 0; i < samples; i++) {
     await wait(sampleMs);
     const now = await sample(adminPort);
-    const resident = now['taskd_process_resident_bytes'] ?? 0;
+    const resident = now['process_resident_memory_bytes']!;
     if ((i + 1) * sampleMs > 60_000) memory.push(resident);
     process.stdout.write(
       `${((i + 1) * sampleMs) / 1_000} s  resident ${mib(resident)}  ${load.lastLines.at(-1) ?? ''}\n`,
@@ -70,9 +81,11 @@ try {
   process.stdout.write(`load: ${JSON.stringify(totals)}\nmemory after warm-up: ${(growth * 100).toFixed(1)} %\n`);
   if (memory.length > 2 && growth > growthMax) problems.push(`resident memory grew by ${(growth * 100).toFixed(1)} %`);
   if (totals.ran !== totals.submitted) problems.push(`${totals.submitted} submitted, ${totals.ran} run`);
-  for (const name of ['taskd_process_handles', 'taskd_process_timers', 'taskd_rpc_connections']) {
-    process.stdout.write(`${name}: ${idle[name]} before, ${after[name]} after\n`);
-    if (idle[name] === undefined || after[name] !== idle[name]) problems.push(`${name} is not back to the start`);
+  for (const [what, name] of Object.entries(levels)) {
+    // A level that nothing has used has no row.
+    const [before, now] = [idle[name] ?? 0, after[name] ?? 0];
+    process.stdout.write(`${what}: ${before} before, ${now} after\n`);
+    if (now > before) problems.push(`${what} are not back to the start: ${before}, now ${now}`);
   }
 } finally {
   await taskd.program.stop();
