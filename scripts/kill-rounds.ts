@@ -66,6 +66,8 @@ export async function killRounds(rounds: number, seed: number, told: (text: stri
     for (let round = 0; round < rounds; round++) {
       seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0;
       await reach(acknowledged.length + submitsMin + (seed % submitsSpread));
+      // A little later, so that kills fall before, into and after the writes of what is in flight.
+      await new Promise((resolve) => setTimeout(resolve, (seed >>> 16) % 12));
       await server.program.stop('SIGKILL');
       told(`kill ${round + 1} of ${rounds} after ${acknowledged.length} acknowledged submits`);
       server = await startTaskd([...argv, '--listen', listen]);

@@ -3,7 +3,7 @@
  * start at once and tells everything that is wrong, not only the first thing. Pure: the environment and the working
  * directory are parameters.
  */
-import { isAbsolute, join } from 'node:path';
+import { resolve } from 'node:path';
 import { z } from 'zod';
 import { type Address, isLoopback, parseAddress } from '../runtime/net.js';
 
@@ -261,7 +261,7 @@ export function readConfig(
   return {
     roles,
     listen,
-    dataFolder: isAbsolute(data) ? data : join(workingDirectory, data),
+    dataFolder: resolve(workingDirectory, data),
     nameServers: roles.includes('nameserver') ? [] : (values.nameServers ?? []),
     shards: values.shards ?? 16,
     nodeId: values.nodeId,

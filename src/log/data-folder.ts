@@ -128,6 +128,9 @@ function explain(error: unknown, folder: string): unknown {
     const what = `${folder} is not a folder`;
     return new TaskdError(ErrorCode.INVALID, `${what}; choose another path`, { cause: error });
   }
+  if (error.code === 'ENOENT' && folder.startsWith(error.path)) {
+    return storageFailed(`${folder} can't be made`, 'choose another path', error);
+  }
   if (error.code === 'ENOENT') {
     return storageFailed(`a file is missing in ${folder}`, 'restore it from a copy, or choose another folder', error);
   }

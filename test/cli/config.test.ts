@@ -29,6 +29,7 @@ t.test('a flag wins over the environment, which wins over the default', async (t
   const environment = { TASKD_DATA: '/env', TASKD_SHARDS: '4', TASKD_PORT: '1000' };
   const config = readConfig('standalone', { data: 'flag', listen: '[::1]:9' }, environment, '/home/me');
   t.match(config, { dataFolder: '/home/me/flag', shards: 4, listen: { host: '::1', port: 9 } });
+  t.equal(readConfig('standalone', { data: '../you/./data/' }, {}, '/home/me').dataFolder, '/home/you/data');
   t.match(readConfig('standalone', { port: '0' }, { TASKD_LISTEN: '127.0.0.1:1' }, '/'), {
     listen: { host: '127.0.0.1', port: 0 },
   });

@@ -184,16 +184,11 @@ t.test('a data folder that can not be used: exit 8, one line, and nothing in it 
     await refused('unwritable', /EACCES|written/);
   }
   writeFileSync(join(folder, 'file'), 'not a folder');
-  const file = await runProgram('taskd', [
-    'standalone',
-    '--data',
-    join(folder, 'file', 'x'),
-    '--port',
-    '0',
-    '--admin-port',
-    '0',
-  ]);
-  t.match(file, { code: 8, err: /^taskd: [^\n]+\n$/ });
+  const nowhere = [join(folder, 'file', 'x'), '/proc/taskd-e2e'];
+  const start = ['standalone', '--port', '0', '--admin-port', '0', '--data'];
+  for (const ended of await Promise.all(nowhere.map((path) => runProgram('taskd', [...start, path])))) {
+    t.match(ended, { code: 8, err: /^taskd: [^\n]+\n$/ });
+  }
 });
 
 t.test('not built: the launcher says what to do', async (t) => {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { Job } from '../../client/job.js';
-import { type JobFileEntry, readJobFile } from '../job-file.js';
+import type { JobFileEntry } from '../job-file.js';
 import type { Column } from '../output.js';
 import { distance, duration, isoInstant, parseCount, parseDuration, parseDurations, parseJson } from '../quantities.js';
 import { payloadValue, type RetryFlags, retryOf, type WithSession } from './session.js';
@@ -54,7 +54,7 @@ A file is a list of jobs:
     timeout: 10m`,
     )
     .action(async (app: string | undefined, name: string | undefined, flags: PutFlags, command: Command) => {
-      const entries = flags.file === undefined ? [] : readJobFile(flags.file);
+      const entries = flags.file === undefined ? [] : await fromFile(flags.file);
       if (flags.file !== undefined && (app !== undefined || Object.keys(flags).length > 1)) {
         command.error('error: --file says all there is to say; give it alone');
       }
@@ -116,6 +116,12 @@ A file is a list of jobs:
         }),
       );
   }
+}
+
+/** YAML and its checks are a third of the program's start; only this needs them. */
+async function fromFile(path: string): Promise<JobFileEntry[]> {
+  const { readJobFile } = await import('../job-file.js');
+  return readJobFile(path);
 }
 
 function entryOf(app: string, name: string, flags: PutFlags): JobFileEntry {

@@ -147,7 +147,16 @@ export class NodeFiles implements Files {
   }
 
   async makeFolder(path: string): Promise<void> {
-    await call<unknown>(path, (done) => fs.mkdir(path, { recursive: true, mode: 0o750 }, done));
+    // Not mkdir's own `recursive`: where a file system answers ENOENT below a folder that is there (/proc does), Node 20
+    // tries again for ever.
+    try {
+      await makeOneFolder(path);
+    } catch (error) {
+      const parent = path.slice(0, path.lastIndexOf('/'));
+      if (!(error instanceof FileError) || error.code !== 'ENOENT' || parent === '') throw error;
+      await this.makeFolder(parent);
+      await makeOneFolder(path);
+    }
   }
 
   rename(from: string, to: string): Promise<void> {
@@ -200,4 +209,19 @@ export class NodeFiles implements Files {
     const stat = await call<fs.StatsFs>(path, (done) => fs.statfs(path, done));
     return { freeBytes: stat.bavail * stat.bsize, totalBytes: stat.blocks * stat.bsize };
   }
+}
+
+/** No error when a folder of that name is there. */
+async function makeOneFolder(path: string): Promise<void> {
+  try {
+    await call<void>(path, (done) => fs.mkdir(path, { mode: 0o750 }, done as fs.NoParamCallback));
+  } catch (error) {
+    const isThere = error instanceof FileError && error.code === 'EEXIST';
+    if (!isThere || !(await isFolder(path))) throw error;
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  const stats = await call<fs.Stats>(path, (done) => fs.stat(path, done));
+  return stats.isDirectory();
 }
