@@ -202,24 +202,24 @@ class Demo {
     );
     this.#prove(
       'kill -9 of a worker',
-      `it held ${held} leases; ${lost} lost, and done by others`,
-      lost >= 1 && lost <= held,
+      `it held ${held.leases} leases; ${lost} lost in all, and done by others`,
+      lost >= 1 && lost <= held.capacity,
     );
     return { runs, found, expected };
   }
 
-  /** Kills a worker that certainly has runs in hand; resolves with how many. */
-  async #killWorker(client: TaskdClient): Promise<number> {
+  /** Kills a worker that certainly has runs in hand; resolves with how many it had, and how many it may have. */
+  async #killWorker(client: TaskdClient): Promise<{ leases: number; capacity: number }> {
     const victim = this.#fleet!.programs.get('worker-1')!;
     for (;;) {
       // Stopped, it can't finish what it has between the look and the kill.
       victim.process.kill('SIGSTOP');
       const { workers } = await client.apps.stats(app);
-      const leases = workers.find((worker) => worker.workerId === victim.name)?.leases ?? 0;
+      const { leases = 0, capacity = 0 } = workers.find((worker) => worker.workerId === victim.name) ?? {};
       if (leases > 0) {
         await victim.stop('SIGKILL');
         this.#screen.step(`kill -9 of ${victim.name}, which holds ${leases} leases`);
-        return leases;
+        return { leases, capacity };
       }
       victim.process.kill('SIGCONT');
       await pause(20);

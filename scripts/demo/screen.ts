@@ -1,6 +1,6 @@
 /** What the demo shows: steps, a progress bar where there is a terminal (plain lines otherwise), and a table. */
 
-const barWidth = 30;
+const barWidth = 24;
 const plainLineMs = 2_000;
 
 export class Screen {

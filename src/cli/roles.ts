@@ -41,7 +41,7 @@ export interface RunningRoles {
 }
 
 /** Giving up shards over the wire may wait for a broker that is gone too; a new owner doesn't need it. */
-const releaseMsMax = 3_000;
+const releaseMsMax = 2_000;
 
 /**
  * Starts the roles and resolves once each can be used and is known to the name servers, however long these take to
@@ -146,8 +146,8 @@ class RolesProcess implements RunningRoles {
   async stop(): Promise<void> {
     if (this.#isStopping) return;
     this.#isStopping = true;
-    await this.#registry?.close();
-    if (this.#scheduler !== undefined) await this.#within(releaseMsMax, this.#scheduler.stop());
+    const released = this.#scheduler?.stop() ?? Promise.resolve();
+    await Promise.all([this.#registry?.close(), this.#within(releaseMsMax, released)]);
     await this.#within(releaseMsMax, this.#logs?.close() ?? Promise.resolve());
     await this.#connections.close();
     // Ends the watches, for which the drain would wait.
