@@ -155,7 +155,11 @@ export function isListening(port: number): Promise<boolean> {
   });
 }
 
-/** Our environment without settings of taskd that the person at the keyboard happens to have. */
+/**
+ * Our environment without settings of taskd that the person at the keyboard happens to have, and without what the test
+ * runner loads into every process that it starts.
+ */
 function cleanEnvironment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TASKD_')));
+  const isKept = ([name]: [string, unknown]): boolean => !name.startsWith('TASKD_') && name !== 'NODE_OPTIONS';
+  return Object.fromEntries(Object.entries(process.env).filter(isKept));
 }
