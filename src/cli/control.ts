@@ -36,7 +36,8 @@ export interface ControlWorld {
   readonly sink: Sink;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly nowMs: number;
-  connect(server: Address): ControlClient;
+  /** Rejects when nobody answers there: a person doesn't want to wait as long as a program would. */
+  connect(server: Address): Promise<ControlClient>;
 }
 
 interface GlobalFlags {
@@ -70,15 +71,17 @@ export async function control(argv: readonly string[], world: ControlWorld): Pro
   const withSession: WithSession = async (command) => {
     const flags = program.opts<GlobalFlags>();
     const output = new Output(sink, flags.json === true);
-    const client = world.connect(serverOf(flags, world.environment));
+    const server = serverOf(flags, world.environment);
+    let client: ControlClient | undefined;
     try {
+      client = await world.connect(server);
       exitCode = (await command({ client, output, nowMs: world.nowMs })) ?? ExitCode.OK;
     } catch (error) {
       exitCode = exitCodeOf(error);
       const name = isTaskdError(error) ? error.codeName : 'INTERNAL';
       output.failed(name, error instanceof Error ? error.message : String(error));
     } finally {
-      await client.close();
+      await client?.close();
     }
   };
   addJobs(program, withSession);

@@ -1,4 +1,6 @@
+import { ErrorCode, TaskdError } from '../base/errors.js';
 import { TaskdClient } from '../client/client.js';
+import { type Address, formatAddress } from '../runtime/net.js';
 import { control } from './control.js';
 import { ExitCode } from './exit-codes.js';
 
@@ -13,6 +15,22 @@ export async function main(argv: readonly string[]): Promise<void> {
     },
     environment: process.env,
     nowMs: Date.now(),
-    connect: (server) => new TaskdClient({ servers: [server] }),
+    connect: reach,
   });
+}
+
+/** A client of `server`, which has answered once. */
+async function reach(server: Address): Promise<TaskdClient> {
+  const client = new TaskdClient({ servers: [server] });
+  try {
+    await client.nodes();
+    return client;
+  } catch (cause) {
+    await client.close();
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const remedy = 'is taskd running? name another server with --server or TASKD_SERVER';
+    throw new TaskdError(ErrorCode.NOT_SENT, `no server answers at ${formatAddress(server)}: ${remedy} (${why})`, {
+      cause,
+    });
+  }
 }

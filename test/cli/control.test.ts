@@ -125,7 +125,7 @@ async function taskctl(argv: string[], failure?: Error, environment: Record<stri
         ended.err += text;
       },
     },
-    connect(server) {
+    async connect(server) {
       ended.server = formatAddress(server);
       // The client isn't closed in vain: a failure of a command leaves close alone.
       const client = fakeClient(ended.calls, failure);

@@ -26,7 +26,7 @@ async function taskctl(...argv: string[]): Promise<{ code: number; out: string; 
       ended.err += text;
     },
   };
-  const connect = (): TaskdClient => new TaskdClient({ servers: [server.listen] });
+  const connect = async (): Promise<TaskdClient> => new TaskdClient({ servers: [server.listen] });
   ended.code = await control(argv, { sink, environment, nowMs: Date.now(), connect });
   return ended;
 }
