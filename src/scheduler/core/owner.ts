@@ -280,11 +280,13 @@ export class Owner implements Observer {
   /**
    * A worker reports an attempt. True when the report has to go to the log: the attempt's credit is back. A report that
    * can't change anything any more is acknowledged at once, since what it says is in the log already or came too late.
+   * Of a lease beyond what was replayed nothing is known: another owner may have given it, and this one not know yet.
    */
   takeReport(session: Session, report: Report): boolean {
     const { runs } = this.#state;
     const token = report.token ?? -1;
     const slot = runs.find(report.run ?? 0);
+    if (token >= this.#state.nextOffset) return true;
     const isCurrent = slot !== 0 && runs.lease.get(slot) === token;
     if (isCurrent && runs.isLeased(slot)) {
       // One report of an attempt is on its way already.
