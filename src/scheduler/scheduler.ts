@@ -127,6 +127,11 @@ export class Scheduler {
       'Reports that came on sessions',
       sum((driver) => driver.reportsTotal),
     );
+    metrics.counter(
+      'scheduler_dead_letters_dropped_total',
+      'Dead letters that made room for newer ones, since the start of the log',
+      sum((driver) => driver.core.deadLettersDroppedTotal),
+    );
     metrics.gauge(
       'scheduler_sessions',
       'Sessions of workers',

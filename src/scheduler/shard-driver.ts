@@ -30,6 +30,8 @@ import { WorkerSession } from './worker-session.js';
 const appendsMax = 4;
 const reacquireMs = 500;
 const sessionsMax = 10_000;
+/** Dead letters that make room between two words on it. */
+const droppedTellEach = 1_000;
 
 export type ShardState = 'reading' | 'acquiring' | 'active' | 'deposed' | 'lost' | 'stopped';
 
@@ -62,6 +64,8 @@ export class ShardDriver {
   #retry: Timer | undefined;
   /** Read by metrics. */
   dispatchesTotal = 0;
+  /** With so many dead letters dropped the next word on it is due. */
+  #droppedTellAt = 1;
   decisionsTotal = 0;
   reportsTotal = 0;
 
@@ -317,8 +321,18 @@ export class ShardDriver {
     for (const session of this.#touched) session.flush();
     this.#touched.clear();
     this.waiters.applied(this.core.nextOffset);
+    if (this.#state === 'active' && this.core.deadLettersDroppedTotal >= this.#droppedTellAt) this.#tellDropped();
     this.#arm();
   };
+
+  #tellDropped(): void {
+    const dropped = this.core.deadLettersDroppedTotal;
+    this.#droppedTellAt = dropped + droppedTellEach;
+    this.#runtime.logger.warn(
+      { shard: this.shard, dropped },
+      'the oldest dead letters made room for newer ones: replay them before there are so many',
+    );
+  }
 
   #append(records: readonly NewRecord[]): void {
     this.decisionsTotal += records.length;

@@ -90,9 +90,9 @@ export class RunMachine {
 
   /** RunReplay: a new run like the dead one, which leaves the dead letters. Once for each dead run. */
   replayed(id: number, run: number, appendMs: number): boolean {
-    const { runs, lanes, specs, jobs, ended } = this.#state;
+    const { runs, lanes, specs, jobs, deadLetters } = this.#state;
     const dead = runs.find(run);
-    if (dead === 0 || runs.state.get(dead) !== RunState.DEAD || runs.hasFlag(dead, Flag.REPLAYED)) return false;
+    if (dead === 0 || runs.state.get(dead) !== RunState.DEAD || runs.hasFlag(dead, Flag.UNLISTED)) return false;
     const { app } = lanes.at(runs.lane.get(dead));
     lanes.retain(runs.lane.get(dead));
     specs.retain(runs.spec.get(dead));
@@ -101,11 +101,9 @@ export class RunMachine {
     runs.arguments.set(slot, place === 0 ? 0 : -runs.argumentsAt(dead) - 1);
     runs.setFlag(slot, Flag.IS_REPLAY);
     if (runs.job.get(dead) !== 0) this.#joinJob(slot, jobs.at(runs.job.get(dead)));
-    app.dead.remove(runs, dead);
-    app.counts[RunState.DEAD]!--;
     app.replayedTotal++;
-    runs.setFlag(dead, Flag.REPLAYED);
-    this.#evict(ended.add(dead));
+    this.#unlist(dead, Flag.REPLAYED);
+    deadLetters.replayed();
     this.#wait(slot, RunState.SCHEDULED, appendMs, appendMs);
     return true;
   }
@@ -371,7 +369,7 @@ export class RunMachine {
   }
 
   #end(slot: number, state: taskd.RunState, cause: number, appendMs: number): void {
-    const { runs, lanes, ended, observer } = this.#state;
+    const { runs, lanes, ended, deadLetters, observer } = this.#state;
     this.#setState(slot, state);
     runs.cause.set(slot, cause);
     runs.timer.set(slot, appendMs);
@@ -380,14 +378,29 @@ export class RunMachine {
     if (state === RunState.CANCELLED) app.cancelledTotal++;
     if (runs.job.get(slot) !== 0) this.#leaveJob(slot, appendMs);
     observer.ended(slot);
-    if (state === RunState.DEAD) app.dead.push(runs, slot);
-    else this.#evict(ended.add(slot));
+    if (state !== RunState.DEAD) {
+      this.#evict(ended.add(slot));
+      return;
+    }
+    app.dead.push(runs, slot);
+    const oldest = deadLetters.add(slot);
+    if (oldest !== 0) this.#unlist(oldest, Flag.DROPPED);
+  }
+
+  /** Takes a run from the dead letters; it goes the way of the ended ones. */
+  #unlist(dead: number, why: number): void {
+    const { runs, lanes, ended } = this.#state;
+    const { app } = lanes.at(runs.lane.get(dead));
+    app.dead.remove(runs, dead);
+    app.counts[RunState.DEAD]!--;
+    runs.setFlag(dead, why);
+    this.#evict(ended.add(dead));
   }
 
   #evict(slot: number): void {
     if (slot === 0) return;
     const { runs, lanes, specs, workers, jobs } = this.#state;
-    if (!runs.hasFlag(slot, Flag.REPLAYED)) lanes.at(runs.lane.get(slot)).app.counts[runs.state.get(slot)]!--;
+    if (!runs.hasFlag(slot, Flag.UNLISTED)) lanes.at(runs.lane.get(slot)).app.counts[runs.state.get(slot)]!--;
     lanes.release(runs.lane.get(slot));
     specs.release(runs.spec.get(slot));
     if (runs.worker.get(slot) !== 0) workers.release(runs.worker.get(slot));

@@ -16,6 +16,10 @@ export const Flag = {
   REPLAYED: 8,
   /** Made by a RunReplay. */
   IS_REPLAY: 16,
+  /** A dead letter that left the list to make room for newer ones. */
+  DROPPED: 32,
+  /** Either of the two: dead, and no longer among the dead letters. */
+  UNLISTED: 40,
 } as const;
 
 /** What only this process knows of a run. */

@@ -3,6 +3,7 @@ import { runArgumentsBytesMax } from '../../base/limits.js';
 import type { NewRecord, StoredRecord } from '../../batch/record.js';
 import type { CommittedBatch } from '../../coordinator/task-log.js';
 import { taskd } from '../../wire/generated/messages.js';
+import { deadLettersMax } from './dead-letters.js';
 import { Decider } from './decider.js';
 import { type Effect, EffectQueue } from './effects.js';
 import { HotWriter, noBytes } from './hot-records.js';
@@ -26,6 +27,8 @@ export interface ShardCoreOptions {
   readonly planner: Planner;
   /** Ended runs that stay readable; default 100,000. */
   readonly endedRunsMax?: number;
+  /** Dead letters that stay until they are replayed. Tests only: see `deadLettersMax`, a constant of the log's format. */
+  readonly deadLettersMax?: number;
   /** Arguments of recent submits that are kept; default 64 MiB. */
   readonly argumentsBytesMax?: number;
 }
@@ -54,7 +57,12 @@ export class ShardCore {
   /** `wallMs` is the time of now; any earlier record may still be replayed. */
   constructor(wallMs: number, options: ShardCoreOptions) {
     const argumentsBytesMax = options.argumentsBytesMax ?? 64 * 1024 * 1024;
-    this.#state = new ShardState(wallMs, options.endedRunsMax ?? 100_000, argumentsBytesMax);
+    this.#state = new ShardState(
+      wallMs,
+      options.endedRunsMax ?? 100_000,
+      options.deadLettersMax ?? deadLettersMax,
+      argumentsBytesMax,
+    );
     this.#owner = new Owner(this.#state, this.#effects);
     this.#state.observer = this.#owner;
     this.#replayer = new Replayer(this.#state);
@@ -88,6 +96,11 @@ export class ShardCore {
   /** Records that had no effect since the start, and of these the ones that their batch's class may not write. */
   get voided(): { readonly records: number; readonly forbidden: number } {
     return { records: this.#state.voidRecords, forbidden: this.#state.forbiddenRecords };
+  }
+
+  /** Dead letters that made room for newer ones since the start of the log: they can't be replayed any more. */
+  get deadLettersDroppedTotal(): number {
+    return this.#state.deadLetters.droppedTotal;
   }
 
   /** Applies a batch: the only way the durable state changes. `monoMs` is now; it only delays expiries. */

@@ -1,6 +1,7 @@
 import { TimingWheel } from '../../timer/timing-wheel.js';
 import { ArgumentsCache } from './arguments-cache.js';
 import { ByteInterner } from './byte-interner.js';
+import { DeadLetters } from './dead-letters.js';
 import { EndedRuns } from './ended-runs.js';
 import { JobTable } from './job-table.js';
 import { Lanes } from './lane.js';
@@ -48,6 +49,7 @@ export class ShardState {
   readonly workers: ByteInterner<WorkerIdentity> = workerIdentities();
   readonly verdicts: Verdicts = new Verdicts();
   readonly ended: EndedRuns;
+  readonly deadLetters: DeadLetters;
   readonly arguments: ArgumentsCache;
   /** Due times of runs and jobs, wall clock. Advanced only by an owner. */
   readonly wheel: TimingWheel;
@@ -59,8 +61,9 @@ export class ShardState {
   voidRecords = 0;
   forbiddenRecords = 0;
 
-  constructor(wallMs: number, endedRunsMax: number, argumentsBytesMax: number) {
+  constructor(wallMs: number, endedRunsMax: number, deadLettersMax: number, argumentsBytesMax: number) {
     this.ended = new EndedRuns(endedRunsMax);
+    this.deadLetters = new DeadLetters(this.runs, deadLettersMax);
     this.arguments = new ArgumentsCache(argumentsBytesMax);
     this.wheel = new TimingWheel(wallMs);
   }

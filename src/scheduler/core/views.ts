@@ -40,8 +40,8 @@ export class Views {
       if (filter.states.length > 0 && !filter.states.includes(runs.state.get(slot))) return true;
       if (filter.job !== '' && (runs.job.get(slot) === 0 || jobs.at(runs.job.get(slot)).name !== filter.job))
         return true;
-      // A dead letter that was replayed has left the list.
-      if (filter.states.length > 0 && runs.hasFlag(slot, Flag.REPLAYED)) return true;
+      // A dead letter that was replayed, or made room, has left the list.
+      if (filter.states.length > 0 && runs.hasFlag(slot, Flag.UNLISTED)) return true;
       found.push(this.#run(slot));
       return true;
     };

@@ -425,6 +425,20 @@ t.test('ended runs make room; arguments beyond the cache come from the log', (t)
   t.end();
 });
 
+t.test('a report of a lease that this owner has not read of goes to the log, and is not acknowledged before', (t) => {
+  // A deposed owner that doesn't know it yet: the next one has given a lease beyond what this one has read.
+  const h = new Harness();
+  h.acquire();
+  const run = h.client(encode.submit({}));
+  const session = h.worker('w', { processors: ['other'] });
+  const token = h.nextOffset + 5;
+  const records = h.core.report(session, [{ run, token, outcome: ok }]);
+  h.drain();
+  t.equal(h.take('acknowledged').length, 0);
+  t.equal(records.length, 1);
+  t.end();
+});
+
 t.test('a run whose attempt ends while a decision on it is on its way waits for that one', (t) => {
   const h = new Harness();
   h.acquire();
