@@ -10,7 +10,8 @@ export interface LogWorld {
   /** Faults are over. */
   readonly isCalm: boolean;
   delay(): number;
-  land(record: NewRecord, batchClass: BatchClass): number;
+  /** A record has its place in the log; `process`: whose it is, in which life. */
+  land(record: NewRecord, batchClass: BatchClass, process: SimProcess | undefined, incarnation: number): number;
 }
 
 /** A log's client: appends land in order, late, and perhaps after the death of whoever appended. */
@@ -21,6 +22,8 @@ export class Producer {
   #queue: { record: NewRecord; batchClass: BatchClass; landed: ((offset: number) => void) | undefined }[] = [];
   #isBusy = false;
   #isCut = false;
+  /** Nothing lands before: what was sent hangs somewhere on the way. */
+  heldUntilMs = 0;
 
   constructor(world: LogWorld, process?: SimProcess) {
     this.#world = world;
@@ -38,6 +41,10 @@ export class Producer {
   #pump(): void {
     const { events, random } = this.#world;
     const process = this.#process;
+    if (this.heldUntilMs > events.nowMs && !this.#world.isCalm) {
+      events.at(this.heldUntilMs - events.nowMs, () => this.#pump());
+      return;
+    }
     if (process !== undefined) {
       if (process.cutUntilMs > events.nowMs && !this.#world.isCalm) {
         events.at(process.cutUntilMs - events.nowMs + 1, () => this.#pump());
@@ -56,7 +63,7 @@ export class Producer {
     }
     const count = random.unit() < 0.8 ? this.#queue.length : 1 + random.below(this.#queue.length);
     for (const { record, batchClass, landed } of this.#queue.splice(0, count)) {
-      const offset = this.#world.land(record, batchClass);
+      const offset = this.#world.land(record, batchClass, process, this.#incarnation);
       if (landed !== undefined) events.at(this.#world.delay(), () => landed(offset), process, this.#incarnation);
     }
     if (this.#queue.length > 0) events.at(this.#world.delay(), () => this.#pump());

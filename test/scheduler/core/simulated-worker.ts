@@ -2,30 +2,38 @@ import { BatchClass } from '../../../src/batch/header.js';
 import type { DispatchEffect } from '../../../src/scheduler/core/effects.js';
 import type { Claim, SessionInfo } from '../../../src/scheduler/core/session.js';
 import type { taskd } from '../../../src/wire/generated/messages.js';
+import { HeldLease, LeasePhase, SessionCore, sessionValidMs } from '../../../src/worker/session-core.js';
 import type { SimProcess } from './event-queue.js';
 import { appId, encode, Outcome } from './harness.js';
 import { type LogWorld, Producer } from './simulated-producer.js';
 
 const pingMs = 1_500;
-/** A session is valid so long after the send time of its last answered ping. */
-const validMs = 6_000;
+const tickMs = 500;
+const slots = 2;
+const capacity = 3;
 
 /** A scheduler as a worker's messages reach it. */
 export interface SchedulerEnd extends SimProcess {
-  onAttach(connection: SimConnection, info: SessionInfo): boolean;
+  onAttach(connection: SimConnection): boolean;
   onPing(sessionId: number, sentMs: number): void;
-  onClaim(connection: SimConnection, info: SessionInfo, claim: Claim): void;
-  onReport(sessionId: number, report: taskd.IRunReport): void;
+  onClaim(connection: SimConnection, claim: Claim): void;
+  onReports(sessionId: number, reports: taskd.IRunReport[]): void;
   onReturned(sessionId: number, run: number, token: number): void;
 }
+
+export type Lane = 'data' | 'beat';
+
+/** Moments at which a fault is likelier to bring something to light than at any other. */
+export type WorkerMoment = 'returned' | 'acknowledged';
 
 export interface WorkerWorld extends LogWorld {
   nextSession(): number;
   /** The scheduler that a worker looks for. */
   owner(): SchedulerEnd;
-  send(connection: SimConnection, to: 'worker' | 'scheduler', lane: string, deliver: () => void): void;
+  send(connection: SimConnection, to: 'worker' | 'scheduler', lane: Lane, deliver: () => void): void;
   /** A processor really starts. */
   started(run: number, token: number): void;
+  provokeWorker(worker: SimWorker, moment: WorkerMoment): void;
 }
 
 export interface SimConnection {
@@ -34,20 +42,27 @@ export interface SimConnection {
   readonly workerIncarnation: number;
   readonly schedulerIncarnation: number;
   readonly info: SessionInfo;
-  readonly openedMs: number;
+  /** As the worker counts it. */
   validUntilMs: number;
   isCut: boolean;
+  /** When the last message of each direction and class arrives. */
   readonly lastMs: Map<string, number>;
 }
 
-interface Attempt {
-  readonly run: number;
+class SimLease extends HeldLease {
   connection: SimConnection;
   /** It stops when its session isn't valid any more. */
   readonly isExclusive: boolean;
+  report: taskd.IRunReport | undefined;
+
+  constructor(run: number, token: number, connection: SimConnection, isExclusive: boolean) {
+    super(run, token);
+    this.connection = connection;
+    this.isExclusive = isExclusive;
+  }
 }
 
-/** A worker process that keeps the rules of a session. */
+/** A worker process: the real session core with a driver as simple as can be. */
 export class SimWorker implements SimProcess {
   readonly id: string;
   readonly #world: WorkerWorld;
@@ -56,16 +71,9 @@ export class SimWorker implements SimProcess {
   pausedUntilMs = 0;
   cutUntilMs = 0;
   connection: SimConnection | undefined;
+  #core!: SessionCore<SimLease>;
   #producer!: Producer;
-  #running: Map<number, Attempt> = new Map();
-  #unreported: Map<number, taskd.IRunReport> = new Map();
-  /** Tokens that were seen and are not yet reported and acknowledged. */
-  #seen: Set<number> = new Set();
-  /** What each session claimed as running. */
-  readonly #claimed: Map<number, number[]> = new Map();
-  #acknowledged = -1;
-  #beatMs = 0;
-  #aliveMs = 0;
+  #pingedMs = 0;
 
   constructor(world: WorkerWorld, id: string) {
     this.#world = world;
@@ -76,85 +84,76 @@ export class SimWorker implements SimProcess {
   boot(): void {
     const { events, random } = this.#world;
     this.#producer = new Producer(this.#world, this);
+    this.#core = new SessionCore(slots, events.nowMs);
     this.connection = undefined;
-    this.#running = new Map();
-    this.#unreported = new Map();
-    this.#seen = new Set();
-    this.#acknowledged = -1;
-    this.#beatMs = this.#aliveMs = events.nowMs;
     events.at(1 + random.below(300), () => this.#tick(), this);
   }
 
-  /** Does an attempt of `run` go on here that would stop with its session? */
-  runsExclusively(run: number): boolean {
-    for (const attempt of this.#running.values()) {
-      if (attempt.run === run && attempt.isExclusive && this.#nowMs <= attempt.connection.validUntilMs) return true;
+  /** Does an attempt of `run`, other than lease `besides`, go on here that would stop with its session? */
+  runsExclusively(run: number, besides: number): boolean {
+    for (const lease of this.#core.held()) {
+      if (lease.run !== run || lease.token === besides || !lease.isExclusive || lease.phase !== LeasePhase.RUNNING)
+        continue;
+      if (this.#nowMs <= lease.connection.validUntilMs) return true;
     }
     return false;
   }
 
   onNotOwner(connection: SimConnection): void {
     if (connection !== this.connection) return;
+    this.#core.closed();
     connection.isCut = true;
     this.#world.events.at(300, () => this.connection === connection && this.#connect(), this);
   }
 
   onPong(connection: SimConnection, sentMs: number): void {
     this.#expire();
-    if (connection.isCut) return;
-    this.#beatMs = this.#nowMs;
-    connection.validUntilMs = Math.max(connection.validUntilMs, sentMs + validMs);
+    if (connection !== this.connection || connection.isCut) return;
+    this.#core.pingAnswered(sentMs, this.#nowMs);
+    connection.validUntilMs = Math.max(connection.validUntilMs, sentMs + sessionValidMs);
     this.#world.events.at(connection.validUntilMs + 1 - this.#nowMs, () => this.#expire(), this);
+    this.#pump();
   }
 
-  onClaimed(connection: SimConnection, kept: readonly number[]): void {
+  onClaimed(connection: SimConnection, epoch: number, kept: readonly number[]): void {
     this.#expire();
     if (connection !== this.connection) return;
-    const claimed = this.#claimed.get(connection.info.sessionId) ?? [];
-    for (const token of claimed) {
-      const attempt = this.#running.get(token);
-      if (attempt === undefined) continue;
-      if (kept.includes(token)) attempt.connection = connection;
-      else this.#finish(token, Outcome.OUTCOME_ABANDONED);
+    for (const lease of this.#core.claimed(epoch, kept)) this.#finish(lease, Outcome.OUTCOME_ABANDONED);
+    for (const token of kept) {
+      const lease = this.#core.lease(token);
+      if (lease !== undefined) lease.connection = connection;
     }
+    this.#pump();
   }
 
-  onCancel(token: number): void {
+  onCancel(connection: SimConnection, token: number): void {
     this.#expire();
-    if (this.#running.has(token)) this.#finish(token, Outcome.OUTCOME_CANCELLED);
+    if (connection !== this.connection) return;
+    const lease = this.#core.lease(token);
+    if (lease !== undefined) this.#finish(lease, Outcome.OUTCOME_CANCELLED);
+    this.#pump();
   }
 
-  onAcknowledged(token: number, offset: number): void {
-    this.#unreported.delete(token);
-    this.#seen.delete(token);
-    this.#acknowledged = Math.max(this.#acknowledged, offset);
+  onAcknowledged(connection: SimConnection, token: number, offset: number): void {
+    if (connection === this.connection) this.#core.acknowledged([token], offset);
   }
 
-  onDispatch(connection: SimConnection, dispatch: DispatchEffect): void {
+  onDispatch(connection: SimConnection, { run, token, epoch, arguments: bytes }: DispatchEffect): void {
     this.#expire();
-    const { run, token } = dispatch;
-    if (this.#seen.has(token)) return;
-    if (connection !== this.connection || this.#nowMs > connection.validUntilMs) {
+    if (connection !== this.connection) return;
+    const lease = new SimLease(run, token, connection, bytes?.[0] === 1);
+    if (this.#core.offer(lease, epoch, this.#nowMs) === 'return') {
       const { scheduler, info } = connection;
+      this.#world.provokeWorker(this, 'returned');
       this.#world.send(connection, 'scheduler', 'data', () => scheduler.onReturned(info.sessionId, run, token));
-      return;
     }
-    const { random, events } = this.#world;
-    const isExclusive = dispatch.arguments?.[0] === 1;
-    this.#seen.add(token);
-    this.#world.started(run, token);
-    this.#running.set(token, { run, connection, isExclusive });
-    events.at(connection.validUntilMs + 1 - this.#nowMs, () => this.#expire(), this);
-    const outcome = random.unit() < 0.7 ? Outcome.OUTCOME_SUCCEEDED : Outcome.OUTCOME_FAILED;
-    const ranMs = random.unit() < 0.15 ? 5_000 + random.below(20_000) : 20 + random.below(2_500);
-    events.at(
-      ranMs,
-      () => {
-        this.#expire();
-        if (this.#running.has(token)) this.#finish(token, outcome);
-      },
-      this,
-    );
+    this.#pump();
+  }
+
+  /** A new connection at once, as after a reset. */
+  reconnect(): void {
+    if (this.connection !== undefined) this.connection.isCut = true;
+    this.#connect();
   }
 
   get #nowMs(): number {
@@ -163,16 +162,43 @@ export class SimWorker implements SimProcess {
 
   /** What is exclusive stops with the session that holds it. */
   #expire(): void {
-    for (const [token, attempt] of [...this.#running]) {
-      if (attempt.isExclusive && this.#nowMs > attempt.connection.validUntilMs) {
-        this.#finish(token, Outcome.OUTCOME_ABANDONED);
-      }
+    for (const lease of [...this.#core.held()]) {
+      if (!lease.isExclusive || lease.phase !== LeasePhase.RUNNING) continue;
+      if (this.#nowMs > lease.connection.validUntilMs) this.#finish(lease, Outcome.OUTCOME_ABANDONED);
     }
+  }
+
+  #pump(): void {
+    const now = this.#nowMs;
+    for (let lease = this.#core.next(now); lease !== undefined; lease = this.#core.next(now)) this.#start(lease);
+    const { connection } = this;
+    const reports = this.#core.takeReports(100).map(({ report }) => report!);
+    if (connection === undefined || reports.length === 0) return;
+    const { scheduler, info } = connection;
+    this.#world.send(connection, 'scheduler', 'data', () => scheduler.onReports(info.sessionId, reports));
+  }
+
+  #start(lease: SimLease): void {
+    const { random, events } = this.#world;
+    this.#world.started(lease.run, lease.token);
+    events.at(lease.connection.validUntilMs + 1 - this.#nowMs, () => this.#expire(), this);
+    const outcome = random.unit() < 0.7 ? Outcome.OUTCOME_SUCCEEDED : Outcome.OUTCOME_FAILED;
+    const ranMs = random.unit() < 0.15 ? 5_000 + random.below(20_000) : 20 + random.below(2_500);
+    events.at(
+      ranMs,
+      () => {
+        this.#expire();
+        this.#finish(lease, outcome);
+        this.#pump();
+      },
+      this,
+    );
   }
 
   #connect(): void {
     const scheduler = this.#world.owner();
     this.connection = undefined;
+    this.#core.closed();
     if (!scheduler.isUp) return;
     const info = {
       sessionId: this.#world.nextSession(),
@@ -180,7 +206,7 @@ export class SimWorker implements SimProcess {
       workerId: this.id,
       incarnation: this.incarnation,
       processors: ['p'],
-      capacity: 3,
+      capacity,
       weight: 100,
     };
     const connection: SimConnection = {
@@ -189,65 +215,52 @@ export class SimWorker implements SimProcess {
       workerIncarnation: this.incarnation,
       schedulerIncarnation: scheduler.incarnation,
       info,
-      openedMs: this.#nowMs,
       validUntilMs: -1,
       isCut: false,
       lastMs: new Map(),
     };
     this.connection = connection;
-    const claim = {
-      incarnation: this.incarnation,
-      running: [...this.#running.keys()],
-      unreported: [...this.#unreported.keys()],
-      acknowledgedOffset: this.#acknowledged < 0 ? undefined : this.#acknowledged,
-    };
-    this.#claimed.set(info.sessionId, claim.running);
-    this.#world.send(connection, 'scheduler', 'data', () => scheduler.onClaim(connection, info, claim));
-    for (const token of this.#unreported.keys()) this.#tell(token);
+    const claim = { incarnation: this.incarnation, ...this.#core.opened(this.#nowMs) };
+    this.#world.send(connection, 'scheduler', 'data', () => scheduler.onClaim(connection, claim));
     this.#ping(connection);
+    this.#pump();
   }
 
   #ping(connection: SimConnection): void {
     const sentMs = this.#nowMs;
+    this.#pingedMs = sentMs;
     const { scheduler, info } = connection;
     this.#world.send(connection, 'scheduler', 'beat', () => {
-      if (scheduler.onAttach(connection, info)) scheduler.onPing(info.sessionId, sentMs);
+      if (scheduler.onAttach(connection)) scheduler.onPing(info.sessionId, sentMs);
     });
   }
 
   #tick(): void {
     this.#expire();
     const { connection } = this;
-    const heardMs = connection === undefined ? 0 : Math.max(connection.openedMs, connection.validUntilMs - validMs);
-    if (connection === undefined || connection.isCut || this.#nowMs - heardMs > 4_000) this.#connect();
-    else this.#ping(connection);
-    if (this.#nowMs - this.#beatMs > 3_000 && this.#nowMs - this.#aliveMs >= 3_000 && this.#running.size > 0) {
-      this.#aliveMs = this.#nowMs;
-      this.#producer.append(encode.alive(this.id, this.incarnation, [...this.#running.keys()]), BatchClass.WORKER);
+    const now = this.#nowMs;
+    if (connection === undefined || connection.isCut || this.#core.isSilent(now)) this.#connect();
+    else if (now - this.#pingedMs >= pingMs) this.#ping(connection);
+    this.#pump();
+    this.#useLog(now);
+    this.#world.events.at(tickMs, () => this.#tick(), this);
+  }
+
+  #finish(lease: SimLease, outcome: taskd.Outcome): void {
+    if (this.#core.finish(lease, this.#nowMs)) lease.report = { run: lease.run, token: lease.token, outcome };
+  }
+
+  /** Without an acknowledgement the worker appends by itself; so does its beat, when the owner is silent. */
+  #useLog(now: number): void {
+    for (const lease of this.#core.takeOverdue(now, 100)) {
+      const { token } = lease;
+      this.#producer.append(encode.report(lease.report!), BatchClass.WORKER, (offset) => {
+        this.#core.acknowledged([token], offset);
+        this.#world.provokeWorker(this, 'acknowledged');
+      });
     }
-    this.#world.events.at(pingMs, () => this.#tick(), this);
-  }
-
-  #finish(token: number, outcome: taskd.Outcome): void {
-    const { run } = this.#running.get(token)!;
-    this.#running.delete(token);
-    this.#unreported.set(token, { run, token, outcome });
-    this.#tell(token);
-    this.#world.events.at(1_000, () => this.#appendReport(token), this);
-  }
-
-  #tell(token: number): void {
-    const { connection } = this;
-    const report = this.#unreported.get(token);
-    if (connection === undefined || report === undefined) return;
-    const { scheduler, info } = connection;
-    this.#world.send(connection, 'scheduler', 'data', () => scheduler.onReport(info.sessionId, report));
-  }
-
-  /** Without an acknowledgement the worker appends by itself. */
-  #appendReport(token: number): void {
-    const report = this.#unreported.get(token);
-    if (report === undefined) return;
-    this.#producer.append(encode.report(report), BatchClass.WORKER, (offset) => this.onAcknowledged(token, offset));
+    const running = this.#core.takeAlive(now);
+    if (running !== undefined)
+      this.#producer.append(encode.alive(this.id, this.incarnation, running), BatchClass.WORKER);
   }
 }

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { World } from './simulation.js';
 
-const seeds = 30;
+const seeds = 20;
 
 t.test(`${seeds} seeds of schedulers, workers and faults`, (t) => {
   let acquires = 0;
