@@ -60,7 +60,8 @@ await t.test('a small world goes wrong in every way, and is whole when the fault
     await world.run({ untilMs: 8_000 });
     faults.stop();
     for (const part of faults.summary().split(', ')) seen.add(part.replace(/^\d+ /, ''));
-    await world.run({ untilMs: world.nowMs + 5_000 });
+    // A pause or a block that began last goes on for a while.
+    await world.run({ untilMs: world.nowMs + 20_000 });
     const before = answers;
     await world.run({ untilMs: world.nowMs + 1_000 });
     t.ok(answers >= before + 5, `seed ${seed}: ${answers - before} answers in the last second`);
