@@ -8,6 +8,9 @@ export interface ProvokedWorld {
   readonly random: SeededRandom;
   readonly events: EventQueue;
   readonly isCalm: boolean;
+  readonly workers: readonly SimWorker[];
+  /** No other faults until then: a provocation that takes long is left alone. */
+  quietUntil(ms: number): void;
   reassign(): void;
   crash(process: SimProcess): void;
   cancelRun(run: number): void;
@@ -29,6 +32,10 @@ const kinds = [
   'slow dispatch, new owner',
   /** A dispatch hangs, and the pings too, so that the lease runs out at a living owner. */
   'slow dispatch, slow pings',
+  /** An attempt ends while a decision to end its lease is under way. */
+  'report while ending',
+  /** The first pings of a new connection hang, and what its owner says. */
+  'slow start',
   /** A dropped dispatch is told on an old connection, after the same lease was sent on a new one. */
   'late return',
   /** A worker connects anew right after the log, not the owner, took its report. */
@@ -41,6 +48,7 @@ type Kind = (typeof kinds)[number];
 
 export class Provocations {
   readonly #world: ProvokedWorld;
+  readonly #slowStarts: Set<SimWorker> = new Set();
   readonly #rates: Map<Kind, number> = new Map();
 
   constructor(world: ProvokedWorld) {
@@ -72,6 +80,12 @@ export class Provocations {
       scheduler.producer.heldUntilMs = now + random.below(2_000);
       this.#world.cancelRun(about as number);
     }
+    if (moment === 'ending' && this.#happens('report while ending')) {
+      scheduler.producer.heldUntilMs = now + 2_000 + random.below(3_000);
+      for (const worker of this.#world.workers) {
+        events.at(random.below(300), () => worker.failNow(about as number), worker);
+      }
+    }
     if (moment === 'dispatching') this.#dispatching(scheduler, about as SimConnection, long);
     if (moment === 'claimed' && this.#happens('claim upon claim')) this.#reconnect((about as SimConnection).worker);
   }
@@ -79,6 +93,10 @@ export class Provocations {
   worker(worker: SimWorker, moment: WorkerMoment): void {
     const { random, events, isCalm } = this.#world;
     if (isCalm || worker.connection === undefined) return;
+    if (moment === 'connecting' && this.#slowStarts.delete(worker)) {
+      slow(worker.connection, 'schedulerbeat', events.nowMs + 500 + random.below(9_000));
+      slow(worker.connection, 'workerdata', events.nowMs + 500 + random.below(6_000));
+    }
     if (moment === 'returned' && this.#happens('late return')) {
       slow(worker.connection, 'schedulerdata', events.nowMs + 1_000 + random.below(6_000));
       this.#reconnect(worker);
@@ -92,7 +110,8 @@ export class Provocations {
     if (this.#happens('slow dispatch, blind owner')) {
       const untilMs = now + 11_000 + random.below(9_000);
       slow(connection, 'workerdata', untilMs);
-      scheduler.blindUntilMs = untilMs + 10_000;
+      scheduler.blindUntilMs = random.unit() < 0.5 ? untilMs + 10_000 : untilMs - 500;
+      this.#world.quietUntil(untilMs + 1_000);
       this.#reassignSoon();
     }
     if (this.#happens('slow dispatch, new owner')) {
@@ -102,10 +121,16 @@ export class Provocations {
       this.#reassignSoon();
     }
     if (this.#happens('slow dispatch, slow pings')) {
-      slow(connection, 'workerdata', now + 500 + random.below(12_000));
-      slow(connection, random.unit() < 0.5 ? 'workerbeat' : 'schedulerbeat', now + 500 + random.below(12_000));
+      slow(connection, 'workerdata', now + 11_500 + random.below(3_000));
+      slow(connection, random.unit() < 0.2 ? 'workerbeat' : 'schedulerbeat', now + 10_300 + random.below(1_000));
+      this.#world.quietUntil(now + 15_000);
     }
     if (this.#happens('late return')) slow(connection, 'workerdata', now + 6_000 + random.below(2_000));
+    if (this.#happens('slow start') && random.unit() < 0.2) {
+      this.#slowStarts.add(connection.worker);
+      this.#world.quietUntil(now + 8_000);
+      events.at(100 + random.below(300), () => connection.worker.reconnect(), connection.worker);
+    }
     if (this.#happens('claim upon claim')) this.#reconnect(connection.worker);
   }
 

@@ -1,7 +1,7 @@
 import { BatchClass } from '../../../src/batch/header.js';
 import type { NewRecord } from '../../../src/batch/record.js';
 import type { CommittedBatch } from '../../../src/coordinator/task-log.js';
-import type { Effect } from '../../../src/scheduler/core/effects.js';
+import type { DispatchEffect, Effect } from '../../../src/scheduler/core/effects.js';
 import type { Claim } from '../../../src/scheduler/core/session.js';
 import { ShardCore } from '../../../src/scheduler/core/shard-core.js';
 import { taskd } from '../../../src/wire/generated/messages.js';
@@ -26,7 +26,7 @@ export interface Landed {
 }
 
 /** Moments at which a fault is likelier to bring something to light than at any other. */
-export type SchedulerMoment = 'decided' | 'leasing' | 'acquiring' | 'dispatching' | 'claimed';
+export type SchedulerMoment = 'decided' | 'leasing' | 'ending' | 'acquiring' | 'dispatching' | 'claimed';
 
 export interface SchedulerWorld extends WorkerWorld {
   readonly log: readonly Landed[];
@@ -58,6 +58,8 @@ export class SimScheduler implements SchedulerEnd {
   #position = 0;
   /** Runs that a decision of this epoch is under way for. */
   #underWay: Set<number> = new Set();
+
+  readonly #sent: Set<number> = new Set();
 
   constructor(world: SchedulerWorld, id: string) {
     this.#world = world;
@@ -156,7 +158,15 @@ export class SimScheduler implements SchedulerEnd {
       throw new SimFailure(`an owner decides twice on a run: ${RecordType[record.type!]} ${decision.run}`);
     }
     this.#underWay.add(decision.run);
+    if (decision.token !== undefined) this.#world.provokeScheduler(this, 'ending', decision.token);
     if (record.type === RecordType.RUN_LEASED) this.#world.provokeScheduler(this, 'leasing', decision.run);
+  }
+
+  /** What is being stopped is never sent again. */
+  #checkDispatch({ run, token }: DispatchEffect): void {
+    const isStopping = this.core.run(run)?.state === taskd.RunState.CANCELLING;
+    if (isStopping && this.#sent.has(token)) throw new SimFailure(`run ${run} is being stopped, but sent again`);
+    this.#sent.add(token);
   }
 
   #fetch(): void {
@@ -235,6 +245,7 @@ export class SimScheduler implements SchedulerEnd {
     if (connection === undefined) return;
     const { worker } = connection;
     if (effect.kind === 'dispatch') {
+      this.#checkDispatch(effect);
       world.provokeScheduler(this, 'dispatching', connection);
       world.send(connection, 'worker', 'data', () => worker.onDispatch(connection, effect));
     } else if (effect.kind === 'cancel') {
@@ -254,8 +265,8 @@ export class SimScheduler implements SchedulerEnd {
   }
 }
 
-/** Run and epoch of a record that decides on a run. */
-function decisionOf({ type, value }: NewRecord): { run: number; epoch: number } | undefined {
+/** Run, epoch and perhaps lease of a record that decides on a run. */
+function decisionOf({ type, value }: NewRecord): { run: number; epoch: number; token?: number } | undefined {
   if (type === RecordType.RUN_LEASED) return taskd.RunLeased.decode(value!);
   if (type === RecordType.RUN_REFUSED) return taskd.RunRefused.decode(value!);
   if (type === RecordType.LEASE_LOST || type === RecordType.LEASE_RETURNED || type === RecordType.ATTEMPT_TIMED_OUT) {

@@ -24,7 +24,7 @@ export interface SchedulerEnd extends SimProcess {
 export type Lane = 'data' | 'beat';
 
 /** Moments at which a fault is likelier to bring something to light than at any other. */
-export type WorkerMoment = 'returned' | 'acknowledged';
+export type WorkerMoment = 'connecting' | 'returned' | 'acknowledged';
 
 export interface WorkerWorld extends LogWorld {
   nextSession(): number;
@@ -150,6 +150,16 @@ export class SimWorker implements SimProcess {
     this.#pump();
   }
 
+  /** The attempt fails now, and the worker appends that itself without waiting. */
+  failNow(token: number): void {
+    const lease = this.#core.lease(token);
+    if (lease?.phase !== LeasePhase.RUNNING) return;
+    this.#finish(lease, Outcome.OUTCOME_FAILED);
+    this.#producer.append(encode.report(lease.report!), BatchClass.WORKER, (offset) => {
+      this.#core.acknowledged([token], offset);
+    });
+  }
+
   /** A new connection at once, as after a reset. */
   reconnect(): void {
     if (this.connection !== undefined) this.connection.isCut = true;
@@ -220,6 +230,7 @@ export class SimWorker implements SimProcess {
       lastMs: new Map(),
     };
     this.connection = connection;
+    this.#world.provokeWorker(this, 'connecting');
     const claim = { incarnation: this.incarnation, ...this.#core.opened(this.#nowMs) };
     this.#world.send(connection, 'scheduler', 'data', () => scheduler.onClaim(connection, claim));
     this.#ping(connection);

@@ -49,6 +49,7 @@ export class World {
   readonly #judge: Judge = new Judge();
   readonly #provocations: Provocations;
   readonly #slow: number;
+  #quietUntilMs = 0;
   #assignment = 0;
   #assigned = 0;
   #silentMs = 0;
@@ -65,13 +66,17 @@ export class World {
     return this.events.nowMs > chaosMs;
   }
 
+  quietUntil(ms: number): void {
+    this.#quietUntilMs = Math.max(this.#quietUntilMs, ms);
+  }
+
   nextSession(): number {
     return ++this.#sessions;
   }
 
   delay(): number {
     const { random } = this;
-    if (this.isCalm) return 1 + random.below(10);
+    if (this.isCalm || this.events.nowMs < this.#quietUntilMs) return 1 + random.below(10);
     if (random.unit() < this.#slow) return 500 + random.below(19_500);
     return random.unit() < 0.1 ? 20 + random.below(480) : 1 + random.below(20);
   }
@@ -226,7 +231,7 @@ export class World {
   #chaos(rate: number): void {
     if (this.isCalm) return;
     const { random, events } = this;
-    const kind = random.unit();
+    const kind = events.nowMs < this.#quietUntilMs ? 1 : random.unit();
     const process: SimProcess =
       random.unit() < 0.55
         ? this.schedulers[random.below(this.schedulers.length)]!
