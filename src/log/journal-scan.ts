@@ -26,10 +26,12 @@ export interface JournalReading {
  * Torn or damaged: the records of one turn are written and synced together, and the next turn is written only after
  * that sync. So a bad record is torn if nothing after it belongs to a later turn; a record of a later turn proves that
  * the bad one had been on disk. Likewise a generation that can't be read but has a turn after its snapshot had been
- * synced. Returns a sentence then.
+ * synced. Returns a sentence then. Below a newer whole generation nothing matters any more: that one has everything,
+ * and the one after it may be torn right over an older one.
  */
 export function readJournal(files: readonly Uint8Array[], diskId: Uint8Array): JournalReading | string {
   let best: JournalReading | undefined;
+  let damage: DamagedGeneration | undefined;
   let highest = 0;
   for (const [file, bytes] of files.entries()) {
     eachRecord(bytes, 0, (record) => {
@@ -37,10 +39,16 @@ export function readJournal(files: readonly Uint8Array[], diskId: Uint8Array): J
     });
     const newest = readGeneration(bytes, diskId);
     if (typeof newest === 'string') return `state.${file} ${newest}`;
-    if (newest !== undefined && (best === undefined || newest.generation > best.newest.generation)) {
+    if (newest !== undefined && 'sentence' in newest) {
+      const { generation, sentence } = newest;
+      if (damage === undefined || generation > damage.generation) {
+        damage = { generation, sentence: `state.${file} ${sentence}` };
+      }
+    } else if (newest !== undefined && (best === undefined || newest.generation > best.newest.generation)) {
       best = { file, newest, highest };
     }
   }
+  if (damage !== undefined && damage.generation > (best?.newest.generation ?? -1)) return damage.sentence;
   if (best === undefined) return 'neither state.0 nor state.1 holds a whole generation';
   for (const [file, bytes] of files.entries()) {
     let lost = false;
@@ -52,7 +60,15 @@ export function readJournal(files: readonly Uint8Array[], diskId: Uint8Array): J
   return { ...best, highest };
 }
 
-function readGeneration(bytes: Uint8Array, diskId: Uint8Array): JournalGeneration | string | undefined {
+interface DamagedGeneration {
+  readonly generation: number;
+  readonly sentence: string;
+}
+
+function readGeneration(
+  bytes: Uint8Array,
+  diskId: Uint8Array,
+): JournalGeneration | DamagedGeneration | string | undefined {
   const start = readJournalRecord(bytes, 0);
   if (start?.kind !== 'start' || start.number !== 0) return undefined;
   if (!sameBytes(start.diskId, diskId)) return 'belongs to another disk id than meta';
@@ -70,7 +86,10 @@ function readGeneration(bytes: Uint8Array, diskId: Uint8Array): JournalGeneratio
   eachRecord(bytes, at, (record) => {
     damaged ||= record.generation === start.generation && record.turnFirst > number;
   });
-  if (damaged) return `is damaged at byte ${at}: record ${number} of generation ${start.generation} is gone`;
+  if (damaged) {
+    const sentence = `is damaged at byte ${at}: record ${number} of generation ${start.generation} is gone`;
+    return { generation: start.generation, sentence };
+  }
   if (number < start.snapshotRecords) return undefined;
   return { generation: start.generation, states: [...states.values()], end: at };
 }

@@ -124,6 +124,21 @@ t.test('records of an older generation that lie behind do not count', (t) => {
   t.end();
 });
 
+t.test('a new generation that is torn right over an older one does no harm to the one between them', (t) => {
+  const before = generation(1, [state(1, 1), state(2, 1), state(3, 1), state(4, 1)], [[state(1, 2)], [state(2, 2)]]);
+  const between = generation(2, [state(1, 5), state(2, 5), state(3, 5), state(4, 5)], []);
+  const next = generation(3, [state(1, 7), state(2, 7), state(3, 7), state(4, 7)], []);
+  const units = Math.ceil(next.length / 64);
+  for (let written = 0; written < 2 ** units - 1; written += 1 + (written % 7)) {
+    const torn = Buffer.from(before);
+    for (let unit = 0; unit < units; unit++) {
+      if ((written >> unit) & 1) next.copy(torn, unit * 64, unit * 64, Math.min(next.length, (unit + 1) * 64));
+    }
+    t.ok(read(torn, between).newest.generation >= 2, `units ${written.toString(2)}`);
+  }
+  t.end();
+});
+
 t.test("another disk's journal is refused", (t) => {
   t.match(readJournal([generation(1, [], []), Buffer.alloc(0)], new Uint8Array(16)), /another disk id/);
   t.end();
