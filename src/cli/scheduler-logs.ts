@@ -19,9 +19,10 @@ export interface SchedulerLogs extends SchedulerDeps {
 export function localLogs(broker: Broker): SchedulerLogs {
   return {
     async ensureTopic(name, partitions) {
-      const topic = broker.topics.find((known) => known.name === name);
-      if (topic !== undefined) return { topicId: topic.topicId, partitions: topic.partitions };
-      return { topicId: await broker.ensureTopic(name, partitions), partitions };
+      const known = broker.topics.find((topic) => topic.name === name);
+      const count = known?.partitions ?? partitions;
+      // Also for a known one: a partition that could not be made before is made now, or says why not.
+      return { topicId: await broker.ensureTopic(name, count), partitions: count };
     },
     taskLog: (topicId, partition) => broker.taskLog(topicId, partition),
     close: async () => {},
