@@ -3,6 +3,7 @@
  *   npm run sim -- --seed N [--print]        one seed, with its log when it fails or with --print
  *   npm run sim -- --seeds N [--from S]      N seeds from S (default 1)
  *   npm run sim -- --minutes M [--from S]    as many seeds as fit
+ * With --stop the first failing seed is the last.
  * Prints progress, the failing seeds with their problems, and exits with 1 when there is one.
  */
 import { performance } from 'node:perf_hooks';
@@ -19,6 +20,7 @@ const { values } = parseArgs({
     from: { type: 'string', default: '1' },
     minutes: { type: 'string' },
     print: { type: 'boolean', default: false },
+    stop: { type: 'boolean', default: false },
   },
 });
 
@@ -64,7 +66,7 @@ for (let seed = first; seed < first + count; seed++) {
   if (result.problem !== undefined) {
     failed.push(seed);
     report(result, single && !values.print);
-    if (failed.length >= failuresMax) break;
+    if (values.stop || failed.length >= failuresMax) break;
   } else if (single) {
     process.stdout.write(
       `seed ${seed}: ${result.acknowledged} acknowledged, ${result.starts} starts, ${result.fires} fires, ${result.events} events, ` +

@@ -29,6 +29,8 @@ export interface BrokerOptions {
   readonly dataFolder: string;
   /** A topic that someone describes and that does not exist is made, with one partition. */
   readonly autoCreateTopics: boolean;
+  /** See `LogStoreOptions`. */
+  readonly segmentBytes?: number;
 }
 
 /** What a broker is made of once its folder is open. */
@@ -151,7 +153,11 @@ export class Broker {
 
   async #open(): Promise<void> {
     const { clusterId } = this.#identity;
-    const store = await LogStore.open(this.#runtime, this.#options.dataFolder, clusterId === '' ? {} : { clusterId });
+    const { dataFolder, segmentBytes } = this.#options;
+    const store = await LogStore.open(this.#runtime, dataFolder, {
+      ...(clusterId === '' ? {} : { clusterId }),
+      ...(segmentBytes === undefined ? {} : { segmentBytes }),
+    });
     store.onFailed = (error) => {
       this.#runtime.logger.error(
         { error },

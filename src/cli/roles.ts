@@ -28,6 +28,8 @@ export interface RolesOptions {
   readonly nameServers: readonly Address[];
   readonly shards: number;
   readonly nodeId: string | undefined;
+  /** Of the broker's logs; absent: the default. */
+  readonly segmentBytes?: number;
 }
 
 export type RoleState = 'starting' | 'ready' | 'draining';
@@ -88,7 +90,7 @@ class RolesProcess implements RunningRoles {
   }
 
   async start(metrics: MetricSet): Promise<void> {
-    const { dataFolder, shards } = this.#options;
+    const { dataFolder, shards, segmentBytes } = this.#options;
     const runtime = this.#runtime;
     const server = this.#server;
     const identity = this.#identity;
@@ -100,7 +102,8 @@ class RolesProcess implements RunningRoles {
       this.#nameServer.registerMetrics(metrics);
     }
     if (this.#has('broker')) {
-      this.#broker = await Broker.start(runtime, server, identity, address, { dataFolder, autoCreateTopics: false });
+      const logs = { dataFolder, autoCreateTopics: false, ...(segmentBytes === undefined ? {} : { segmentBytes }) };
+      this.#broker = await Broker.start(runtime, server, identity, address, logs);
       identity.clusterId = this.#broker.clusterId;
       this.#broker.registerMetrics(metrics);
     }

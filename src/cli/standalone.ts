@@ -8,6 +8,8 @@ export interface StandaloneOptions {
   readonly dataFolder: string;
   readonly listen: Address;
   readonly shards: number;
+  /** Of the broker's logs; absent: the default. */
+  readonly segmentBytes?: number;
 }
 
 /** All roles in one process; the scheduler reads and writes the broker's log without the wire. See `startRoles`. */

@@ -9,7 +9,11 @@ import type { SimWorld } from '../../src/runtime/sim/sim-world.js';
 import { NonRetryable, type RunContext, Worker } from '../../src/worker/worker.js';
 import { EverySubmitEnds } from './every-submit-ends.js';
 import { FiresOnce } from './fires-once.js';
+import { LegalHistories } from './legal-histories.js';
+import { auditLogs } from './log-audit.js';
+import { LogStays } from './log-stays.js';
 import { NoDoubleStart } from './no-double-start.js';
+import { OneRunEach } from './one-run-each.js';
 
 const address = { host: '127.0.0.1', port: 7400 };
 const shards = 2;
@@ -29,30 +33,59 @@ const elapse = (clock: Clock, ms: number): Promise<void> =>
     clock.timer(ms, resolve);
   });
 
-/** The main job in one world: standalone, a client that submits, two workers, and somebody who looks at the ends. */
+/**
+ * The main job in one world: standalone, a client that submits, two workers, somebody who reads the logs all the time,
+ * and in the end somebody who looks at everything again.
+ */
 export class Cluster {
   readonly ends: EverySubmitEnds;
   readonly starts: NoDoubleStart;
   readonly fires: FiresOnce;
+  readonly logs: LogStays;
+  /** Called when somebody outside was promised something: an answer, a start. */
+  onPromise: () => void = () => {};
   /** Those that faults may hit. */
   readonly processes: readonly SimProcess[];
   readonly #world: SimWorld;
   /** One task in so many is long; few in some worlds, so many in others that runs wait in the workers. */
   readonly #longEvery: number;
+  /** One submission in so many is cancelled. */
+  readonly #fickleEvery: number;
+  readonly #segmentBytes: number;
+  /** Large arguments make write groups of several pages, of which a crash may leave any. */
+  readonly #paddingMax: number;
+  readonly #singles: OneRunEach;
+  readonly #histories: LegalHistories;
+  readonly #leases: (readonly [run: string, leaseToken: number])[] = [];
   #keys = 0;
+  #isAudited = false;
 
   constructor(world: SimWorld) {
     this.#world = world;
-    this.#longEvery = 2 + world.random.below(10);
-    this.ends = new EverySubmitEnds((error) => world.fail(error));
-    this.starts = new NoDoubleStart((error) => world.fail(error));
-    this.fires = new FiresOnce((error) => world.fail(error));
+    const { random } = world;
+    this.#longEvery = 2 + Math.floor(random.unit() ** 2 * 10);
+    this.#fickleEvery = 2 + random.below(12);
+    this.#segmentBytes = 2_048 * 2 ** random.below(8);
+    this.#paddingMax = random.below(2) === 0 ? 16 : 12_000;
+    const fail = (error: Error): void => world.fail(error);
+    this.ends = new EverySubmitEnds(fail);
+    this.starts = new NoDoubleStart(fail);
+    this.fires = new FiresOnce(fail);
+    this.logs = new LogStays(fail);
+    this.#singles = new OneRunEach(fail);
+    this.#histories = new LegalHistories(fail);
     this.processes = ['server', 'client', 'worker-1', 'worker-2'].map((name) => world.process(name));
+  }
+
+  /** True when all that was acknowledged has ended, and everything agrees with the logs. */
+  get isSettled(): boolean {
+    return this.#isAudited;
   }
 
   start(): void {
     const [server, client, ...workers] = this.processes;
-    server!.start((runtime) => serve(runtime));
+    server!.start((runtime) => this.#serve(runtime));
+    this.#world.process('reader').start((runtime) => this.#read(runtime));
     client!.start((runtime) => this.#submit(runtime, client!));
     for (const worker of workers) worker.start((runtime) => this.#work(runtime, worker));
   }
@@ -98,20 +131,24 @@ export class Cluster {
     };
     const isTimed = random.below(4) === 0;
     const isImpatient = random.below(15) === 0;
-    const isFickle = random.below(12) === 0;
+    const isFickle = random.below(this.#fickleEvery) === 0;
+    const delayMs = random.below(4_000);
     try {
       const { id } = await client.runs.submit(apps[random.below(apps.length)]!, {
         processor: 'task',
-        arguments: { ...task },
+        arguments: { ...task, padding: '.'.repeat(random.below(this.#paddingMax)) },
         retry: { attemptsMax: 4, delaysMs: [random.below(300)] },
-        ...(isTimed ? { delayMs: random.below(4_000) } : {}),
+        ...(isTimed ? { delayMs } : {}),
         ...(isImpatient ? { timeoutMs: 500 } : {}),
       });
       if (!isMine()) return;
       const mustSucceed = !task.isHopeless && !isImpatient && !isFickle;
       this.ends.acknowledged(id, { key: task.key, mustSucceed, atMs: this.#world.nowMs });
+      this.onPromise();
       if (isFickle) {
-        if (random.below(2) === 0) await elapse(clock, random.unit() ** 2 * 2_000);
+        // Often about when it starts.
+        if (isTimed) await elapse(clock, delayMs * (0.97 + random.unit() * 0.03));
+        else if (random.below(2) === 0) await elapse(clock, random.unit() ** 2 * 2_000);
         const run = await client.runs.cancel(id);
         if (isMine()) this.#saw(run);
       }
@@ -126,6 +163,21 @@ export class Cluster {
     if (count === 0) return;
     const id = this.ends.at(random.below(count))!;
     await this.#ask(client, id, isMine);
+    const dead = this.ends.withEnd('DEAD');
+    if (dead.length > 0 && random.below(2) === 0) await this.#replay(client, dead[random.below(dead.length)]!, isMine);
+  }
+
+  async #replay(client: TaskdClient, dead: string, isMine: () => boolean): Promise<void> {
+    const { key } = this.ends.submitted(dead)!;
+    this.#singles.replaying(key, dead);
+    try {
+      const { id } = await client.dead.replay(dead);
+      if (!isMine()) return;
+      this.ends.acknowledged(id, { key, mustSucceed: false, atMs: this.#world.nowMs });
+      this.onPromise();
+    } catch (error) {
+      this.#expectPassing(error);
+    }
   }
 
   async #ask(client: TaskdClient, id: string, isMine: () => boolean): Promise<boolean> {
@@ -144,6 +196,7 @@ export class Cluster {
   #saw(run: Run): boolean {
     const isOver = this.ends.saw(run, this.#world.nowMs);
     if (!isOver) return false;
+    this.onPromise();
     this.starts.isOver(run.id, run.state, this.#world.nowMs);
     if (run.state === 'SUCCEEDED' && !this.starts.hasStarted(run.id)) {
       this.#world.fail(new Error(`run ${run.id} succeeded and never started`));
@@ -153,10 +206,52 @@ export class Cluster {
 
   async #observe(runtime: Runtime): Promise<void> {
     const client = new TaskdClient({ servers: [address], runtime });
-    for (;;) {
+    while (this.ends.endedCount < this.ends.acknowledgedCount) {
       for (const id of this.ends.pending()) await this.#ask(client, id, () => true);
       await elapse(runtime.clock, 1_000);
     }
+    await this.#readAll(runtime);
+    for (const [run, leaseToken] of this.#leases) this.#histories.checkStart(run, leaseToken);
+    const over = new Set(this.#histories.over());
+    for (const run of this.ends.all()) {
+      if (!over.has(run)) this.#world.fail(new Error(`run ${run} is over, but not by the log`));
+    }
+    for (const app of apps) {
+      for (const run of await client.runs.list(app)) if (over.has(run.id)) this.#histories.checkEnd(run);
+    }
+    this.#isAudited = true;
+  }
+
+  /** A consumer of the logs, from the beginning to whatever end they have at each time. */
+  async #read(runtime: Runtime): Promise<void> {
+    await auditLogs(runtime, address, shards, {
+      batch: (shard, batch) => {
+        this.logs.saw(shard, batch);
+        this.onPromise();
+      },
+      caughtUp: () => {},
+      lost: (shard, logStart) => this.logs.lost(shard, logStart),
+    });
+  }
+
+  /** Reads all again; resolves when every log's end was reached. */
+  async #readAll(runtime: Runtime): Promise<void> {
+    const left = new Map(Array.from({ length: shards }, (_, shard) => [shard, this.logs.endOf(shard)] as const));
+    await new Promise<void>((resolve) => {
+      void auditLogs(runtime, address, shards, {
+        batch: (shard, batch) => {
+          this.logs.saw(shard, batch);
+          if (left.has(shard)) this.#histories.apply(shard, batch);
+        },
+        caughtUp: (shard, end) => {
+          const expected = left.get(shard);
+          if (expected !== undefined) this.logs.sawEnd(shard, end, expected);
+          left.delete(shard);
+          if (left.size === 0) resolve();
+        },
+        lost: (shard, logStart) => this.logs.lost(shard, logStart),
+      });
+    });
   }
 
   async #work(runtime: Runtime, process: SimProcess): Promise<void> {
@@ -194,6 +289,8 @@ export class Cluster {
   ): Promise<{ key: string }> {
     let isRunning = true;
     if (isMine()) {
+      if (context.job === '') this.#singles.started(task.key, context.runId);
+      this.#leases.push([context.runId, context.leaseToken]);
       this.starts.started({
         run: context.runId,
         leaseToken: context.leaseToken,
@@ -201,6 +298,7 @@ export class Cluster {
         atMs: this.#world.nowMs,
         isRunning: () => isRunning && isMine(),
       });
+      this.onPromise();
     }
     try {
       await elapse(clock, task.workMs);
@@ -216,11 +314,19 @@ export class Cluster {
   #expectPassing(error: unknown): void {
     if (!isTaskdError(error)) this.#world.fail(error);
   }
-}
 
-async function serve(runtime: Runtime): Promise<void> {
-  const standalone = await startStandalone(runtime, { dataFolder: '/data/taskd', listen: address, shards });
-  runtime.process.onStop(() => {
-    void standalone.stop().then(() => runtime.process.exit(0));
-  });
+  /** A start that the disk does not let happen ends the process, as it ends the command; any other failure is a bug. */
+  async #serve(runtime: Runtime): Promise<void> {
+    const options = { dataFolder: '/data/taskd', listen: address, shards, segmentBytes: this.#segmentBytes };
+    try {
+      const standalone = await startStandalone(runtime, options);
+      runtime.process.onStop(() => {
+        void standalone.stop().then(() => runtime.process.exit(0));
+      });
+    } catch (error) {
+      if (!isTaskdError(error, ErrorCode.STORAGE_FAILED, ErrorCode.STORAGE_FULL)) throw error;
+      runtime.logger.warn({ reason: error.message }, 'the server did not start');
+      runtime.process.exit(1);
+    }
+  }
 }

@@ -35,6 +35,20 @@ export class EverySubmitEnds {
     return [...this.#ends.values()].filter((end) => end === state).length;
   }
 
+  /** Ids that were acknowledged. */
+  all(): string[] {
+    return [...this.#submitted.keys()];
+  }
+
+  /** Acknowledged runs that were seen to end so. */
+  withEnd(state: string): string[] {
+    return this.all().filter((run) => this.#ends.get(run) === state);
+  }
+
+  submitted(run: string): Submitted | undefined {
+    return this.#submitted.get(run);
+  }
+
   /** Ids that were acknowledged and not yet seen at their end. */
   pending(): string[] {
     return [...this.#submitted.keys()].filter((run) => !this.#ends.has(run));
@@ -52,6 +66,8 @@ export class EverySubmitEnds {
 
   /** A client was told the run's state. Returns true when it is over. */
   saw(run: Run, atMs: number): boolean {
+    const submitted = this.#submitted.get(run.id);
+    if (submitted === undefined) return finalStates.has(run.state);
     const end = this.#ends.get(run.id);
     if (!finalStates.has(run.state)) {
       if (end !== undefined) this.#fail(new Error(`run ${run.id} was ${end} and is ${run.state} again`));
@@ -60,8 +76,6 @@ export class EverySubmitEnds {
     if (end === run.state) return true;
     if (end !== undefined) this.#fail(new Error(`run ${run.id} was ${end} and became ${run.state}`));
     this.#ends.set(run.id, run.state);
-    const submitted = this.#submitted.get(run.id);
-    if (submitted === undefined) return true;
     if (run.state === 'SUCCEEDED') this.#checkResult(run, submitted);
     // More than five lost leases make a run dead, which the faults of one seed may do; a failure may not.
     else if (submitted.mustSucceed && !(run.state === 'DEAD' && run.lost > 5)) {

@@ -55,7 +55,7 @@ await t.test('a small world goes wrong in every way, and is whole when the fault
     const client = world.process('client');
     server.start(echo);
     client.start(asker(() => answers++));
-    const faults = new Faults(world, [server, client]);
+    const faults = new Faults(world, [server, client], server);
     faults.start();
     await world.run({ untilMs: 8_000 });
     faults.stop();
@@ -70,10 +70,14 @@ await t.test('a small world goes wrong in every way, and is whole when the fault
   t.same([...seen].filter((kind) => kind !== '').sort(), [
     'block',
     'cut',
+    'failing sync',
+    'full disk',
     'kill',
     'kill in a turn',
     'pause',
     'power loss',
+    'power loss at a promise',
+    'slow disk',
     'step',
     'stop',
   ]);

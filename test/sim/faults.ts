@@ -11,29 +11,64 @@ interface Temper {
   readonly weights: readonly (readonly [kind: Fault, weight: number])[];
 }
 
-type Fault = 'kill' | 'kill in a turn' | 'power loss' | 'stop' | 'pause' | 'cut' | 'block' | 'step';
+const kinds = [
+  'kill',
+  'kill in a turn',
+  'power loss',
+  'power loss at a promise',
+  'stop',
+  'pause',
+  'cut',
+  'block',
+  'step',
+  'failing sync',
+  'full disk',
+  'slow disk',
+] as const;
+
+type Fault = (typeof kinds)[number];
 
 /** A process that is down comes back within so long. */
 const downMsMax = 3_000;
-const pauseMsMax = 14_000;
+/** After a failed sync somebody looks, and starts the process again. */
+const mendMsMax = 1_500;
+const pauseMsMax = 16_000;
+/** Longer than a lease lives without its worker. */
+const longPauseMsMin = 10_000;
+const fullMsMax = 6_000;
+const fullBytesLeft = 48 * 1024;
+const slowDiskMsMax = 4_000;
 const blockMsMax = 14_000;
 const stepMsMax = 5_000;
 const keeperMs = 100;
 
 /**
  * Breaks things at random while it is on: kills with and without power loss, stops, pauses, cut connections, one-way
- * and two-way blocks, steps of wall clocks. A process that died is started again after a while, always.
+ * and two-way blocks, steps of wall clocks, syncs that fail, are slow, or find the disk full. A process that died is
+ * started again after a while, always; sometimes the power goes again soon after that, when what the last life left has
+ * just been taken for good.
  */
 export class Faults {
   readonly #world: SimWorld;
   readonly #processes: readonly SimProcess[];
+  /** The one whose disk matters. */
+  readonly #keeper: SimProcess;
   readonly #random: Random;
   readonly #temper: Temper;
   readonly #counts = new Map<Fault, number>();
   #isOn = false;
+  /** The next promise is followed by a power loss. */
+  #isLurking = false;
+  #isSyncFailing = false;
+  /** What a failed sync left in memory only is taken for good by the next life. */
+  #isMended = false;
+  /** Freezes at the next promise, before what follows it arrives. */
+  #sleeper: SimProcess | undefined;
 
-  constructor(world: SimWorld, processes: readonly SimProcess[]) {
+  /** `keeper` is the one of the processes whose disk matters. */
+  constructor(world: SimWorld, processes: readonly SimProcess[], keeper: SimProcess) {
     this.#world = world;
+    this.#keeper = keeper;
     this.#processes = processes;
     this.#random = world.random.fork();
     this.#temper = this.#draw();
@@ -50,22 +85,37 @@ export class Faults {
     this.#plan();
   }
 
+  /** Somebody outside has just learnt what the keeper must not forget. */
+  promised(): void {
+    if (!this.#isOn) return;
+    this.#sleeper?.pause(longPauseMsMin + this.#random.unit() * (pauseMsMax - longPauseMsMin));
+    this.#sleeper = undefined;
+    if (!this.#isLurking || !this.#keeper.isAlive) return;
+    this.#isLurking = false;
+    this.#keeper.kill({ powerLoss: true });
+  }
+
   /** No more faults: everything runs, wires are whole, clocks are left where they are. */
   stop(): void {
     this.#isOn = false;
     this.#world.network.heal();
+    const { disk } = this.#keeper;
+    if (disk.failingSyncs > 0) this.#isSyncFailing = false;
+    disk.failingSyncs = 0;
+    disk.limitBytes = Number.POSITIVE_INFINITY;
+    disk.syncExtraMs = 0;
     for (const process of this.#processes) {
       process.pause(0);
+      process.killAfterOperations(Number.POSITIVE_INFINITY);
       if (!process.isAlive) process.restart();
     }
   }
 
   #draw(): Temper {
-    const kinds: Fault[] = ['kill', 'kill in a turn', 'power loss', 'stop', 'pause', 'cut', 'block', 'step'];
     const everyMs = 300 * 2 ** (this.#random.unit() * 4);
     return {
       everyMs,
-      skew: 1 + this.#random.below(4),
+      skew: [0.3, 1, 2, 3, 4][this.#random.below(5)]!,
       weights: kinds.map((kind) => [kind, this.#random.below(4)] as const),
     };
   }
@@ -85,11 +135,29 @@ export class Faults {
       for (const process of this.#processes) {
         if (process.isAlive) upAt.delete(process);
         else if (!upAt.has(process)) upAt.set(process, this.#world.nowMs + this.#random.unit() * downMsMax);
-        else if (this.#world.nowMs >= upAt.get(process)!) process.restart();
+        else if (this.#world.nowMs >= upAt.get(process)!) this.#restart(process);
+      }
+      if (this.#isSyncFailing && this.#keeper.disk.failingSyncs === 0) {
+        this.#isSyncFailing = false;
+        this.#world.after(this.#random.unit() * mendMsMax, () => {
+          this.#keeper.kill();
+          this.#isMended = true;
+        });
       }
       this.#world.after(keeperMs, look);
     };
     look();
+  }
+
+  #restart(process: SimProcess): void {
+    process.restart();
+    if (process !== this.#keeper) return;
+    const isMended = this.#isMended;
+    this.#isMended = false;
+    if (this.#random.below(isMended ? 2 : 4) > 0) return;
+    this.#world.after(this.#random.unit() ** 2 * (isMended ? 4_000 : 1_000), () => {
+      if (this.#isOn) process.kill({ powerLoss: true });
+    });
   }
 
   #one(): void {
@@ -109,11 +177,25 @@ export class Faults {
       case 'power loss':
         process.kill({ powerLoss: true });
         break;
+      case 'power loss at a promise':
+        this.#isLurking = true;
+        break;
+      case 'failing sync':
+        this.#keeper.disk.failingSyncs = 1;
+        this.#isSyncFailing = true;
+        break;
+      case 'full disk':
+        this.#fill();
+        break;
+      case 'slow disk':
+        this.#slowDown();
+        break;
       case 'stop':
         process.stop();
         break;
       case 'pause':
-        process.pause(this.#skewed(pauseMsMax));
+        if (this.#random.below(2) === 0) this.#sleeper = process;
+        else process.pause(this.#skewed(pauseMsMax));
         break;
       case 'cut':
         this.#world.network.cut(process.name, other.name);
@@ -127,6 +209,34 @@ export class Faults {
       case 'step':
         process.stepWall(Math.round((this.#random.unit() * 2 - 1) * stepMsMax));
         break;
+    }
+  }
+
+  #fill(): void {
+    const { disk } = this.#keeper;
+    const { freeBytes, totalBytes } = disk.space();
+    disk.limitBytes = totalBytes - freeBytes + this.#random.below(fullBytesLeft);
+    this.#world.after(this.#skewed(fullMsMax), () => {
+      disk.limitBytes = Number.POSITIVE_INFINITY;
+    });
+  }
+
+  /** What is asked meanwhile is asked again by those who lost their connection, and perhaps promised too early. */
+  #slowDown(): void {
+    const { disk, name } = this.#keeper;
+    const forMs = this.#skewed(slowDiskMsMax);
+    disk.syncExtraMs = 30 * 2 ** (this.#random.unit() * 5);
+    this.#world.after(forMs, () => {
+      disk.syncExtraMs = 0;
+    });
+    for (const process of this.#processes) {
+      if (this.#random.below(2) === 0) continue;
+      this.#world.after(this.#random.unit() * forMs, () => this.#world.network.cut(name, process.name));
+    }
+    if (this.#random.below(2) === 0) {
+      this.#world.after(this.#random.unit() * forMs, () => {
+        this.#isLurking = true;
+      });
     }
   }
 

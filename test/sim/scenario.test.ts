@@ -1,7 +1,7 @@
 import t from 'tap';
 import { runSeed } from './scenario.js';
 
-const seeds = 10;
+const seeds = 5;
 
 for (let seed = 1; seed <= seeds; seed++) {
   await t.test(`seed ${seed}`, async (t) => {

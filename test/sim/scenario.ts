@@ -43,7 +43,8 @@ function speeds(seed: number): { network: NetworkSpeed; disk: DiskSpeed } {
 export async function runSeed(seed: number, options: ScenarioOptions = {}): Promise<SeedResult> {
   const world = new SimWorld(seed, { ...options, ...speeds(seed) });
   const cluster = new Cluster(world);
-  const faults = new Faults(world, cluster.processes);
+  const faults = new Faults(world, cluster.processes, world.process('server'));
+  cluster.onPromise = () => faults.promised();
   let problem: Error | undefined;
   try {
     cluster.start();
@@ -52,8 +53,7 @@ export async function runSeed(seed: number, options: ScenarioOptions = {}): Prom
     await world.run({ untilMs: world.nowMs + faultsMs });
     faults.stop();
     cluster.settle();
-    const isSettled = (): boolean => cluster.ends.endedCount >= cluster.ends.acknowledgedCount;
-    if (!(await world.run({ untilMs: world.nowMs + settleMs, until: isSettled }))) {
+    if (!(await world.run({ untilMs: world.nowMs + settleMs, until: () => cluster.isSettled }))) {
       const pending = cluster.ends.pending().map((run) => `${run} (${cluster.starts.history(run)})`);
       throw new Error(`seed ${seed}: no end within ${settleMs} ms after the last fault: ${pending.join('; ')}`);
     }

@@ -33,6 +33,8 @@ export class SimDisk {
   limitBytes: number = Number.POSITIVE_INFINITY;
   /** So many of the next file syncs fail. */
   failingSyncs = 0;
+  /** A sync takes so much longer than usual. */
+  syncExtraMs = 0;
   readonly #random: Random;
   readonly #root = new SimFolder();
   /** Operations on names since the last sync of their folders, each applied whole or not at all. */

@@ -76,7 +76,7 @@ export class SimFiles implements Files, Holding {
   }
 
   syncFolder(folder: string): Promise<void> {
-    return this.submit(() => this.#disk.syncFolder(folder), this.#speed.syncTypicalMs);
+    return this.submit(() => this.#disk.syncFolder(folder), this.syncTypicalMs);
   }
 
   async lock(folder: string): Promise<FolderLock> {
@@ -140,7 +140,7 @@ export class SimFiles implements Files, Holding {
   }
 
   get syncTypicalMs(): number {
-    return this.#speed.syncTypicalMs;
+    return this.#speed.syncTypicalMs + this.#disk.syncExtraMs;
   }
 
   /** A prefix of what a write was to put down. */
