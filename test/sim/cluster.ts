@@ -43,7 +43,7 @@ export class Cluster {
   readonly fires: FiresOnce;
   readonly logs: LogStays;
   /** Called when somebody outside was promised something: an answer, a start. */
-  onPromise: () => void = () => {};
+  onPromise: (isSubmit: boolean) => void = () => {};
   /** Those that faults may hit. */
   readonly processes: readonly SimProcess[];
   readonly #world: SimWorld;
@@ -144,7 +144,7 @@ export class Cluster {
       if (!isMine()) return;
       const mustSucceed = !task.isHopeless && !isImpatient && !isFickle;
       this.ends.acknowledged(id, { key: task.key, mustSucceed, atMs: this.#world.nowMs });
-      this.onPromise();
+      this.onPromise(true);
       if (isFickle) {
         // Often about when it starts.
         if (isTimed) await elapse(clock, delayMs * (0.97 + random.unit() * 0.03));
@@ -174,7 +174,7 @@ export class Cluster {
       const { id } = await client.dead.replay(dead);
       if (!isMine()) return;
       this.ends.acknowledged(id, { key, mustSucceed: false, atMs: this.#world.nowMs });
-      this.onPromise();
+      this.onPromise(false);
     } catch (error) {
       this.#expectPassing(error);
     }
@@ -196,7 +196,7 @@ export class Cluster {
   #saw(run: Run): boolean {
     const isOver = this.ends.saw(run, this.#world.nowMs);
     if (!isOver) return false;
-    this.onPromise();
+    this.onPromise(false);
     this.starts.isOver(run.id, run.state, this.#world.nowMs);
     if (run.state === 'SUCCEEDED' && !this.starts.hasStarted(run.id)) {
       this.#world.fail(new Error(`run ${run.id} succeeded and never started`));
@@ -227,7 +227,7 @@ export class Cluster {
     await auditLogs(runtime, address, shards, {
       batch: (shard, batch) => {
         this.logs.saw(shard, batch);
-        this.onPromise();
+        this.onPromise(false);
       },
       caughtUp: () => {},
       lost: (shard, logStart) => this.logs.lost(shard, logStart),
@@ -298,7 +298,7 @@ export class Cluster {
         atMs: this.#world.nowMs,
         isRunning: () => isRunning && isMine(),
       });
-      this.onPromise();
+      this.onPromise(false);
     }
     try {
       await elapse(clock, task.workMs);

@@ -59,6 +59,8 @@ export class Faults {
   #isOn = false;
   /** The next promise is followed by a power loss. */
   #isLurking = false;
+  /** The same, for the answer to a submit. */
+  #isLurkingForSubmit = false;
   #isSyncFailing = false;
   /** What a failed sync left in memory only is taken for good by the next life. */
   #isMended = false;
@@ -86,12 +88,13 @@ export class Faults {
   }
 
   /** Somebody outside has just learnt what the keeper must not forget. */
-  promised(): void {
+  promised(isSubmit: boolean): void {
     if (!this.#isOn) return;
     this.#sleeper?.pause(longPauseMsMin + this.#random.unit() * (pauseMsMax - longPauseMsMin));
     this.#sleeper = undefined;
-    if (!this.#isLurking || !this.#keeper.isAlive) return;
+    if (!this.#keeper.isAlive || !(this.#isLurking || (isSubmit && this.#isLurkingForSubmit))) return;
     this.#isLurking = false;
+    this.#isLurkingForSubmit = false;
     this.#keeper.kill({ powerLoss: true });
   }
 
@@ -100,7 +103,9 @@ export class Faults {
     this.#isOn = false;
     this.#world.network.heal();
     const { disk } = this.#keeper;
-    if (disk.failingSyncs > 0) this.#isSyncFailing = false;
+    // A sync may have failed just now, unseen: the next life mends it.
+    if (this.#isSyncFailing) this.#keeper.kill();
+    this.#isSyncFailing = false;
     disk.failingSyncs = 0;
     disk.limitBytes = Number.POSITIVE_INFINITY;
     disk.syncExtraMs = 0;
@@ -231,11 +236,10 @@ export class Faults {
     });
     for (const process of this.#processes) {
       if (this.#random.below(2) === 0) continue;
-      this.#world.after(this.#random.unit() * forMs, () => this.#world.network.cut(name, process.name));
-    }
-    if (this.#random.below(2) === 0) {
+      const thenLurk = this.#random.below(2) === 0;
       this.#world.after(this.#random.unit() * forMs, () => {
-        this.#isLurking = true;
+        this.#world.network.cut(name, process.name);
+        this.#isLurkingForSubmit ||= thenLurk;
       });
     }
   }

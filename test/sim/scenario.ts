@@ -44,7 +44,7 @@ export async function runSeed(seed: number, options: ScenarioOptions = {}): Prom
   const world = new SimWorld(seed, { ...options, ...speeds(seed) });
   const cluster = new Cluster(world);
   const faults = new Faults(world, cluster.processes, world.process('server'));
-  cluster.onPromise = () => faults.promised();
+  cluster.onPromise = (isSubmit) => faults.promised(isSubmit);
   let problem: Error | undefined;
   try {
     cluster.start();
