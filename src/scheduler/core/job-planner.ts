@@ -104,11 +104,8 @@ export class JobPlanner {
   }
 }
 
-/** What is wrong with a JobPut by itself, its cron and zone aside; empty when it is fine. */
+/** What is wrong with a JobPut by itself, its cron, zone and (replay judged it) name aside; empty when it is fine. */
 function putProblem(put: taskd.JobPut): string {
-  if (put.name === '' || put.name.length > nameLengthMax) {
-    return `a job's name has 1 to ${nameLengthMax} characters, not ${put.name.length}`;
-  }
   if (put.processor === '' || put.processor.length > nameLengthMax) {
     return `a processor's name has 1 to ${nameLengthMax} characters, not ${put.processor.length}`;
   }

@@ -1,4 +1,5 @@
 import { ErrorCode } from '../../base/errors.js';
+import { nameLengthMax } from '../../base/limits.js';
 import { BatchClass } from '../../batch/header.js';
 import type { StoredRecord } from '../../batch/record.js';
 import type { CommittedBatch } from '../../coordinator/task-log.js';
@@ -119,6 +120,7 @@ export class Replayer {
       case RecordType.JOB_PUT: {
         const put = decode(taskd.JobPut, value);
         if (put === undefined) return this.#malformed(offset);
+        if (!isJobName(put.name)) return this.#misnamed(offset, put.name);
         // The batch must not stay in memory for as long as the job does.
         put.arguments = put.arguments.slice();
         return this.#jobs.proposed(put.appId, put.name, { offset, kind: 'put', put });
@@ -128,11 +130,13 @@ export class Replayer {
         const kind = record.type === RecordType.JOB_PAUSE ? 'pause' : 'resume';
         const message = decode(taskd.JobPause, value);
         if (message === undefined) return this.#malformed(offset);
+        if (!isJobName(message.name)) return this.#misnamed(offset, message.name);
         return this.#jobs.proposed(message.appId, message.name, { offset, kind, put: undefined });
       }
       case RecordType.JOB_DELETE: {
         const message = decode(taskd.JobDelete, value);
         if (message === undefined) return this.#malformed(offset);
+        if (!isJobName(message.name)) return this.#misnamed(offset, message.name);
         return this.#jobs.deleted(message.appId, message.name, offset, appendMs);
       }
       case RecordType.WORKER_ALIVE:
@@ -209,12 +213,23 @@ export class Replayer {
 
   /** Someone waits for the verdict even on a proposal that can't be read. */
   #malformed(offset: number): boolean {
-    const message = 'the record is malformed';
-    this.#state.verdicts.set(offset, { accepted: false, code: ErrorCode.MALFORMED, message });
+    return this.#refused(offset, ErrorCode.MALFORMED, 'the record is malformed');
+  }
+
+  /** No job can have such a name, so nothing waits for the owner, whose refusal would have to repeat it. */
+  #misnamed(offset: number, name: string): boolean {
+    const message = `a job's name has 1 to ${nameLengthMax} characters, not ${name.length}`;
+    return this.#refused(offset, ErrorCode.INVALID, message);
+  }
+
+  #refused(offset: number, code: ErrorCode, message: string): boolean {
+    this.#state.verdicts.set(offset, { accepted: false, code, message });
     this.#state.observer.decided(offset);
     return false;
   }
 }
+
+const isJobName = (name: string): boolean => name !== '' && name.length <= nameLengthMax;
 
 /** The message in `value`, or undefined when the bytes are none. */
 function decode<T>(codec: { decode(value: Uint8Array): T }, value: Uint8Array): T | undefined {

@@ -13,6 +13,8 @@ export const ladderDefaultMs: readonly number[] = [
 ];
 export const attemptsMax = 100;
 export const ladderLevelsMax = 32;
+/** Of an encoded RetryPolicy: several times what the longest ladder takes. */
+export const retryBytesMax = 1_024;
 export const delayMsMax: number = 7 * 24 * hour;
 export const timeoutMsMax: number = 7 * 24 * hour;
 /** Lost leases that a run survives; the next one makes it a dead letter. */
@@ -39,7 +41,8 @@ export function runSpec(retry: Uint8Array, timeoutMs: number): RunSpec {
   }
   const attempts = policy.attemptsMax === 0 ? attemptsDefault : policy.attemptsMax;
   const delaysMs = policy.delaysMs.length === 0 ? ladderDefaultMs : policy.delaysMs;
-  const longest = Math.max(...delaysMs);
+  // Not Math.max(...): a record may hold millions of levels, more than a call takes arguments.
+  const longest = delaysMs.reduce((most, ms) => Math.max(most, ms), 0);
   let problem = '';
   if (attempts > attemptsMax) {
     problem = `${attempts} attempts are wanted; at most ${attemptsMax} are allowed`;
@@ -50,7 +53,8 @@ export function runSpec(retry: Uint8Array, timeoutMs: number): RunSpec {
   } else if (timeoutMs > timeoutMsMax) {
     problem = `the timeout is ${timeoutMs} ms; at most ${timeoutMsMax} (7 days) are allowed`;
   }
-  return { attemptsMax: attempts, delaysMs, timeoutMs, problem };
+  // No run ever waits by a ladder that is refused, so it need not be kept.
+  return { attemptsMax: attempts, delaysMs: problem === '' ? delaysMs : ladderDefaultMs, timeoutMs, problem };
 }
 
 /**

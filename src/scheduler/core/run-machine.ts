@@ -16,6 +16,7 @@
  * SCHEDULED, READY and RETRY_WAIT are one state in the log, "waiting"; being due is the owner's own judgement. Every
  * record names what it was decided on, and is void where that doesn't hold any more. A final state never changes.
  */
+import { nameLengthMax } from '../../base/limits.js';
 import type { StoredRecord } from '../../batch/record.js';
 import { taskd } from '../../wire/generated/messages.js';
 import {
@@ -31,7 +32,7 @@ import {
   type SubmitFields,
 } from './hot-records.js';
 import type { Job } from './job-table.js';
-import { delayMsMax, lostDelayMs, lostMax, retryDelayMs } from './retry-policy.js';
+import { delayMsMax, lostDelayMs, lostMax, retryBytesMax, retryDelayMs } from './retry-policy.js';
 import { Flag, Mark } from './run-table.js';
 import { runPayload, type ShardState } from './shard-state.js';
 import { submitProblem } from './submit-rules.js';
@@ -56,10 +57,15 @@ export class RunMachine {
     const fields = this.#submit;
     const isRead = readSubmit(value, fields);
     const { processor, retry } = fields;
-    const lane = isRead ? lanes.intern(fields.appId, value, processor.start, processor.end) : lanes.internName(0, '');
-    const spec = isRead
-      ? specs.intern(value, retry.start, retry.end, fields.timeoutMs)
-      : specs.intern(noBytes, 0, 0, 0);
+    // What is refused for its length must not stay in memory for as long as the run does.
+    const isNamed = isRead && processor.end - processor.start <= nameLengthMax;
+    const lane = isNamed
+      ? lanes.intern(fields.appId, value, processor.start, processor.end)
+      : lanes.internName(isRead ? fields.appId : 0, '');
+    const spec =
+      isRead && retry.end - retry.start <= retryBytesMax
+        ? specs.intern(value, retry.start, retry.end, fields.timeoutMs)
+        : specs.intern(noBytes, 0, 0, 0);
     const problem = isRead ? submitProblem(fields, specs.at(spec), appendMs) : 'the record is malformed';
     const slot = this.#create(record.offset, lane, spec, Math.min(fields.priority, 9), appendMs);
     const length = fields.arguments.end - fields.arguments.start;

@@ -1,7 +1,7 @@
 import { nameLengthMax, runArgumentsBytesMax } from '../../base/limits.js';
 import type { SubmitFields } from './hot-records.js';
 import { priorityMax } from './lane.js';
-import type { RunSpec } from './retry-policy.js';
+import { type RunSpec, retryBytesMax } from './retry-policy.js';
 
 /** How far ahead a run may be planned. */
 export const aheadMsMax: number = 10 * 366 * 24 * 60 * 60 * 1_000;
@@ -20,6 +20,10 @@ export function submitProblem(fields: SubmitFields, spec: RunSpec, appendMs: num
   if (fields.runAtMs >= 0 && fields.delayMs >= 0) return 'it names both an instant and a delay; give one of them';
   if (fields.runAtMs - appendMs > aheadMsMax || fields.delayMs > aheadMsMax) {
     return 'it should run in more than ten years; that is further ahead than allowed';
+  }
+  const retryBytes = fields.retry.end - fields.retry.start;
+  if (retryBytes > retryBytesMax) {
+    return `the retry policy has ${retryBytes} bytes; at most ${retryBytesMax} are allowed`;
   }
   return spec.problem;
 }
