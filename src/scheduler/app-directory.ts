@@ -3,7 +3,7 @@ import { nameLengthMax } from '../base/limits.js';
 import { BatchClass } from '../batch/header.js';
 import { ShardRuntime } from '../coordinator/shard-runtime.js';
 import type { TaskLog } from '../coordinator/task-log.js';
-import { AppTable, appBind, appsMax, type BoundApp } from './app-table.js';
+import { AppTable, appBind, appsMax, type BoundApp, isAppName } from './app-table.js';
 
 /** Follows taskd.apps, answers where an app lives, and binds new names. */
 export class AppDirectory {
@@ -41,9 +41,8 @@ export class AppDirectory {
     const known = this.#table.app(name);
     if (known !== undefined) return known;
     this.#assertReady();
-    const bytes = Buffer.byteLength(name, 'utf8');
-    if (bytes === 0 || bytes > nameLengthMax) {
-      const limit = `the app's name has ${bytes} bytes; 1 to ${nameLengthMax} are allowed`;
+    if (!isAppName(name)) {
+      const limit = `the app's name has ${Buffer.byteLength(name, 'utf8')} bytes; 1 to ${nameLengthMax} are allowed`;
       throw new TaskdError(ErrorCode.INVALID, limit);
     }
     if (!create) {

@@ -1,6 +1,9 @@
+import { nameLengthMax } from '../base/limits.js';
 import { keyPartition } from '../base/murmur2.js';
+import { BatchClass } from '../batch/header.js';
 import type { NewRecord, StoredRecord } from '../batch/record.js';
 import type { Shard } from '../coordinator/shard-runtime.js';
+import type { CommittedBatch } from '../coordinator/task-log.js';
 import { taskd } from '../wire/generated/messages.js';
 
 /** Where an app lives: its id is the offset of the record that bound its name to a shard. */
@@ -24,9 +27,13 @@ export class AppTable implements Shard<BoundApp | undefined> {
     return this.#byName.size;
   }
 
-  /** The verdict on an `AppBind` is the app that has the name, whoever bound it; undefined for what is no binding. */
-  replay(record: StoredRecord): BoundApp | undefined {
+  /**
+   * The verdict on an `AppBind` is the app that has the name, whoever bound it; undefined for what is no binding. Only
+   * schedulers write them: one of another class, or with a name that none of them takes, is void.
+   */
+  replay(record: StoredRecord, { batchClass }: Pick<CommittedBatch, 'batchClass'>): BoundApp | undefined {
     if (record.type !== taskd.RecordType.APP_BIND || record.value === undefined) return undefined;
+    if (batchClass !== BatchClass.OWNER) return undefined;
     let bind: taskd.AppBind;
     try {
       bind = taskd.AppBind.decode(record.value);
@@ -34,7 +41,7 @@ export class AppTable implements Shard<BoundApp | undefined> {
       return undefined;
     }
     const known = this.#byName.get(bind.name);
-    if (known !== undefined || bind.name === '' || this.#byName.size >= appsMax) return known;
+    if (known !== undefined || !isAppName(bind.name) || this.#byName.size >= appsMax) return known;
     const app = { name: bind.name, appId: record.offset, shard: bind.shard };
     this.#byName.set(app.name, app);
     this.#names.set(app.appId, app.name);
@@ -52,6 +59,11 @@ export class AppTable implements Shard<BoundApp | undefined> {
   all(): BoundApp[] {
     return [...this.#byName.values()];
   }
+}
+
+export function isAppName(name: string): boolean {
+  const bytes = Buffer.byteLength(name, 'utf8');
+  return bytes > 0 && bytes <= nameLengthMax;
 }
 
 /** The record that binds `name` to one of `shards`, by Kafka's hash of the name. */

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { ErrorCode } from '../../src/base/errors.js';
+import { BatchClass } from '../../src/batch/header.js';
 import type { StoredRecord } from '../../src/batch/record.js';
 import * as client from '../../src/client/job-definition.js';
 import { attemptsMax, priorityMax, retryDelayMsMax, retryDelaysMax } from '../../src/client/job-definition.js';
@@ -18,24 +19,34 @@ function record(offset: number, type: number, value: Uint8Array | undefined): St
 
 t.test('the first binding of a name wins for ever', async (t) => {
   const table = new AppTable();
-  const bind = (offset: number, name: string, shard: number): unknown =>
-    table.replay(record(offset, taskd.RecordType.APP_BIND, taskd.AppBind.encode({ name, shard }).finish()));
+  const bind = (offset: number, name: string, shard: number, batchClass: BatchClass = BatchClass.OWNER): unknown => {
+    const value = taskd.AppBind.encode({ name, shard }).finish();
+    return table.replay(record(offset, taskd.RecordType.APP_BIND, value), { batchClass });
+  };
   t.same(bind(3, 'shop', 1), { name: 'shop', appId: 3, shard: 1 });
   t.same(bind(4, 'shop', 2), { name: 'shop', appId: 3, shard: 1 });
   t.same(bind(5, 'bank', 2), { name: 'bank', appId: 5, shard: 2 });
   t.equal(bind(6, '', 2), undefined);
+  t.equal(bind(7, 'x'.repeat(129), 2), undefined, 'a name that no scheduler takes');
+  t.equal(bind(8, 'stolen', 9, BatchClass.CLIENT), undefined, 'only schedulers bind');
+  t.equal(bind(9, 'stolen', 9, BatchClass.WORKER), undefined);
+  t.equal(table.app('stolen'), undefined);
   t.equal(table.nameOf(3), 'shop');
   t.equal(table.nameOf(4), undefined);
   t.equal(table.size, 2);
 });
 
+const owner = { batchClass: BatchClass.OWNER };
+
 t.test('whatever the bytes, replay throws nothing', (t) => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.nat(60), fc.uint8Array({ maxLength: 40 }))), (records) => {
       const table = new AppTable();
-      records.forEach(([type, value], offset) => void table.replay(record(offset, type, value)));
-      records.forEach(([, value], offset) => void table.replay(record(offset, taskd.RecordType.APP_BIND, value)));
-      table.replay(record(1, taskd.RecordType.APP_BIND, undefined));
+      records.forEach(([type, value], offset) => void table.replay(record(offset, type, value), owner));
+      records.forEach(
+        ([, value], offset) => void table.replay(record(offset, taskd.RecordType.APP_BIND, value), owner),
+      );
+      table.replay(record(1, taskd.RecordType.APP_BIND, undefined), owner);
       return true;
     }),
   );

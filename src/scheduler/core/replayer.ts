@@ -192,10 +192,13 @@ export class Replayer {
     return epoch === this.#state.ownership.epoch;
   }
 
-  /** The lock. A late one of a past owner has a generation that is no longer above the current one. */
+  /**
+   * The lock. Who has replayed to the end asks for the generation after the current one, so a late one of a past owner
+   * is below that, and one above it is nobody's: it would use the numbers up, and no owner could follow.
+   */
   #acquired(message: taskd.Acquire | undefined, offset: number): boolean {
     const { ownership } = this.#state;
-    if (message === undefined || message.generation <= ownership.generation) return false;
+    if (message === undefined || message.generation !== ownership.generation + 1) return false;
     ownership.epoch = offset;
     ownership.generation = message.generation;
     ownership.owner = message.owner;

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { BatchClass } from '../../../src/batch/header.js';
 import { argumentsOf } from '../../../src/scheduler/core/shard-core.js';
+import { taskd } from '../../../src/wire/generated/messages.js';
 import { encode, Harness, Outcome, RunState, stored } from './harness.js';
 
 const ok = Outcome.OUTCOME_SUCCEEDED;
@@ -351,6 +352,20 @@ t.test('an Acquire with an old generation is void', (t) => {
   h.append([late], BatchClass.OWNER);
   t.ok(h.core.isActive);
   t.equal(h.core.owner?.owner, 'me');
+  t.end();
+});
+
+t.test('an Acquire beyond the next generation is void: it would leave none for the next owner', (t) => {
+  const h = new Harness();
+  h.acquire();
+  const { ACQUIRE } = taskd.RecordType;
+  for (const generation of [3, Number.MAX_SAFE_INTEGER]) {
+    const value = taskd.Acquire.encode({ owner: 'rogue', generation, nonce: Uint8Array.of(9) }).finish();
+    h.append([{ type: ACQUIRE, value }], BatchClass.OWNER);
+  }
+  t.ok(h.core.isActive);
+  h.acquire('next');
+  t.equal(h.core.owner?.owner, 'next');
   t.end();
 });
 
