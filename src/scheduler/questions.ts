@@ -39,8 +39,9 @@ export class Questions {
         call.reply({ job: view, applied: driver.core.nextOffset - 1 });
       }
     };
-    this.#applied(driver, request.atLeast, call, () => {
-      const proposal = request.decided;
+    const proposal = request.decided;
+    const atLeast = proposal == null ? request.atLeast : Math.max(request.atLeast ?? 0, proposal);
+    this.#applied(driver, atLeast, call, () => {
       if (proposal == null) answer();
       else {
         this.#decided(driver, proposal, call, () => {
@@ -134,22 +135,30 @@ export class Questions {
     else if (atLeast == null || atLeast < driver.core.nextOffset) then();
     else {
       const waiter = waiterOf(call, then);
-      call.onCancel(driver.waiters.awaitApplied(atLeast, this.#clock.monotonicMs(), waiter));
+      giveUp(call, driver.waiters.awaitApplied(atLeast, this.#clock.monotonicMs(), waiter));
       driver.planEffects();
     }
   }
 
   #decided<A>(driver: ShardDriver, proposal: number, call: ServerCall<A>, then: () => void): void {
-    call.onCancel(driver.waiters.awaitDecided(proposal, waiterOf(call, then)));
+    giveUp(call, driver.waiters.awaitDecided(proposal, waiterOf(call, then)));
     driver.core.watchProposal(proposal);
     driver.planEffects();
   }
 
   #ended<A>(driver: ShardDriver, run: number, call: ServerCall<A>, then: () => void): void {
-    call.onCancel(driver.waiters.awaitEnded(run, waiterOf(call, then)));
+    giveUp(call, driver.waiters.awaitEnded(run, waiterOf(call, then)));
     driver.core.watchRun(run);
     driver.planEffects();
   }
+}
+
+/** Forgets the waiter when its caller has gone. The call counts as running until it is ended, so it is ended then. */
+function giveUp<A>(call: ServerCall<A>, forget: () => void): void {
+  call.onCancel(() => {
+    forget();
+    call.fail(new TaskdError(ErrorCode.CANCELLED, 'the caller gave up'));
+  });
 }
 
 function waiterOf<A>(call: ServerCall<A>, then: () => void): { done(error: TaskdError | undefined): void } {

@@ -8,7 +8,10 @@ export const wantedMax = 100_000;
 /** A scan goes on over so many offsets that nobody wants, rather than begin anew behind them. */
 const gapMax = 4_096;
 
-type Waiting = (record: StoredRecord | undefined) => void;
+interface Waiting {
+  readonly resolve: (record: StoredRecord | undefined) => void;
+  readonly reject: (error: TaskdError) => void;
+}
 
 /**
  * Reads single records again, many in one pass: arguments that the core keeps no more, results, errors. What is wanted
@@ -35,24 +38,30 @@ export class RecordReader {
     return this.#wanted.size;
   }
 
-  /** The record at `offset`, or undefined where there is none any more. Rejects with BUSY above `wantedMax`. */
+  /**
+   * The record at `offset`, or undefined where there is none any more. Rejects with BUSY above `wantedMax`, and with
+   * DRAINING once closed.
+   */
   at(offset: number): Promise<StoredRecord | undefined> {
     return new Promise((resolve, reject) => {
       const waiting = this.#wanted.get(offset);
-      if (waiting !== undefined) waiting.push(resolve);
+      if (this.#isClosed) reject(closed());
+      else if (waiting !== undefined) waiting.push({ resolve, reject });
       else if (this.#wanted.size >= wantedMax) reject(tooMany());
       else {
-        this.#wanted.set(offset, [resolve]);
+        this.#wanted.set(offset, [{ resolve, reject }]);
         this.#plan();
       }
     });
   }
 
-  /** Whoever waits is told nothing more. */
+  /** Whoever waits is told DRAINING. */
   close(): void {
     this.#isClosed = true;
+    const all = [...this.#wanted.values()].flat();
     this.#wanted.clear();
     this.#stop();
+    for (const { reject } of all) reject(closed());
   }
 
   #plan(): void {
@@ -96,7 +105,7 @@ export class RecordReader {
     const offset = this.#targets[this.#next++]!;
     const waiting = this.#wanted.get(offset);
     this.#wanted.delete(offset);
-    for (const resolve of waiting ?? []) resolve(record);
+    for (const { resolve } of waiting ?? []) resolve(record);
   }
 
   #stop(): void {
@@ -105,6 +114,10 @@ export class RecordReader {
     this.#targets = [];
     this.#next = 0;
   }
+}
+
+function closed(): TaskdError {
+  return new TaskdError(ErrorCode.DRAINING, 'this log is not read here any more', { retry: Retry.OTHER });
 }
 
 function tooMany(): TaskdError {

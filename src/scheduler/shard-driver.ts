@@ -9,7 +9,7 @@
  * in one append; 3. the effects of deciding; 4. one push a session. Nothing that promises a lease leaves before its
  * record was read back, since dispatches are effects of replay.
  */
-import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
+import { ErrorCode, isTaskdError, Retry, TaskdError } from '../base/errors.js';
 import { BatchClass } from '../batch/header.js';
 import type { NewRecord } from '../batch/record.js';
 import type { LogReader, LogSubscription, TaskLog } from '../coordinator/task-log.js';
@@ -253,6 +253,8 @@ export class ShardDriver {
       },
       lost: (logStart) => {
         this.#runtime.logger.error({ shard: this.shard, logStart }, 'the log of a shard can not be read on');
+        // Nothing that it decided would ever be read back.
+        this.core.abandon();
         this.#giveUp('lost');
       },
     };
@@ -417,21 +419,30 @@ export class ShardDriver {
     const session = this.#touch(effect.sessionId);
     if (session === undefined) return;
     this.dispatchesTotal++;
-    if (effect.arguments !== undefined) {
-      session.dispatch(effect, effect.arguments);
-      return;
-    }
+    if (effect.arguments === undefined) this.#dispatchLater(session, effect);
+    else session.dispatch(effect, effect.arguments);
+  }
+
+  /** Reads the arguments again first. Meanwhile the session may end, and so may the lease. */
+  #dispatchLater(session: WorkerSession, effect: DispatchEffect): void {
+    if (this.#sessions.get(session.id) !== session) return;
     this.records.at(effect.argumentsAt).then(
       (record) => {
-        if (this.#sessions.get(session.id) !== session) return;
-        if (record === undefined) this.#argumentsLost(session, effect, 'they are not in the log any more');
-        else {
-          session.dispatch(effect, argumentsOf(record));
-          session.flush();
+        const lease = this.core.leaseOf(effect.run, effect.token);
+        if (this.#sessions.get(session.id) !== session || lease === 'over') return;
+        if (record === undefined) {
+          this.#argumentsLost(session, effect, 'they are not in the log any more');
+          return;
         }
+        session.dispatch(effect, argumentsOf(record));
+        // The cancel went ahead, and the worker ignored it: it had no such lease.
+        if (lease === 'stopping') session.cancel(effect.token);
+        session.flush();
       },
       (error: unknown) => {
-        if (this.#sessions.get(session.id) === session) this.#argumentsLost(session, effect, String(error));
+        if (isTaskdError(error) && error.retry === Retry.AFTER) {
+          this.#runtime.clock.timer(error.retryAfterMs, () => this.#dispatchLater(session, effect));
+        } else if (this.#sessions.get(session.id) === session) this.#argumentsLost(session, effect, String(error));
       },
     );
   }

@@ -94,9 +94,11 @@ export class WorkerSession {
     if (this.#isWaiting || this.#isOver) return;
     while (this.#dispatches.length > 0 || this.#cancels.length > 0 || this.#acknowledged.length > 0) {
       const taken = this.#fitting();
+      const isLast = taken === this.#dispatches.length;
       const push = {
-        dispatches: taken < this.#dispatches.length ? this.#dispatches.slice(0, taken) : this.#dispatches,
-        cancels: this.#cancels,
+        dispatches: isLast ? this.#dispatches : this.#dispatches.slice(0, taken),
+        // A worker ignores the cancel of a lease that it hasn't got yet, so none may overtake its dispatch.
+        cancels: isLast ? this.#cancels : [],
         acknowledged: this.#acknowledged,
         acknowledgedOffset: this.#acknowledgedOffset,
       };
@@ -108,8 +110,8 @@ export class WorkerSession {
         });
         return;
       }
-      this.#dispatches = taken < this.#dispatches.length ? this.#dispatches.slice(taken) : [];
-      this.#cancels = [];
+      this.#dispatches = isLast ? [] : this.#dispatches.slice(taken);
+      if (isLast) this.#cancels = [];
       this.#acknowledged = [];
     }
   }
@@ -131,19 +133,22 @@ export class WorkerSession {
     if (this.#isOver) return;
     this.flush();
     this.#isOver = true;
-    for (const { call } of this.#pings) call.fail(error);
-    this.#claim?.fail(error);
-    this.#pings = [];
-    this.#claim = undefined;
+    this.#failCalls(error);
     this.#stream.push({ notOwner: true });
     this.#stream.end();
   }
 
-  /** The connection is gone: nobody waits any more. */
+  /** The stream is gone, and with it the session; the connection may live on. */
   gone(): void {
     this.#isOver = true;
+    this.#failCalls(new TaskdError(ErrorCode.CANCELLED, 'the session was given up'));
+    this.#dispatches = [];
+  }
+
+  #failCalls(error: TaskdError): void {
+    for (const { call } of this.#pings) call.fail(error);
+    this.#claim?.fail(error);
     this.#pings = [];
     this.#claim = undefined;
-    this.#dispatches = [];
   }
 }

@@ -103,7 +103,13 @@ t.test('a log that can not be read ends what it can not tell, and no more', asyn
 t.test('there is a limit', async (t) => {
   const { clock, log } = await filled([1]);
   const reader = new RecordReader(log, clock);
-  for (let i = 0; i < wantedMax; i++) void reader.at(i);
+  const asked = Array.from({ length: wantedMax }, (_, i) => reader.at(i));
   await t.rejects(reader.at(wantedMax), { code: ErrorCode.BUSY });
   reader.close();
+  const answers = await Promise.allSettled(asked);
+  t.ok(
+    answers.every((answer) => answer.status === 'rejected' && answer.reason.code === ErrorCode.DRAINING),
+    'whoever waits is told so',
+  );
+  await t.rejects(reader.at(0), { code: ErrorCode.DRAINING });
 });

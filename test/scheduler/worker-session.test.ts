@@ -88,6 +88,31 @@ t.test('a frame stays small, whatever the arguments, and the order is kept', asy
   t.ok(Math.max(...stream.sizes) < 512 * 1_024, `the largest frame has ${Math.max(...stream.sizes)} bytes`);
 });
 
+t.test('a cancel never overtakes the dispatch that it is for', async (t) => {
+  const stream = new FakeStream();
+  stream.credit = 0;
+  const session = new WorkerSession(1, stream);
+  for (let token = 1; token <= 20; token++) give(session, token, 65_536);
+  session.flush();
+  session.cancel(20);
+  session.acknowledge(7, 400);
+  stream.grant(100);
+  t.ok(stream.pushed.length > 1);
+  const at = stream.pushed.findIndex((push) => push.cancels.includes(20));
+  t.equal(at, stream.pushed.length - 1);
+  t.equal(stream.pushed.flatMap((push) => push.cancels).length, 1);
+  t.same(stream.pushed[0]!.acknowledged, [7], 'an acknowledgement need not wait');
+});
+
+t.test('calls that wait are ended when the session is given up', async (t) => {
+  const session = new WorkerSession(1, new FakeStream());
+  const [ping, claim] = [call<never>(), call<never>()];
+  session.awaitPong(10, ping as never);
+  session.awaitClaim(claim as never);
+  session.gone();
+  t.match([ping.failures, claim.failures], [[{ code: ErrorCode.CANCELLED }], [{ code: ErrorCode.CANCELLED }]]);
+});
+
 t.test('without credit it is kept, and leaves when there is some', async (t) => {
   const stream = new FakeStream();
   stream.credit = 0;

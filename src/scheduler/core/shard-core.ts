@@ -218,6 +218,14 @@ export class ShardCore {
     return this.#decider.nextWakeMs(wallMs, monoMs);
   }
 
+  /** What became of a lease whose dispatch had to wait: it stands, its attempt is to be stopped, or it is over. */
+  leaseOf(run: number, token: number): 'stands' | 'stopping' | 'over' {
+    const { runs } = this.#state;
+    const slot = runs.find(run);
+    if (slot === 0 || !runs.isLeased(slot) || runs.lease.get(slot) !== token) return 'over';
+    return runs.state.get(slot) === taskd.RunState.CANCELLING ? 'stopping' : 'stands';
+  }
+
   // Effects.
 
   drain(perform: (effect: Effect) => void): void {
@@ -232,9 +240,12 @@ export class ShardCore {
     else this.#effects.add({ kind: 'ended', run });
   }
 
-  /** Asks for a `decided` effect for the proposal at `offset`; at once if there is a verdict or no such proposal. */
+  /**
+   * Asks for a `decided` effect for the proposal at `offset`, which was applied; at once if there is a verdict or no such
+   * proposal.
+   */
   watchProposal(offset: number): void {
-    if (offset >= this.#state.nextOffset || this.#state.jobs.isProposed(offset)) this.#owner.watchProposal(offset);
+    if (this.#state.jobs.isProposed(offset)) this.#owner.watchProposal(offset);
     else this.#effects.add({ kind: 'decided', offset });
   }
 
