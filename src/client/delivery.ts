@@ -9,6 +9,8 @@ export class Delivery {
   error: TaskdError | undefined;
   #left: number;
   #isStored = false;
+  /** A batch was answered after one behind it, whose first answer was lost. */
+  #isShuffled = false;
   readonly #settled: (delivery: Delivery) => void;
 
   constructor(records: number, bytes: number, settled: (delivery: Delivery) => void) {
@@ -18,6 +20,7 @@ export class Delivery {
   }
 
   stored(baseOffset: number, count: number, appendTimestampMs: number): void {
+    if (baseOffset < (this.offsets.at(-1) ?? -1)) this.#isShuffled = true;
     for (let i = 0; i < count; i++) this.offsets.push(baseOffset + i);
     this.appendTimestampMs = appendTimestampMs;
     this.#isStored = true;
@@ -32,6 +35,8 @@ export class Delivery {
   #settle(count: number): void {
     this.#left -= count;
     if (this.#left > 0) return;
+    // One partition stores records in the order in which they were given, whatever order the answers came in.
+    if (this.#isShuffled) this.offsets.sort((a, b) => a - b);
     if (this.error !== undefined && this.#isStored && this.error.code !== ErrorCode.OUTCOME_UNKNOWN) {
       const message = `a part of the records was stored, a part not: ${this.error.message}`;
       this.error = new TaskdError(ErrorCode.OUTCOME_UNKNOWN, message, { cause: this.error });

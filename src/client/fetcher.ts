@@ -41,6 +41,11 @@ export interface FetcherOptions {
   readonly waitMs?: number;
 }
 
+interface Look {
+  readonly end: number;
+  readonly beganMs: number;
+}
+
 const answerMarginMs = 5_000;
 const pauseFirstMs = 10;
 const pauseMaxMs = 1_000;
@@ -57,8 +62,9 @@ export class Fetcher {
   #offset: number;
   #pauseMs = pauseFirstMs;
   #isClosed = false;
-  /** A look at the end that waits until reading has come so far. */
-  #look: { readonly end: number; readonly beganMs: number } | undefined;
+  /** A look at the end that waits until reading has come so far, and the latest one after it. */
+  #look: Look | undefined;
+  #laterLook: Look | undefined;
   #isLooking = false;
   #mustLookAgain = false;
 
@@ -192,7 +198,10 @@ export class Fetcher {
     try {
       const request = { topicId: this.#topicId, partition: this.#partition, spec };
       const { message } = await this.#callers.to(leader).call(listOffsets, request);
-      this.#look = { end: message.offset, beganMs };
+      const look = { end: message.offset, beganMs };
+      // It must not replace one that waits, or a reader that lags would answer none as long as new ones come.
+      if (this.#look === undefined) this.#look = look;
+      else this.#laterLook = look;
     } catch (error) {
       // The long poll meets the same trouble and deals with it.
       this.#runtime.logger.debug({ error }, 'a look at the end of a log failed');
@@ -207,10 +216,12 @@ export class Fetcher {
   }
 
   #finishLook(): void {
-    if (this.#look === undefined || this.#look.end > this.#offset) return;
-    const { beganMs } = this.#look;
-    this.#look = undefined;
-    this.#events.caughtUp?.(this.#offset, beganMs);
+    while (this.#look !== undefined && this.#look.end <= this.#offset && !this.#isClosed) {
+      const { beganMs } = this.#look;
+      this.#look = this.#laterLook;
+      this.#laterLook = undefined;
+      this.#events.caughtUp?.(this.#offset, beganMs);
+    }
   }
 }
 

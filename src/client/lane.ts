@@ -131,7 +131,7 @@ export class Lane<T> {
     else parts.push({ owner, count: 1 });
   }
 
-  /** The batch that must be sent now, if there is one; it counts as in flight. Ask until there is none. */
+  /** The batch that must be sent now, if there is one; it counts as in flight. Ask `expire` first, then until there is none. */
   next(nowMs: number): LaneBatch<T> | undefined {
     if (this.#resetting || this.#producerId === 0) return undefined;
     for (const batch of this.#sent) {
@@ -177,14 +177,15 @@ export class Lane<T> {
     } else {
       batch.retryAtMs = nowMs + Math.max(error.retryAfterMs, this.#backoffMs(batch.attempts));
     }
-    if (this.#resetting && !this.#sent.some((each) => each.state === 'inFlight')) this.#reset(nowMs, failures);
+    if (this.#canReset()) this.#reset(nowMs, failures);
     return failures;
   }
 
-  /** Fails what is older than the delivery timeout. */
+  /** Fails what is older than the delivery timeout, and ends a reset that waited for the last batch in flight. */
   expire(nowMs: number): Failure<T>[] {
     const before = nowMs - this.#options.deliveryTimeoutMs;
     const failures: Failure<T>[] = [];
+    if (this.#canReset()) this.#reset(nowMs, failures);
     const first = this.#sent[0];
     if (first !== undefined && first.createdMs <= before) this.#reset(nowMs, failures, before);
     if (this.#open !== undefined && this.#open.createdMs <= before) this.#seal();
@@ -210,11 +211,16 @@ export class Lane<T> {
     return failures;
   }
 
+  /** When `expire` must be asked again at the latest, unless something happens before. */
+  expiryMs(): number | undefined {
+    const oldest = this.#sent[0]?.createdMs ?? this.#ready[0]?.createdMs ?? this.#open?.createdMs;
+    return oldest === undefined ? undefined : oldest + this.#options.deliveryTimeoutMs;
+  }
+
   /** When `next` or `expire` must be asked again at the latest, unless something happens before. */
   dueMs(): number | undefined {
-    const oldest = this.#sent[0]?.createdMs ?? this.#ready[0]?.createdMs ?? this.#open?.createdMs;
-    if (oldest === undefined) return undefined;
-    let due = oldest + this.#options.deliveryTimeoutMs;
+    let due = this.expiryMs();
+    if (due === undefined) return undefined;
     if (this.#resetting || this.#producerId === 0) return due;
     const waiting = this.#sent.find((batch) => batch.state === 'waiting');
     if (waiting !== undefined) return Math.min(due, waiting.retryAtMs);
@@ -222,6 +228,10 @@ export class Lane<T> {
       due = Math.min(due, this.#open.createdMs + this.#options.lingerMs);
     }
     return due;
+  }
+
+  #canReset(): boolean {
+    return this.#resetting && !this.#sent.some((each) => each.state === 'inFlight');
   }
 
   #hasRoom(): boolean {

@@ -250,6 +250,8 @@ export class Producer {
     fail(lane.expire(nowMs));
     this.#expireWaiting(nowMs);
     if (lane.isEmpty) return;
+    // Nothing can be sent before an id and a leader are learnt, which wakes the lane: until then it can only expire.
+    let dueMs = lane.expiryMs();
     if (lane.isIdentified || this.#identify(state)) {
       const leader = this.#topics.leader(topicId, partition);
       if (leader !== undefined) {
@@ -258,9 +260,10 @@ export class Producer {
           this.#dispatch(state, caller, batch);
         }
         if (!lane.isIdentified) this.#touch(state);
+        dueMs = lane.dueMs();
       }
     }
-    this.#arm(state, nowMs);
+    this.#arm(state, nowMs, dueMs);
   }
 
   #dispatch(state: LaneState, caller: Caller, batch: LaneBatch<Delivery>): void {
@@ -311,8 +314,7 @@ export class Producer {
   }
 
   /** A timer that is early does no harm, so one is set anew only when it would be late. */
-  #arm(state: LaneState, nowMs: number): void {
-    const dueMs = state.lane.dueMs();
+  #arm(state: LaneState, nowMs: number, dueMs: number | undefined): void {
     if (dueMs === undefined || dueMs >= state.wakeMs) return;
     state.wakeMs = dueMs;
     this.#timers.after(dueMs - nowMs, () => {

@@ -106,6 +106,22 @@ t.test('a batch refused for good fails alone; the ones after it go on under the 
   t.end();
 });
 
+t.test('a reset that only an acknowledgement lets go on is not forgotten', (t) => {
+  const it = lane();
+  put(it, 'a', 0);
+  const a = it.next(0)!;
+  put(it, 'b', 0);
+  const b = it.next(5)!;
+  t.match(it.refused(a, error(ErrorCode.FORBIDDEN), 6), [{ batch: a }]);
+  t.ok(it.acknowledged(b, 7), 'the broker had both: an earlier attempt came through');
+  put(it, 'c', 8);
+  t.same(it.expire(8), []);
+  const c = it.next(8);
+  t.same(c && owners(c), ['c']);
+  t.match(header(c!), { producerEpoch: 1, baseSequence: 0 });
+  t.end();
+});
+
 t.test('the delivery timeout takes what may have been appended with it, and nothing else', (t) => {
   const it = lane();
   put(it, 'a', 0);

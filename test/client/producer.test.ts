@@ -6,8 +6,11 @@ import { ErrorCode, isTaskdError } from '../../src/base/errors.js';
 import { BatchClass, headerBytes } from '../../src/batch/header.js';
 import { readRecords } from '../../src/batch/record.js';
 import { Fetcher } from '../../src/client/fetcher.js';
+import { Producer } from '../../src/client/producer.js';
+import type { TopicDirectory } from '../../src/client/topic-directory.js';
 import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
 import { brokerAndClient, ClientKit, temporaryFolder } from '../support/broker-node.js';
+import { ManualClock } from '../support/manual-clock.js';
 import { MemoryLogger } from '../support/rpc-pair.js';
 
 const value = (text: string): { value: Uint8Array } => ({ value: Buffer.from(text) });
@@ -161,4 +164,21 @@ t.test('without a broker a record fails in the end as surely not stored, and the
   t.teardown(() => client.close());
   const producer = client.producer({ deliveryTimeoutMs: 50 });
   await t.rejects(producer.send(5, 0, value('x'), BatchClass.CLIENT), { code: ErrorCode.DEADLINE });
+});
+
+t.test('while no leader is known, records wait without a look each millisecond', async (t) => {
+  const clock = new ManualClock();
+  let looks = 0;
+  const topics = {
+    leader: () => void looks++,
+    onChange: () => () => {},
+    ask: () => Promise.resolve({ producerId: 1, producerEpoch: 0 }),
+  } as unknown as TopicDirectory;
+  const callers = { to: () => t.fail('nobody to call') as never };
+  const producer = new Producer({ ...nodeRuntime(new MemoryLogger()), clock }, callers, topics);
+  const sent = producer.send(5, 0, value('x'), BatchClass.CLIENT);
+  await clock.advance(1_000);
+  t.ok(looks < 10, `${looks} looks in a second`);
+  producer.close();
+  await t.rejects(sent, { code: ErrorCode.CANCELLED });
 });
