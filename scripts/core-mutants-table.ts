@@ -42,8 +42,8 @@ const barrier: Edit = [owner, ' || (claim.acknowledgedOffset ?? -1) >= this.#sta
 const basis: Edit = [owner, 'session.basisMs = Math.max(session.basisMs, before.basisMs);', ''];
 const armedFromNow: Edit = [
   owner,
-  'Math.max(this.acquiredMs, session.basisMs, this.monoMs) + leaseMs',
-  'Math.max(this.acquiredMs, session.basisMs) + leaseMs',
+  'Math.max(this.presentMs, session.basisMs, this.monoMs) + leaseMs',
+  'Math.max(this.presentMs, session.basisMs) + leaseMs',
 ];
 const acquiredArms: Edit = [
   owner,
@@ -52,7 +52,7 @@ const acquiredArms: Edit = [
 ];
 const acquiredCounts: Edit = [
   decider,
-  'this.#expireList(unbound, owner.acquiredMs, undefined)',
+  'this.#expireList(unbound, owner.presentMs, undefined)',
   'this.#expireList(unbound, -1e9, undefined)',
 ];
 

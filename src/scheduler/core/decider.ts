@@ -144,7 +144,7 @@ export class Decider {
     if (index === 0) {
       for (const { unbound } of this.#state.workers.values()) {
         if (unbound.size === 0) continue;
-        againMs = earlier(againMs, this.#expireList(unbound, owner.acquiredMs, undefined));
+        againMs = earlier(againMs, this.#expireList(unbound, owner.presentMs, undefined));
       }
       if (againMs !== undefined) owner.wheel.add(againMs, sessionPayload(0));
       return;
@@ -153,7 +153,7 @@ export class Decider {
     if (session === undefined) return;
     session.timer = 0;
     if (session.leases.size === 0) return;
-    againMs = this.#expireList(session.leases, Math.max(owner.acquiredMs, session.basisMs), session);
+    againMs = this.#expireList(session.leases, Math.max(owner.presentMs, session.basisMs), session);
     if (againMs !== undefined) session.timer = owner.wheel.add(againMs, sessionPayload(index));
   }
 

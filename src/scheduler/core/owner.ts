@@ -4,8 +4,8 @@
  *
  * The rules that keep two owners from one run (each has its scenario in test/scheduler/core/simulation.test.ts):
  * - a ping is answered only after a look at the log's end that began after it came and showed no newer Acquire;
- * - a lease expires 10 s after the last answer to any session that held it, or after our Acquire was read back,
- *   whichever is later; a session of which a lease expired is never answered again;
+ * - a lease expires 10 s after the last answer to any session that held it, after our Acquire was read back, or after a
+ *   pause of our own, whichever is latest; a session of which a lease expired is never answered again;
  * - a claim is handled once the worker's last acknowledged report is replayed; it brings back leases of its own
  *   incarnation only, and a lease that it doesn't list is sent again as the same lease;
  * - a dropped dispatch is honoured only from the worker's current session and with nothing pending on the run;
@@ -25,6 +25,11 @@ const { RunState } = taskd;
 
 /** A lease lives so long after the last answer to a session that held it. */
 export const leaseMs = 10_000;
+/**
+ * The log is looked at every second. An owner that noticed nothing for so long stood still itself, or was cut off from the
+ * log: no worker could have been answered, so none of them counts as silent for it.
+ */
+export const pauseMs = 3_000;
 /** Beyond an attempt's timeout, which the worker keeps itself, until the owner steps in. */
 export const timeoutGraceMs = 15_000;
 /** From the request to stop until the worker counts as hanging: then its session is answered no more. */
@@ -52,8 +57,8 @@ export class Owner implements Observer {
   /** Expiry of leases and timeouts of attempts, monotonic clock. */
   wheel: TimingWheel = new TimingWheel(0);
   isActive = false;
-  /** When our Acquire was read back; monotonic. */
-  acquiredMs = 0;
+  /** When our Acquire was read back, or when we noticed that we had stood still; monotonic. No lease ends 10 s before. */
+  presentMs = 0;
   /** The latest monotonic time that an input told; only ever used to put something off. */
   monoMs = 0;
   /** Leases to give back, by run: dropped by their worker, or never sent. */
@@ -75,10 +80,16 @@ export class Owner implements Observer {
     });
   }
 
+  /** An input came, at `monoMs`. */
+  notice(monoMs: number): void {
+    if (monoMs - this.monoMs > pauseMs) this.presentMs = monoMs;
+    this.monoMs = monoMs;
+  }
+
   /** Our Acquire was read back and holds. */
   activate(monoMs: number): void {
     this.isActive = true;
-    this.acquiredMs = monoMs;
+    this.presentMs = monoMs;
     this.wheel = new TimingWheel(monoMs);
     this.wheel.add(monoMs + leaseMs, sessionPayload(0));
   }
@@ -373,7 +384,7 @@ export class Owner implements Observer {
     session.leases.push(runs, slot);
     if (!runs.hasMark(slot, Mark.REPORTED)) session.inUse++;
     if (session.timer === 0) {
-      const dueMs = Math.max(this.acquiredMs, session.basisMs, this.monoMs) + leaseMs;
+      const dueMs = Math.max(this.presentMs, session.basisMs, this.monoMs) + leaseMs;
       session.timer = this.wheel.add(dueMs, sessionPayload(session.index));
     }
     if (runs.timer.get(slot) !== 0) return;

@@ -105,7 +105,7 @@ export class ShardCore {
 
   /** Applies a batch: the only way the durable state changes. `monoMs` is now; it only delays expiries. */
   replay(batch: CommittedBatch, monoMs: number): void {
-    this.#owner.monoMs = monoMs;
+    this.#owner.notice(monoMs);
     for (const record of batch.records) this.#replayRecord(record, batch);
     this.#state.nextOffset = batch.baseOffset + batch.records.length;
   }
@@ -138,7 +138,7 @@ export class ShardCore {
 
   /** See `LogReader.caughtUp`: answers the pings and claims that came before `beganMs`. */
   caughtUp(nextOffset: number, beganMs: number, nowMonoMs: number): void {
-    this.#owner.monoMs = nowMonoMs;
+    this.#owner.notice(nowMonoMs);
     this.#state.nextOffset = Math.max(this.#state.nextOffset, nextOffset);
     if (this.#owner.isActive) this.#owner.looked(beganMs, nowMonoMs);
   }
@@ -209,7 +209,7 @@ export class ShardCore {
    * append together with, and after, what `report` returned. Empty unless active.
    */
   decide(wallMs: number, monoMs: number): NewRecord[] {
-    this.#owner.monoMs = monoMs;
+    this.#owner.notice(monoMs);
     return this.#decider.decide(wallMs, monoMs);
   }
 

@@ -148,7 +148,7 @@ export class Harness {
   }
 
   /** A worker that is ready for leases. */
-  worker(workerId = 'w', fields: Partial<SessionInfo> = {}): number {
+  worker(workerId = 'w', fields: Partial<SessionInfo> = {}, running: readonly number[] = []): number {
     const sessionId = ++this.#sessions;
     const session = {
       sessionId,
@@ -163,7 +163,7 @@ export class Harness {
     this.core.attach(session);
     this.core.claim(
       sessionId,
-      { incarnation: session.incarnation, running: [], unreported: [], acknowledgedOffset: undefined },
+      { incarnation: session.incarnation, running, unreported: [], acknowledgedOffset: undefined },
       this.nowMs,
     );
     this.core.ping(sessionId, this.nowMs, this.nowMs);
