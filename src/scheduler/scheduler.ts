@@ -132,6 +132,11 @@ export class Scheduler {
       'Dead letters that made room for newer ones, since the start of the log',
       sum((driver) => driver.core.deadLettersDroppedTotal),
     );
+    metrics.counter(
+      'scheduler_forbidden_records_total',
+      'Records of types that their writers may not write, since the start of the log; they had no effect',
+      sum((driver) => driver.core.voided.forbidden),
+    );
     metrics.gauge(
       'scheduler_sessions',
       'Sessions of workers',

@@ -22,6 +22,7 @@ import { taskd } from '../wire/generated/messages.js';
 import { attachProblem } from './attach-rules.js';
 import type { DispatchEffect, Effect } from './core/effects.js';
 import { argumentsOf, ShardCore } from './core/shard-core.js';
+import { Milestones } from './milestones.js';
 import { RecordReader } from './record-reader.js';
 import { Waiters } from './waiters.js';
 import { WorkerSession } from './worker-session.js';
@@ -30,8 +31,8 @@ import { WorkerSession } from './worker-session.js';
 const appendsMax = 4;
 const reacquireMs = 500;
 const sessionsMax = 10_000;
-/** Dead letters that make room between two words on it. */
-const droppedTellEach = 1_000;
+/** Between two words on what goes wrong without end. */
+const tellEach = 1_000;
 
 export type ShardState = 'reading' | 'acquiring' | 'active' | 'deposed' | 'lost' | 'stopped';
 
@@ -64,8 +65,8 @@ export class ShardDriver {
   #retry: Timer | undefined;
   /** Read by metrics. */
   dispatchesTotal = 0;
-  /** With so many dead letters dropped the next word on it is due. */
-  #droppedTellAt = 1;
+  readonly #dropped: Milestones = new Milestones(tellEach);
+  readonly #forbidden: Milestones = new Milestones(tellEach);
   decisionsTotal = 0;
   reportsTotal = 0;
 
@@ -323,17 +324,22 @@ export class ShardDriver {
     for (const session of this.#touched) session.flush();
     this.#touched.clear();
     this.waiters.applied(this.core.nextOffset);
-    if (this.#state === 'active' && this.core.deadLettersDroppedTotal >= this.#droppedTellAt) this.#tellDropped();
+    if (this.#state === 'active') this.#tell();
     this.#arm();
   };
 
-  #tellDropped(): void {
+  #tell(): void {
+    const { logger } = this.#runtime;
     const dropped = this.core.deadLettersDroppedTotal;
-    this.#droppedTellAt = dropped + droppedTellEach;
-    this.#runtime.logger.warn(
-      { shard: this.shard, dropped },
-      'the oldest dead letters made room for newer ones: replay them before there are so many',
-    );
+    if (this.#dropped.reached(dropped)) {
+      const text = 'the oldest dead letters made room for newer ones: replay them before there are so many';
+      logger.warn({ shard: this.shard, dropped }, text);
+    }
+    const { forbidden } = this.core.voided;
+    if (this.#forbidden.reached(forbidden)) {
+      const text = 'records in the log of a shard have no effect: whoever wrote them may not write their types';
+      logger.warn({ shard: this.shard, forbidden }, text);
+    }
   }
 
   #append(records: readonly NewRecord[]): void {

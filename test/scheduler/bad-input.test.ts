@@ -110,6 +110,11 @@ t.test('records that make no sense are void', async (t) => {
   await log.append([{ type: RecordType.ACQUIRE, value: takeover }], 0);
   const second = await client.runs.submit('shop', { processor: 'p' });
   t.match(await client.runs.result(second.id), { state: 'SUCCEEDED' }, 'a client can not take the shard');
+  t.match(
+    rig.warnings.filter(({ message }) => /may not write/.test(message)),
+    [{ fields: { shard: Number(first.id.split(':')[0]) } }],
+    'it is logged, once',
+  );
   await worker.drain();
   await rig.close();
 });

@@ -44,7 +44,12 @@ export class MemoryLogs implements SchedulerDeps {
 
 /** A scheduler on real connections over logs in memory, with clients and workers that know its address. */
 export class Rig {
-  readonly runtime: Runtime = nodeRuntime(silentLogger);
+  /** What was logged as a warning. */
+  readonly warnings: { fields: object; message: string }[] = [];
+  readonly runtime: Runtime = nodeRuntime({
+    ...silentLogger,
+    warn: (fields, message) => this.warnings.push({ fields, message }),
+  });
   readonly logs: MemoryLogs = new MemoryLogs(this.runtime);
   readonly #connections: Connections = new Connections(this.runtime, { clientId: 'test', kind: 'client' });
   #server: RpcServer | undefined;

@@ -101,7 +101,7 @@ A file is a list of jobs:
   const verbs = [
     ['pause', 'stop firing; what runs goes on to its end', 'is paused'],
     ['resume', 'fire again, from the next time on', 'fires again'],
-    ['rm', 'delete a job; its runs that exist go on', 'is deleted'],
+    ['rm', 'delete a job; its runs that wait are cancelled, those that run go on', 'is deleted'],
   ] as const;
   for (const [verb, description, done] of verbs) {
     jobs
