@@ -2,6 +2,7 @@
  * The cluster's own metadata as a shard on the coordinator runtime: `replay` of the records of `__cluster` is the only
  * thing that changes it. A record that does not fit what came before it is void, with the reason.
  */
+import { ErrorCode, TaskdError } from '../base/errors.js';
 import { BatchClass } from '../batch/header.js';
 import type { NewRecord, StoredRecord } from '../batch/record.js';
 import type { Shard } from '../coordinator/shard-runtime.js';
@@ -37,7 +38,7 @@ export class ClusterShard implements Shard<ClusterVerdict> {
   readonly #byName = new Map<string, TopicInfo>();
   #nextTopicId = 1;
   #nextProducerId = 1;
-  #caughtUp: (() => void) | undefined;
+  #caughtUp: { readonly resolve: () => void; readonly reject: (error: TaskdError) => void } | undefined;
 
   /** The id that the next topic gets. */
   get nextTopicId(): number {
@@ -62,15 +63,21 @@ export class ClusterShard implements Shard<ClusterVerdict> {
     return this.#byId.values();
   }
 
-  /** Resolves once replay has reached the log's end for the first time. */
+  /** Resolves once replay has reached the log's end for the first time; rejects with DATA_LOSS when it never will. */
   untilCaughtUp(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#caughtUp = resolve;
+    return new Promise((resolve, reject) => {
+      this.#caughtUp = { resolve, reject };
     });
   }
 
   caughtUp(): void {
-    this.#caughtUp?.();
+    this.#caughtUp?.resolve();
+    this.#caughtUp = undefined;
+  }
+
+  lost(logStart: number): void {
+    const message = `the log of ${clusterTopic.name} can't be read on (it begins at ${logStart}): mend the disk, start again`;
+    this.#caughtUp?.reject(new TaskdError(ErrorCode.DATA_LOSS, message));
     this.#caughtUp = undefined;
   }
 

@@ -180,9 +180,17 @@ export class FetchService {
       this.#coldReads--;
       if (answer instanceof TaskdError) fetch.call.fail(answer);
       else answer.reply(fetch);
-      const next = this.#coldQueue.shift();
-      if (next !== undefined) this.#answer(next);
+      this.#answerQueued();
     });
+  }
+
+  /** Those that were given up, or need the file no more, take no place. */
+  #answerQueued(): void {
+    while (this.#coldReads < coldReadsMax) {
+      const next = this.#coldQueue.shift();
+      if (next === undefined) return;
+      this.#answer(next);
+    }
   }
 
   async #readCold(fetch: Fetch): Promise<Answer | TaskdError> {

@@ -2,7 +2,7 @@
  * The port `TaskLog` on a partition of this very process: no wire, no retries in doubt, and committed batches handed to
  * readers in the turn in which their sync came back.
  */
-import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
+import { ErrorCode, isTaskdError, Retry, TaskdError } from '../base/errors.js';
 import { recordBatchBytesMax } from '../base/limits.js';
 import { BatchBuilder } from '../batch/builder.js';
 import { type BatchClass, batchClass as classOf, headerBytes, isControl, readHeader } from '../batch/header.js';
@@ -13,6 +13,8 @@ import type { Partition } from './partition.js';
 
 /** A reader at the end is told so at least this often. */
 const lookMs = 500;
+/** After a read that failed in passing. */
+const readAgainMs = 100;
 /** An append that the disk does not take for so long is given up. */
 const deliveryTimeoutMs = 120_000;
 /** Bytes of appends that wait for the disk. */
@@ -230,8 +232,14 @@ class PartitionReader implements LogSubscription {
       },
       (error) => {
         this.#isReading = false;
-        this.#runtime.logger.error({ error, offset: this.#offset }, 'the log can not be read on from here');
-        this.#lose();
+        if (isTaskdError(error, ErrorCode.OFFSET_OUT_OF_RANGE, ErrorCode.DATA_LOSS)) {
+          this.#runtime.logger.error({ error, offset: this.#offset }, 'the log can not be read on from here');
+          this.#lose();
+          return;
+        }
+        // Such as too many open files.
+        this.#runtime.logger.warn({ error, offset: this.#offset }, 'a read of a log failed; trying again');
+        this.#runtime.clock.timer(readAgainMs, () => this.poke());
       },
     );
   }

@@ -19,7 +19,9 @@ export class Partitions {
   }
 
   find(topicId: number, partition: number): Partition | undefined {
-    return this.#byKey.get(partitionKey(topicId, partition));
+    const found = this.#byKey.get(partitionKey(topicId, partition));
+    // A number beyond those that a topic may have would make the key of another topic's partition.
+    return found?.topicId === topicId ? found : undefined;
   }
 
   /** The partition, or NOT_FOUND. */

@@ -2,9 +2,12 @@ import t from 'tap';
 import { ErrorCode } from '../../src/base/errors.js';
 import { BatchClass, readBatch } from '../../src/batch/header.js';
 import { Fetcher } from '../../src/client/fetcher.js';
-import type { taskd } from '../../src/wire/generated/messages.js';
-import { fetch } from '../../src/wire/methods.js';
-import { brokerAndClient, type ClientKit } from '../support/broker-node.js';
+import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
+import { taskd } from '../../src/wire/generated/messages.js';
+import { fetch, listOffsets } from '../../src/wire/methods.js';
+import { BrokerNode, brokerAndClient, ClientKit, temporaryFolder } from '../support/broker-node.js';
+import { GatedFiles } from '../support/gated-files.js';
+import { MemoryLogger } from '../support/rpc-pair.js';
 
 const value = (text: string): { value: Uint8Array } => ({ value: Buffer.from(text) });
 
@@ -71,6 +74,46 @@ t.test('a stopping broker lets nobody wait', async (t) => {
   const stopping = node.broker.stop();
   t.match((await waiting).partitions, [{ payloadBytes: 0 }]);
   await stopping;
+});
+
+t.test('fetches that were given up while they waited for the file hold up nobody behind them', async (t) => {
+  const folder = temporaryFolder(t);
+  const real = nodeRuntime(new MemoryLogger());
+  const files = new GatedFiles(real.files);
+  const runtime = { ...real, files: files.proxy };
+  const first = await BrokerNode.start(runtime, folder);
+  const topicId = await first.broker.ensureTopic('cold', 1);
+  await first.broker.taskLog(topicId, 0).append([{ value: new Uint8Array(100) }], BatchClass.CLIENT);
+  await first.stop();
+  const node = await BrokerNode.start(runtime, folder);
+  t.teardown(() => node.stop());
+  const client = new ClientKit(real, node.address);
+  t.teardown(() => client.close());
+  const ask = (client: ClientKit, deadlineMs = 30_000) => {
+    const request = { partitions: [{ topicId, offset: 0 }], waitMs: 0 };
+    return client.connections.to(node.address, 'bulk').call(fetch, request, { deadlineMs });
+  };
+  files.isShut = true;
+  const reading = Array.from({ length: 8 }, () => ask(client));
+  await files.waiting(8);
+  const givenUp = Array.from({ length: 20 }, () => ask(client, 50));
+  const behind = ask(client);
+  for (const each of givenUp) await t.rejects(each, { code: ErrorCode.DEADLINE });
+  // On the same connection, so behind all that it cancelled.
+  await client.connections
+    .to(node.address, 'bulk')
+    .call(listOffsets, { topicId, spec: taskd.OffsetSpec.OFFSET_SPEC_END });
+  files.release();
+  for (const each of [...reading, behind]) t.match((await each).message.partitions, [{ highWatermark: 3 }]);
+});
+
+t.test('a partition number beyond 65,535 is none of the next topic', async (t) => {
+  const { client, node, ids, ask } = await setUp(t, 2);
+  t.equal(ids[1], ids[0]! + 1);
+  const { partitions } = await ask({ partitions: [{ topicId: ids[0]!, partition: 65_536 }] });
+  t.match(partitions, [{ error: { code: ErrorCode.NOT_FOUND } }]);
+  const request = { topicId: ids[0]!, partition: 65_536, spec: taskd.OffsetSpec.OFFSET_SPEC_END };
+  await t.rejects(client.connections.to(node.address).call(listOffsets, request), { code: ErrorCode.NOT_FOUND });
 });
 
 /** A fetcher and what it was told. */

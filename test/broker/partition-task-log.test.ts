@@ -4,6 +4,7 @@ import { BatchClass } from '../../src/batch/header.js';
 import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
 import { taskLogConformance } from '../conformance/task-log.js';
 import { BrokerNode, temporaryFolder } from '../support/broker-node.js';
+import { GatedFiles } from '../support/gated-files.js';
 import { MemoryLogger } from '../support/rpc-pair.js';
 
 taskLogConformance(t, 'a partition of this process', async () => {
@@ -45,6 +46,35 @@ t.test('a reader from the start of a long log is told all of it, from the file a
     types,
     Array.from({ length: 101 }, (_, i) => 1 + i),
   );
+});
+
+t.test('a read that fails in passing is tried again, and loses nobody', async (t) => {
+  const folder = temporaryFolder(t);
+  const real = nodeRuntime(new MemoryLogger());
+  const files = new GatedFiles(real.files);
+  const runtime = { ...real, files: files.proxy };
+  let node = await BrokerNode.start(runtime, folder);
+  const topicId = await node.broker.ensureTopic('taskd.test', 1);
+  await node.broker.taskLog(topicId, 0).append([{ type: 7 }], BatchClass.OWNER);
+  await node.stop();
+  node = await BrokerNode.start(runtime, folder);
+  t.teardown(() => node.stop());
+  files.failures = 2;
+  const types: number[] = [];
+  await new Promise<void>((resolve, reject) => {
+    const subscription = node.broker.taskLog(topicId, 0).read(0, {
+      batch: ({ records }) => {
+        for (const { type } of records) types.push(type);
+      },
+      caughtUp: () => {
+        subscription.close();
+        resolve();
+      },
+      lost: () => reject(new Error('lost')),
+    });
+  });
+  t.same(types, [7]);
+  t.equal(files.failures, 0);
 });
 
 t.test('a record that is too large is refused, and nothing is appended', async (t) => {

@@ -1,0 +1,51 @@
+import { FileError, type FileHandle, type Files } from '../../src/runtime/files.js';
+
+/** Files whose opening for reading can be held back, or fail. */
+export class GatedFiles {
+  /** What to give as `runtime.files`. */
+  readonly proxy: Files;
+  isShut = false;
+  /** So many of the next openings fail, as when the process has too many files open. */
+  failures = 0;
+  #held: (() => void)[] = [];
+  #isEnough = (): void => {};
+
+  constructor(files: Files) {
+    this.proxy = new Proxy(files, {
+      get: (target, name) => {
+        if (name === 'open') return (path: string, mode: 'read' | 'write' | 'create') => this.#open(target, path, mode);
+        const member: unknown = Reflect.get(target, name, target);
+        return typeof member === 'function' ? member.bind(target) : member;
+      },
+    });
+  }
+
+  /** Resolves when so many wait to be let through. */
+  waiting(count: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#isEnough = () => {
+        if (this.#held.length >= count) resolve();
+      };
+      this.#isEnough();
+    });
+  }
+
+  release(): void {
+    this.isShut = false;
+    for (const go of this.#held.splice(0)) go();
+  }
+
+  async #open(files: Files, path: string, mode: 'read' | 'write' | 'create'): Promise<FileHandle> {
+    if (mode === 'read' && this.failures > 0) {
+      this.failures--;
+      throw new FileError('OTHER', path, new Error('EMFILE'));
+    }
+    if (mode === 'read' && this.isShut) {
+      await new Promise<void>((resolve) => {
+        this.#held.push(resolve);
+        this.#isEnough();
+      });
+    }
+    return files.open(path, mode);
+  }
+}
