@@ -17,6 +17,11 @@ const ClusterRecord = { TOPIC_CREATED: 1, PRODUCER_IDS_TAKEN: 2 } as const;
 
 /** Partitions of one topic. */
 export const topicPartitionsMax = 1_024;
+/**
+ * Partitions of all topics. Each one keeps a file open as long as the broker runs; with too many of them there would be
+ * none left for connections and new segments, not even at the next start.
+ */
+export const clusterPartitionsMax = 4_096;
 /** Topics of the cluster. */
 export const topicsMax = 10_000;
 /** Producer ids that a broker takes at once. */
@@ -36,9 +41,15 @@ export type ClusterVerdict = string | undefined;
 export class ClusterShard implements Shard<ClusterVerdict> {
   readonly #byId = new Map<number, TopicInfo>();
   readonly #byName = new Map<string, TopicInfo>();
+  #partitionCount = 0;
   #nextTopicId = 1;
   #nextProducerId = 1;
   #caughtUp: { readonly resolve: () => void; readonly reject: (error: TaskdError) => void } | undefined;
+
+  /** Of all topics that were created. */
+  get partitionCount(): number {
+    return this.#partitionCount;
+  }
 
   /** The id that the next topic gets. */
   get nextTopicId(): number {
@@ -105,6 +116,7 @@ export class ClusterShard implements Shard<ClusterVerdict> {
     const topic: TopicInfo = { topicId, name, partitions, replicas, internal };
     this.#byId.set(topicId, topic);
     this.#byName.set(name, topic);
+    this.#partitionCount += partitions;
     this.#nextTopicId = topicId + 1;
     return undefined;
   }

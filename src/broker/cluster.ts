@@ -5,6 +5,7 @@ import type { TaskLog } from '../coordinator/task-log.js';
 import {
   ClusterShard,
   type ClusterVerdict,
+  clusterPartitionsMax,
   producerIdBlock,
   producerIdsTaken,
   type TopicInfo,
@@ -63,6 +64,11 @@ export class Cluster {
       };
       if (topic.topicId > topicsMax)
         throw new TaskdError(ErrorCode.QUOTA, `the cluster has ${topicsMax} topics already`);
+      const have = this.shard.partitionCount;
+      if (have + topic.partitions > clusterPartitionsMax) {
+        const text = `topic "${topic.name}" wants ${topic.partitions} partitions; there are ${have} of ${clusterPartitionsMax}`;
+        throw new TaskdError(ErrorCode.QUOTA, `${text} already: use fewer, or keys within a topic`);
+      }
       const [verdict] = await this.#runtime.write([topicCreated(topic)], BatchClass.OWNER);
       if (verdict !== undefined) throw new TaskdError(ErrorCode.CONFLICT, verdict, { retry: Retry.SAME });
       return topic;

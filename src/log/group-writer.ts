@@ -18,7 +18,7 @@ import { writeGroupBytesMax } from '../base/limits.js';
 import type { Clock } from '../runtime/clock.js';
 import { FileError, type Files } from '../runtime/files.js';
 import { Segment, segmentName } from './segment.js';
-import { fullRetryMs, isFull } from './storage-error.js';
+import { fullRetryMs, type Lack, lackOf } from './storage-error.js';
 import { WriteGroup } from './write-group.js';
 
 /** Zeros are written ahead in such steps, so that the next small groups' syncs change no file size. */
@@ -33,8 +33,8 @@ const zeros = Buffer.alloc(aheadBytes);
 export interface GroupEvents {
   /** All up to the end of `group` is on disk. */
   synced(group: WriteGroup): void;
-  /** The disk is full, or has room again; groups wait meanwhile. */
-  full(isFull: boolean): void;
+  /** Nothing can be written now, or (undefined) it can again; groups wait meanwhile. */
+  full(lack: Lack | undefined): void;
   /** Nothing more will be written. */
   failed(error: unknown): void;
 }
@@ -135,12 +135,13 @@ export class GroupWriter {
     for (let attempt = 0; !this.#failed; attempt++) {
       try {
         await this.#write(group, attempt === 0);
-        if (attempt > 1) this.#events.full(false);
+        if (attempt > 1) this.#events.full(undefined);
         return;
       } catch (error) {
-        if (!isFull(error)) throw error;
+        const lack = lackOf(error);
+        if (lack === undefined) throw error;
         if (attempt === 0) continue;
-        if (attempt === 1) this.#events.full(true);
+        if (attempt === 1) this.#events.full(lack);
         await new Promise<void>((resolve) => this.#clock.timer(fullRetryMs, resolve));
       }
     }

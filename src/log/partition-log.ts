@@ -19,7 +19,7 @@ import { type ReplicaState, replicaFolder } from './replica-state.js';
 import type { Segment } from './segment.js';
 import { readRange } from './segment-scan.js';
 import type { StateJournal } from './state-journal.js';
-import { storageFailed, storageFull } from './storage-error.js';
+import { type Lack, storageFailed, storageFull } from './storage-error.js';
 import { Tail, type TailBudget } from './tail.js';
 import type { WriteGroup } from './write-group.js';
 
@@ -87,7 +87,7 @@ export class PartitionLog {
     const { clock, files } = runtime;
     this.#writer = new GroupWriter(clock, files, folder, this.#segments, host.segmentBytes, {
       synced: (group) => this.#synced(group),
-      full: (isFull) => this.#full(isFull),
+      full: (lack) => this.#full(lack),
       failed: (error) => this.fail(storageFailed(`${this.#name} could not be written`, remedy, error)),
     });
     if (recovered.problem !== undefined) {
@@ -262,12 +262,12 @@ export class PartitionLog {
     this.onSynced(group.end);
   }
 
-  #full(isFull: boolean): void {
+  #full(lack: Lack | undefined): void {
     if (this.#problem !== undefined || this.#isClosed) return;
-    this.#refusal = isFull ? storageFull(this.#name) : undefined;
+    this.#refusal = lack === undefined ? undefined : storageFull(this.#name, lack);
     const fields = { topicId: this.topicId, partition: this.partition };
-    if (isFull) this.#runtime.logger.warn(fields, 'the disk is full: appends are refused until there is room');
-    else this.#runtime.logger.info(fields, 'the disk has room again');
+    if (lack === undefined) this.#runtime.logger.info(fields, 'appends are taken again');
+    else this.#runtime.logger.warn(fields, `${lack}: appends are refused until that has changed`);
   }
 
   /** Leaves the files so that the next start need not read them; what it needs goes to the journal. */

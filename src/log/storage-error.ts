@@ -1,9 +1,13 @@
 import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import { FileError } from '../runtime/files.js';
 
-/** True for a full disk. */
-export function isFull(error: unknown): boolean {
-  return error instanceof FileError && error.code === 'ENOSPC';
+/** Why nothing can be written now, though it may be later: nothing of what was wanted is in the file then. */
+export type Lack = 'the disk is full' | 'this process may open no more files';
+
+export function lackOf(error: unknown): Lack | undefined {
+  if (!(error instanceof FileError)) return undefined;
+  if (error.code === 'ENOSPC') return 'the disk is full';
+  return error.code === 'EMFILE' ? 'this process may open no more files' : undefined;
 }
 
 /** What an error says for a message. */
@@ -20,13 +24,10 @@ export function storageFailed(what: string, remedy: string, cause?: unknown): Ta
 /** How long a client waits before it tries again on a full disk. */
 export const fullRetryMs = 1_000;
 
-export function storageFull(what: string): TaskdError {
-  return new TaskdError(
-    ErrorCode.STORAGE_FULL,
-    `${what}: the disk is full; free some space, writing goes on by itself`,
-    {
-      retry: Retry.AFTER,
-      retryAfterMs: fullRetryMs,
-    },
-  );
+export function storageFull(what: string, lack: Lack): TaskdError {
+  const remedy = lack === 'the disk is full' ? 'free some space' : 'raise its limit (ulimit -n), or close connections';
+  return new TaskdError(ErrorCode.STORAGE_FULL, `${what}: ${lack}; ${remedy}, writing goes on by itself`, {
+    retry: Retry.AFTER,
+    retryAfterMs: fullRetryMs,
+  });
 }

@@ -56,6 +56,7 @@ export type FileErrorCode =
   | 'EACCES'
   | 'ENOSPC'
   | 'EIO'
+  | 'EMFILE'
   | 'ENOTDIR'
   | 'EROFS'
   | 'LOCKED'

@@ -256,55 +256,60 @@ t.test('a failed write or sync is final: told once, then refused for good', asyn
   }
 });
 
-t.test('a full disk refuses appends until there is room, and loses nothing', async (t) => {
-  let isFull = false;
-  let writes = 0;
-  const full = failing((operation) => {
-    if (isFull && operation !== 'sync') {
-      writes++;
-      throw new FileError('ENOSPC', 'x.log');
-    }
-  });
-  const timers: (() => void)[] = [];
-  const clock = {
-    ...runtime.clock,
-    timer: (_delayMs: number, callback: () => void) => {
-      timers.push(callback);
-      return { cancel() {} };
-    },
-  };
-  const folder = newFolder();
-  const store = await LogStore.open({ ...full, clock }, folder, { segmentBytes: 300 });
-  const log = await store.create(1, 0);
-  const expected: string[] = [];
-  const append = (value: string): void => {
-    log.append(batchOf(value));
-    expected.push(value);
-  };
-  append('before'.padEnd(200, '.'));
-  await synced(log);
-  for (let round = 0; round < 4; round++) {
-    isFull = true;
-    writes = 0;
-    timers.length = 0;
-    append(`waits ${round}`.padEnd(200, '.'));
-    while (timers.length === 0) await new Promise(setImmediate);
-    t.throws(() => log.append(batchOf('refused')), { code: ErrorCode.STORAGE_FULL, retry: Retry.AFTER });
-    t.equal(writes, 2);
-    t.equal(log.problem, undefined);
-    isFull = false;
-    const done = synced(log);
-    for (const callback of timers) callback();
-    await done;
-    append(`goes on ${round}`);
+t.test(
+  'a full disk or too many open files: appends are refused until there is room, and nothing is lost',
+  async (t) => {
+    let isFull = false;
+    let code: 'ENOSPC' | 'EMFILE' = 'ENOSPC';
+    let writes = 0;
+    const full = failing((operation) => {
+      if (isFull && operation !== 'sync') {
+        writes++;
+        throw new FileError(code, 'x.log');
+      }
+    });
+    const timers: (() => void)[] = [];
+    const clock = {
+      ...runtime.clock,
+      timer: (_delayMs: number, callback: () => void) => {
+        timers.push(callback);
+        return { cancel() {} };
+      },
+    };
+    const folder = newFolder();
+    const store = await LogStore.open({ ...full, clock }, folder, { segmentBytes: 300 });
+    const log = await store.create(1, 0);
+    const expected: string[] = [];
+    const append = (value: string): void => {
+      log.append(batchOf(value));
+      expected.push(value);
+    };
+    append('before'.padEnd(200, '.'));
     await synced(log);
-  }
-  t.same(await allValues(log), expected);
-  await store.close();
-  const again = await LogStore.open(runtime, folder);
-  t.same(await allValues(await again.open(1, 0)), expected);
-  await again.close();
-});
+    for (let round = 0; round < 4; round++) {
+      isFull = true;
+      code = round % 2 === 0 ? 'ENOSPC' : 'EMFILE';
+      writes = 0;
+      timers.length = 0;
+      append(`waits ${round}`.padEnd(200, '.'));
+      while (timers.length === 0) await new Promise(setImmediate);
+      t.throws(() => log.append(batchOf('refused')), { code: ErrorCode.STORAGE_FULL, retry: Retry.AFTER });
+      t.equal(writes, 2);
+      t.equal(log.problem, undefined);
+      isFull = false;
+      const done = synced(log);
+      for (const callback of timers) callback();
+      await done;
+      append(`goes on ${round}`);
+      await synced(log);
+    }
+    t.same(await allValues(log), expected);
+    await store.close();
+    const again = await LogStore.open(runtime, folder);
+    t.same(await allValues(await again.open(1, 0)), expected);
+    await again.close();
+  },
+);
 
 t.test('too much that waits for the disk is refused', async (t) => {
   const store = await LogStore.open(runtime, newFolder());

@@ -16,6 +16,7 @@ const codes: ReadonlySet<string> = new Set<FileErrorCode>([
   'EACCES',
   'ENOSPC',
   'EIO',
+  'EMFILE',
   'ENOTDIR',
   'EROFS',
 ]);
@@ -23,6 +24,7 @@ const codes: ReadonlySet<string> = new Set<FileErrorCode>([
 function toFileError(path: string, cause: unknown): FileError {
   const code = (cause as NodeJS.ErrnoException).code ?? '';
   if (code === 'EDQUOT') return new FileError('ENOSPC', path, cause);
+  if (code === 'ENFILE') return new FileError('EMFILE', path, cause);
   if (code === 'EPERM') return new FileError('EACCES', path, cause);
   return new FileError(codes.has(code) ? (code as FileErrorCode) : 'OTHER', path, cause);
 }
