@@ -244,8 +244,12 @@ export class Decider {
   /** Apps take turns; in each the highest priority goes first, and one pick in 16 takes the oldest run. */
   #lease(): void {
     const apps: App[] = [];
-    for (const app of this.#state.lanes.apps.values()) if (app.busy.length > 0) apps.push(app);
-    for (const app of apps) app.blocked.clear();
+    for (const app of this.#state.lanes.apps.values()) {
+      if (app.busy.length === 0) continue;
+      // However many lanes have no worker, they cost one look each.
+      app.open = app.busy.filter((lane) => lane.sessions !== undefined && lane.sessions.size > 0);
+      if (app.open.length > 0) apps.push(app);
+    }
     while (apps.length > 0 && !this.#isFull) {
       const at = this.#nextApp++ % apps.length;
       if (!this.#leaseOne(apps[at]!)) apps.splice(at, 1);
@@ -260,11 +264,12 @@ export class Decider {
       if (lane === undefined) return false;
       const session = this.#owner.sessions.pick(lane, this.#monoMs);
       if (session === undefined) {
-        app.blocked.add(lane);
+        app.open.splice(app.open.indexOf(lane), 1);
         continue;
       }
       const slot = wantsOldest ? lane.oldest(runs) : lane.first();
       lane.remove(runs, slot);
+      if (lane.size === 0) app.open.splice(app.open.indexOf(lane), 1);
       // With a decision on its way it comes back to its lane when that is read.
       const isPending = runs.hasMark(slot, Mark.PENDING);
       runs.setMark(slot, Mark.OFF_LANE);
@@ -292,11 +297,10 @@ export class Decider {
 
 /** The lane with the highest priority; among equals each comes first in turn. */
 function topLane(app: App): Lane | undefined {
-  const { busy, blocked } = app;
+  const { open } = app;
   let best: Lane | undefined;
-  for (let i = 0; i < busy.length; i++) {
-    const lane = busy[(app.picks + i) % busy.length]!;
-    if (blocked.size > 0 && blocked.has(lane)) continue;
+  for (let i = 0; i < open.length; i++) {
+    const lane = open[(app.picks + i) % open.length]!;
     if (best === undefined || lane.topPriority > best.topPriority) best = lane;
   }
   return best;
@@ -305,8 +309,7 @@ function topLane(app: App): Lane | undefined {
 function oldestLane(app: App, state: ShardState): Lane | undefined {
   const { runs } = state;
   let best: Lane | undefined;
-  for (const lane of app.busy) {
-    if (app.blocked.has(lane)) continue;
+  for (const lane of app.open) {
     if (best === undefined || runs.id.get(lane.oldest(runs)) < runs.id.get(best.oldest(runs))) best = lane;
   }
   return best;

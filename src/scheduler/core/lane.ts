@@ -17,8 +17,8 @@ export class App {
   readonly dead: RunList = new RunList();
   /** Lanes with ready runs. */
   readonly busy: Lane[] = [];
-  /** Of these, the ones that had no session with credit in this call of `decide`. */
-  readonly blocked: Set<Lane> = new Set<Lane>();
+  /** Of these, the ones that may still find a session with credit in this call of `decide`. */
+  open: Lane[] = [];
   submittedTotal = 0;
   succeededTotal = 0;
   failedAttemptsTotal = 0;

@@ -225,6 +225,7 @@ export class Owner implements Observer {
     const later: WaitingClaim[] = [];
     for (const waiting of this.#claims) {
       const { claim, session, arrivedMs } = waiting;
+      if (session.isClosed) continue;
       if (arrivedMs > beganMs || (claim.acknowledgedOffset ?? -1) >= this.#state.nextOffset) later.push(waiting);
       else this.#handleClaim(session, claim, nowMs);
     }

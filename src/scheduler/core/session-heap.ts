@@ -1,12 +1,17 @@
 import type { Session } from './session.js';
 
+/** So few closed sessions are not worth a pass over the heap. */
+const closedMin = 16;
+
 /**
  * The sessions that may take a lane's runs, least dispatched first: a binary heap by a key that each dispatch raises.
  * Keys only grow, so an entry's key may be older (lower) than the session's; it is put right when it comes to the top.
  */
 export class SessionHeap {
-  readonly #sessions: Session[] = [];
-  readonly #keys: number[] = [];
+  #sessions: Session[] = [];
+  #keys: number[] = [];
+  /** Closed ones among them. */
+  #closed = 0;
 
   get size(): number {
     return this.#sessions.length;
@@ -24,6 +29,16 @@ export class SessionHeap {
       at = parent;
     }
     this.#put(at, session, session.key);
+  }
+
+  /** One of its sessions was closed. It leaves when it comes to the top, or with the others once they are the most. */
+  closed(): void {
+    if (++this.#closed <= this.#sessions.length / 2 + closedMin) return;
+    const open = this.#sessions.filter((session) => !session.isClosed);
+    this.#sessions = [];
+    this.#keys = [];
+    this.#closed = 0;
+    for (const session of open) this.push(session);
   }
 
   /** The session with the lowest key among those that `mayLease` takes; others leave the heap through `left`. */
@@ -45,6 +60,7 @@ export class SessionHeap {
   #popTop(): void {
     const session = this.#sessions.pop()!;
     const key = this.#keys.pop()!;
+    if ((this.#sessions[0] ?? session).isClosed) this.#closed--;
     if (this.#sessions.length > 0) this.#sink(0, session, key);
   }
 

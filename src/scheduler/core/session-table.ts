@@ -69,6 +69,9 @@ export class SessionTable {
     this.#byId.delete(session.info.sessionId);
     const key = `${session.info.appId}/${session.info.workerId}`;
     if (this.#current.get(key) === session) this.#current.delete(key);
+    session.lanes.forEach((lane, i) => {
+      if (session.isOffered[i] === 1) lane.sessions!.closed();
+    });
     this.freeIfGone(session);
   }
 
