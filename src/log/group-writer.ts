@@ -18,7 +18,7 @@ import { writeGroupBytesMax } from '../base/limits.js';
 import type { Clock } from '../runtime/clock.js';
 import { FileError, type Files } from '../runtime/files.js';
 import { Segment, segmentName } from './segment.js';
-import { fullRetryMs, type Lack, lackOf } from './storage-error.js';
+import { describe, fullRetryMs, type Lack, lackOf } from './storage-error.js';
 import { WriteGroup } from './write-group.js';
 
 /** Zeros are written ahead in such steps, so that the next small groups' syncs change no file size. */
@@ -176,7 +176,14 @@ export class GroupWriter {
       await handle.close();
     }
     const handle = await this.#openNew(segment.path);
-    await this.#files.syncFolder(this.#folder);
+    try {
+      await this.#files.syncFolder(this.#folder);
+    } catch (error) {
+      await handle.close();
+      if (!(error instanceof FileError && error.code === 'ENOSPC')) throw error;
+      // A full disk, too, is final where a sync met it: what failed once is never synced again.
+      throw new Error(`the folder could not be synced: ${describe(error)}`, { cause: error });
+    }
     segment.handle = handle;
   }
 
@@ -187,7 +194,12 @@ export class GroupWriter {
     } catch (error) {
       if (!(error instanceof FileError && error.code === 'EEXIST')) throw error;
       const handle = await this.#files.open(path, 'write');
-      await handle.truncate(0);
+      try {
+        await handle.truncate(0);
+      } catch (truncateError) {
+        await handle.close();
+        throw truncateError;
+      }
       return handle;
     }
   }

@@ -81,7 +81,9 @@ export class LogReader {
   }
 
   async #firstTimestamp(segment: Segment): Promise<number | undefined> {
-    if (segment.firstTimestampMs !== undefined || segment.synced === 0) return segment.firstTimestampMs;
+    // A new segment may have no file yet, and nothing in it counts.
+    if (segment.synced === 0) return undefined;
+    if (segment.firstTimestampMs !== undefined) return segment.firstTimestampMs;
     return this.#withFile(segment, async (handle) => {
       const header = readHeader(await readRange(handle, 0, headerBytes), 0);
       if (typeof header === 'string') throw this.#lost(segment, 0, segment.base, header);

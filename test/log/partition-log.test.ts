@@ -140,6 +140,16 @@ t.test('append times never fall, and are found again', async (t) => {
   await store.close();
 });
 
+t.test('a time is sought on disk only, while a new segment has no file yet', async (t) => {
+  const store = await LogStore.open(runtime, newFolder(), { segmentBytes: 300 });
+  const log = await store.create(1, 0);
+  log.append(batchOf('a'.padEnd(200, '.')));
+  await synced(log);
+  log.append(batchOf('b'.padEnd(200, '.')));
+  t.equal(await log.offsetForTime(log.lastTimestampMs + 1), 1);
+  await store.close();
+});
+
 t.test('a clean end is believed once and only if it fits', async (t) => {
   const folder = newFolder();
   let store = await LogStore.open(runtime, folder);
