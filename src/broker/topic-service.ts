@@ -90,7 +90,9 @@ export class TopicService {
 
   #describe(topic: TopicInfo): taskd.ITopic {
     const leaders = numbers(topic.partitions).map((i) => {
-      return this.#partitions.find(topic.topicId, i)?.isActive ? this.#address() : {};
+      const partition = this.#partitions.find(topic.topicId, i);
+      // Of a damaged one a client must learn what is wrong, or it would look for another leader until it gives up.
+      return partition?.isActive || partition?.problem !== undefined ? this.#address() : {};
     });
     return { ...topic, leaders };
   }

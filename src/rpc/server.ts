@@ -2,6 +2,7 @@ import { ErrorCode, TaskdError } from '../base/errors.js';
 import { drainMs, preHelloConnectionsMax } from '../base/limits.js';
 import { type Address, type Connection, isLoopback, type Listener } from '../runtime/net.js';
 import type { Runtime } from '../runtime/runtime.js';
+import { Budget } from '../transport/budget.js';
 import { Channel } from '../transport/channel.js';
 import { FrameCodec } from '../transport/frame-codec.js';
 import { Heartbeat } from '../transport/heartbeat.js';
@@ -20,6 +21,9 @@ export type { NodeIdentity } from './hello-server.js';
 /** How often one peer's wrong protocol is logged, and of how many peers we remember it. */
 const guessLogMs = 60_000;
 const guessPeersMax = 1_024;
+/** A line for each cut, but a flood of connections must not fill the disk with them. */
+const cutLogBurst = 100;
+const cutLogPerSecond = 1;
 
 /** The one listener of a process: every role puts its handlers here before `listen`. */
 export class RpcServer implements ServiceRegistry {
@@ -32,6 +36,9 @@ export class RpcServer implements ServiceRegistry {
   /** In the order of their coming. */
   readonly #pending = new Set<Channel>();
   readonly #guessed = new Map<string, number>();
+  readonly #cutsTold = new Budget(cutLogBurst, cutLogPerSecond);
+  /** Cuts since the last one that was logged. */
+  #cutsUntold = 0;
   readonly #whenEmpty: (() => void)[] = [];
   #listener: Listener | undefined;
   #isClosing = false;
@@ -163,7 +170,13 @@ export class RpcServer implements ServiceRegistry {
     if (!channel.wasCut || this.#isClosing) return;
     this.stats.connectionsAborted++;
     if (peer.isWrongProtocol) return;
-    const fields = { peer: peer.address, clientId: peer.clientId, reason: channel.closeReason };
+    if (!this.#cutsTold.take(this.#runtime.clock.monotonicMs())) {
+      this.#cutsUntold++;
+      return;
+    }
+    const untold = this.#cutsUntold === 0 ? {} : { cutsNotLogged: this.#cutsUntold };
+    this.#cutsUntold = 0;
+    const fields = { peer: peer.address, clientId: peer.clientId, reason: channel.closeReason, ...untold };
     this.#runtime.logger.warn(fields, 'a connection was cut');
   }
 

@@ -155,6 +155,21 @@ t.test('the oldest of too many connections without a hello makes room', async (t
   for (const peer of others) peer.socket.destroy();
 });
 
+t.test('a flood of connections that are cut does not fill the log', async (t) => {
+  const logger = new MemoryLogger();
+  const server = new RpcServer({ ...nodeRuntime(logger), clock: new ManualClock() }, identity);
+  const address = await server.listen({ host: '127.0.0.1', port: 0 });
+  t.teardown(() => server.close());
+  for (let i = 0; i < 130; i++) {
+    const peer = await RawPeer.open(address);
+    peer.send(preface, Buffer.alloc(16));
+    await peer.until(() => peer.closed !== undefined);
+    peer.socket.destroy();
+  }
+  t.equal(server.stats.connectionsAborted, 130);
+  t.equal(logger.lines.length, 100);
+});
+
 t.test('a second hello', async (t) => {
   const { address } = await openServer(t, serve);
   const peer = await RawPeer.greeted(address);
