@@ -1,13 +1,19 @@
 /**
- * The arguments of the latest submits, copied one after another into chunks of 256 KiB; the oldest chunk goes when the
- * bound is reached. An entry is named by its position in that endless stream, a number in the run's column, so a
- * pending run costs no object here.
+ * The arguments of runs that haven't ended, copied one after another into chunks of 256 KiB. A chunk goes when the last
+ * run in it has ended, and the oldest goes when the bound is reached. An entry is named by its position in that endless
+ * stream, a number in the run's column, so a pending run costs no object here.
  */
 const chunkBytes = 256 * 1024;
 
+interface Chunk {
+  readonly bytes: Uint8Array;
+  /** Entries that were not released. */
+  live: number;
+}
+
 export class ArgumentsCache {
   readonly #chunksMax: number;
-  readonly #chunks: Map<number, Uint8Array> = new Map<number, Uint8Array>();
+  readonly #chunks: Map<number, Chunk> = new Map<number, Chunk>();
   /** Where the next entry goes; never 0, so that a position is always above it. */
   #end = 4;
 
@@ -26,11 +32,13 @@ export class ArgumentsCache {
     }
     const number = Math.floor(this.#end / chunkBytes);
     const chunk = this.#chunks.get(number) ?? this.#addChunk(number);
-    chunk[within] = length;
-    chunk[within + 1] = length >>> 8;
-    chunk[within + 2] = length >>> 16;
-    if (length > 64) chunk.set(source.subarray(start, end), within + 4);
-    else for (let i = 0; i < length; i++) chunk[within + 4 + i] = source[start + i]!;
+    chunk.live++;
+    const { bytes } = chunk;
+    bytes[within] = length;
+    bytes[within + 1] = length >>> 8;
+    bytes[within + 2] = length >>> 16;
+    if (length > 64) bytes.set(source.subarray(start, end), within + 4);
+    else for (let i = 0; i < length; i++) bytes[within + 4 + i] = source[start + i]!;
     const position = this.#end;
     this.#end += 4 + length;
     return position;
@@ -38,17 +46,37 @@ export class ArgumentsCache {
 
   /** The entry at `position`, a view that is valid as long as anyone holds it; undefined when it is gone. */
   get(position: number): Uint8Array | undefined {
-    const chunk = this.#chunks.get(Math.floor(position / chunkBytes));
-    if (chunk === undefined || position === 0) return undefined;
+    const bytes = this.#chunks.get(Math.floor(position / chunkBytes))?.bytes;
+    if (bytes === undefined || position === 0) return undefined;
     const within = position % chunkBytes;
-    const length = chunk[within]! | (chunk[within + 1]! << 8) | (chunk[within + 2]! << 16);
-    return chunk.subarray(within + 4, within + 4 + length);
+    const length = bytes[within]! | (bytes[within + 1]! << 8) | (bytes[within + 2]! << 16);
+    return bytes.subarray(within + 4, within + 4 + length);
   }
 
-  #addChunk(number: number): Uint8Array {
-    const chunk = new Uint8Array(chunkBytes);
+  /** The entry at `position` is not asked for any more. Once for each entry. */
+  release(position: number): void {
+    const number = Math.floor(position / chunkBytes);
+    const chunk = this.#chunks.get(number);
+    if (chunk === undefined) return;
+    chunk.live--;
+    // The newest chunk is still being filled.
+    if (chunk.live === 0 && number < Math.floor(this.#end / chunkBytes)) this.#chunks.delete(number);
+  }
+
+  /** Bytes that are held. */
+  get bytes(): number {
+    return this.#chunks.size * chunkBytes;
+  }
+
+  #addChunk(number: number): Chunk {
+    // The one before may have been emptied while it was the newest.
+    if (this.#chunks.get(number - 1)?.live === 0) this.#chunks.delete(number - 1);
+    const chunk = { bytes: new Uint8Array(chunkBytes), live: 0 };
     this.#chunks.set(number, chunk);
-    if (this.#chunks.size > this.#chunksMax) this.#chunks.delete(number - this.#chunksMax);
+    if (this.#chunks.size > this.#chunksMax) {
+      const oldest = this.#chunks.keys().next().value!;
+      this.#chunks.delete(oldest);
+    }
     return chunk;
   }
 }

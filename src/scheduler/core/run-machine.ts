@@ -380,6 +380,7 @@ export class RunMachine {
     runs.cause.set(slot, cause);
     runs.timer.set(slot, appendMs);
     runs.clearFlag(slot, Flag.TIMED_OUT | Flag.PARKED);
+    this.#letArgumentsGo(slot);
     const { app } = lanes.at(runs.lane.get(slot));
     if (state === RunState.CANCELLED) app.cancelledTotal++;
     if (runs.job.get(slot) !== 0) this.#leaveJob(slot, appendMs);
@@ -401,6 +402,15 @@ export class RunMachine {
     app.counts[RunState.DEAD]!--;
     runs.setFlag(dead, why);
     this.#evict(ended.add(dead));
+  }
+
+  /** Who still asks for an ended run's arguments is answered from the log. */
+  #letArgumentsGo(slot: number): void {
+    const { runs } = this.#state;
+    const place = runs.arguments.get(slot);
+    if (place <= 0) return;
+    runs.arguments.set(slot, -runs.argumentsAt(slot) - 1);
+    this.#state.arguments.release(place);
   }
 
   #evict(slot: number): void {

@@ -23,13 +23,15 @@ const { Outcome, RecordType } = taskd;
 /** Characters of a report's error text that are kept. */
 const errorLengthMax = 4_096;
 
+const argumentsBytesDefault = 16 * 1024 * 1024;
+
 export interface ShardCoreOptions {
   readonly planner: Planner;
   /** Ended runs that stay readable; default 100,000. */
   readonly endedRunsMax?: number;
   /** Dead letters that stay until they are replayed. Tests only: see `deadLettersMax`, a constant of the log's format. */
   readonly deadLettersMax?: number;
-  /** Arguments of recent submits that are kept; default 64 MiB. */
+  /** Arguments of runs that haven't ended, kept in memory; default 16 MiB. Others are read from the log. */
   readonly argumentsBytesMax?: number;
 }
 
@@ -56,7 +58,7 @@ export class ShardCore {
 
   /** `wallMs` is the time of now; any earlier record may still be replayed. */
   constructor(wallMs: number, options: ShardCoreOptions) {
-    const argumentsBytesMax = options.argumentsBytesMax ?? 64 * 1024 * 1024;
+    const argumentsBytesMax = options.argumentsBytesMax ?? argumentsBytesDefault;
     this.#state = new ShardState(
       wallMs,
       options.endedRunsMax ?? 100_000,
