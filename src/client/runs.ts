@@ -69,9 +69,8 @@ export class Runs {
       const request = { shard: app.shard, appId: app.appId, states, job: filter.job ?? '', countMax, before };
       const answer = await this.#schedulers.ask(app.shard, listRuns, request);
       for (const view of answer.runs) runs.push(runOf(view as taskd.RunView));
-      const last = answer.runs.at(-1)?.run;
-      if (!answer.more || last == null) break;
-      before = last;
+      if (answer.nextBefore == null) break;
+      before = answer.nextBefore;
     }
     return runs;
   }

@@ -94,7 +94,7 @@ export class Questions {
     call: ServerCall<taskd.ListRunsResponse.$Properties>,
   ): void {
     this.#applied(driver, undefined, call, () => {
-      const { runs, more } = driver.core.runs({
+      const { runs, nextBefore } = driver.core.runs({
         appId: request.appId,
         states: request.states,
         job: request.job,
@@ -102,7 +102,8 @@ export class Questions {
         max: Math.min(request.countMax || runsPageMax, runsPageMax),
       });
       const app = this.#apps.nameOf(request.appId);
-      call.reply({ runs: runs.map((run) => runView(driver.shard, app, run)), more });
+      const views = runs.map((run) => runView(driver.shard, app, run));
+      call.reply({ runs: views, nextBefore: nextBefore ?? null });
     });
   }
 

@@ -2,7 +2,8 @@
  * Drives one shard: reads its log into the core, takes the shard, and performs what the core decides.
  *
  * States: `READING ── caught up ──► ACQUIRING ── read back ──► ACTIVE ── another Acquire ──► DEPOSED`; a failed append
- * leads from ACTIVE back to READING; `stop` leads to STOPPED, and a log that can't be read further to LOST.
+ * leads from ACTIVE back to READING, a Release by the other owner from DEPOSED to ACQUIRING; `stop` leads to STOPPED, and
+ * a log that can't be read further to LOST.
  *
  * Order of effects in a turn, after all that came in it was given to the core (log batches, looks at the log's end,
  * what workers said): 1. the core's effects, gathered by session; 2. decisions, appended with the reports of the turn
@@ -249,7 +250,8 @@ export class ShardDriver {
       caughtUp: (nextOffset, beganMs) => {
         this.core.caughtUp(nextOffset, beganMs, this.#runtime.clock.monotonicMs());
         this.waiters.looked(beganMs);
-        if (this.#state === 'reading' && this.#retry === undefined) this.#acquire();
+        const isFree = this.#state === 'deposed' && this.core.owner === undefined;
+        if (isFree || (this.#state === 'reading' && this.#retry === undefined)) this.#acquire();
         this.#planTurn();
       },
       lost: (logStart) => {

@@ -53,6 +53,7 @@ export class Rig {
   readonly logs: MemoryLogs = new MemoryLogs(this.runtime);
   readonly #connections: Connections = new Connections(this.runtime, { clientId: 'test', kind: 'client' });
   #server: RpcServer | undefined;
+  readonly #servers: RpcServer[] = [];
   readonly #schedulers: Scheduler[] = [];
   scheduler: Scheduler | undefined;
   address: Address | undefined;
@@ -61,6 +62,7 @@ export class Rig {
     const identity = { nodeId, incarnation: 1, roles: ['scheduler'], clusterId: 'test' };
     const server = new RpcServer(this.runtime, identity);
     this.#server = server;
+    this.#servers.push(server);
     const address = (): Address => this.address!;
     this.address = await server.listen({ host: '127.0.0.1', port: 0 });
     this.scheduler = await Scheduler.start(this.runtime, server, identity, address, this.logs, { shards });
@@ -126,6 +128,7 @@ export class Rig {
   async close(): Promise<void> {
     await this.stopScheduler();
     for (const scheduler of this.#schedulers) await scheduler.stop();
+    for (const server of this.#servers) server.close();
     await this.#connections.close();
   }
 }

@@ -220,3 +220,25 @@ t.test('a worker that stops gives what it ran to another one at once', async (t)
   await second.drain();
   await rig.close();
 });
+
+t.test('a shard that its last owner released is taken by the one before, which is still there', async (t) => {
+  const rig = new Rig();
+  await rig.startScheduler('node-1');
+  const first = { scheduler: rig.scheduler!, address: rig.address! };
+  const ready = async (isReady: () => boolean): Promise<void> => {
+    while (!isReady()) await new Promise(setImmediate);
+  };
+  await ready(() => first.scheduler.isReady);
+  await rig.startScheduler('node-2');
+  await ready(() => rig.scheduler!.isReady);
+  t.notOk(first.scheduler.isReady, 'the second one took them all');
+  await rig.stopScheduler();
+  rig.address = first.address;
+  await ready(() => first.scheduler.isReady);
+  const worker = rig.worker('shop', { work: () => 'done' });
+  await worker.start();
+  const { id } = await rig.client().runs.submit('shop', { processor: 'work' });
+  t.equal((await rig.client().runs.result(id)).state, 'SUCCEEDED');
+  await worker.drain();
+  await rig.close();
+});

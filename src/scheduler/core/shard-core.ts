@@ -13,7 +13,7 @@ import { Replayer } from './replayer.js';
 import { Mark } from './run-table.js';
 import type { Claim, Report, SessionInfo } from './session.js';
 import { ShardState } from './shard-state.js';
-import type { AppSnapshot, JobSnapshot, RunFilter, RunSnapshot, Verdict } from './snapshots.js';
+import type { AppSnapshot, JobSnapshot, RunFilter, RunPage, RunSnapshot, Verdict } from './snapshots.js';
 import { Views } from './views.js';
 
 export type { Planner };
@@ -271,8 +271,8 @@ export class ShardCore {
     return this.#views.run(run);
   }
 
-  /** Newest first. Looks at a bounded number of runs; `more` says that older ones may match. */
-  runs(filter: RunFilter): { runs: RunSnapshot[]; more: boolean } {
+  /** Newest first. Looks at a bounded number of runs; `nextBefore` says where to go on, as older ones may match. */
+  runs(filter: RunFilter): RunPage {
     return this.#views.runs(filter);
   }
 

@@ -76,6 +76,12 @@ export interface RunFilter {
   readonly max: number;
 }
 
+export interface RunPage {
+  readonly runs: RunSnapshot[];
+  /** `before` of the next page; undefined when there is none. Set also for a page on which nothing matched. */
+  readonly nextBefore: number | undefined;
+}
+
 export interface WorkerSnapshot {
   readonly workerId: string;
   readonly incarnation: number;

@@ -4,11 +4,11 @@ import { ladderDefaultMs } from './retry-policy.js';
 import { Flag } from './run-table.js';
 import type { SessionTable } from './session-table.js';
 import type { ShardState } from './shard-state.js';
-import type { AppSnapshot, JobSnapshot, RunFilter, RunSnapshot, WorkerSnapshot } from './snapshots.js';
+import type { AppSnapshot, JobSnapshot, RunFilter, RunPage, RunSnapshot, WorkerSnapshot } from './snapshots.js';
 
 const { RunState } = taskd;
-/** Runs that one listing looks at. */
-const lookedAtMax = 1_000_000;
+/** Runs that one page looks at: some milliseconds of the loop. */
+const lookedAtMax = 100_000;
 
 /** Answers questions from the state; changes nothing. */
 export class Views {
@@ -25,17 +25,19 @@ export class Views {
     return slot === 0 ? undefined : this.#run(slot);
   }
 
-  runs(filter: RunFilter): { runs: RunSnapshot[]; more: boolean } {
+  runs(filter: RunFilter): RunPage {
     const { runs, lanes, jobs } = this.#state;
     const before = filter.before ?? this.#state.nextOffset;
     const found: RunSnapshot[] = [];
     let looked = 0;
-    let more = false;
+    let last = before;
+    let nextBefore: number | undefined;
     const consider = (slot: number): boolean => {
       if (found.length >= filter.max || looked++ >= lookedAtMax) {
-        more = true;
+        nextBefore = last;
         return false;
       }
+      last = runs.id.get(slot);
       if (lanes.at(runs.lane.get(slot)).app.id !== filter.appId) return true;
       if (filter.states.length > 0 && !filter.states.includes(runs.state.get(slot))) return true;
       if (filter.job !== '' && (runs.job.get(slot) === 0 || jobs.at(runs.job.get(slot)).name !== filter.job))
@@ -50,7 +52,7 @@ export class Views {
     } else {
       runs.walkDown(before, consider);
     }
-    return { runs: found, more };
+    return { runs: found, nextBefore };
   }
 
   job(appId: number, name: string): JobSnapshot | undefined {
