@@ -19,9 +19,12 @@ export async function main(argv: readonly string[]): Promise<void> {
   });
 }
 
+/** A person is told after so long why the broker does not take what was submitted. */
+const deliveryTimeoutMs = 10_000;
+
 /** A client of `server`, which has answered once. */
 async function reach(server: Address): Promise<TaskdClient> {
-  const client = new TaskdClient({ servers: [server] });
+  const client = new TaskdClient({ servers: [server], deliveryTimeoutMs });
   try {
     await client.nodes();
     return client;

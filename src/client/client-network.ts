@@ -7,7 +7,7 @@ import { Connections } from '../rpc/connections.js';
 import { type Address, formatAddress, parseAddress } from '../runtime/net.js';
 import { nodeRuntime } from '../runtime/node/node-runtime.js';
 import type { Runtime } from '../runtime/runtime.js';
-import { Producer } from './producer.js';
+import { Producer, type ProducerOptions } from './producer.js';
 import type { SchedulerNetwork } from './schedulers.js';
 import type { RecordSender } from './shard-log.js';
 import { TopicDirectory } from './topic-directory.js';
@@ -17,6 +17,8 @@ export interface ClientOptions {
   readonly servers: readonly string[] | readonly Address[];
   /** Default: the real one, without a log. */
   readonly runtime?: Runtime;
+  /** How long what is submitted may wait for a broker that takes it, say on a full disk. Default 2 minutes. */
+  readonly deliveryTimeoutMs?: number;
 }
 
 /** An instance of a service, as discovery knows it. */
@@ -73,14 +75,14 @@ export class ClusterNetwork implements ClientNetwork {
   readonly #lastKnown: Map<string, readonly Address[]> = new Map<string, readonly Address[]>();
   #registry: Registry | undefined;
 
-  constructor(runtime: Runtime, servers: readonly Address[], self: ClientIdentity) {
+  constructor(runtime: Runtime, servers: readonly Address[], self: ClientIdentity, sending: ProducerOptions = {}) {
     this.#runtime = runtime;
     this.#servers = servers;
     this.#self = self;
     this.clock = runtime.clock;
     this.#connections = new Connections(runtime, self);
     this.topics = new TopicDirectory(runtime, this.#connections, { brokers: () => this.#addresses(brokerService) });
-    this.sender = new Producer(runtime, this.#connections, this.topics);
+    this.sender = new Producer(runtime, this.#connections, this.topics, sending);
   }
 
   schedulers(): Promise<readonly Address[]> {
@@ -139,5 +141,7 @@ export function connect(options: ClientOptions): ClientNetwork {
   const servers = parseServers(options.servers);
   const runtime = runtimeOf(options);
   const clientId = `client-${runtime.random.u32().toString(36)}`;
-  return new ClusterNetwork(runtime, servers, { clientId, kind: 'client' });
+  const { deliveryTimeoutMs } = options;
+  const sending = deliveryTimeoutMs === undefined ? {} : { deliveryTimeoutMs };
+  return new ClusterNetwork(runtime, servers, { clientId, kind: 'client' }, sending);
 }

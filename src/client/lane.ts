@@ -51,6 +51,8 @@ export interface LaneBatch<T> {
   attempts: number;
   retryAtMs: number;
   maybeAppended: boolean;
+  /** What it was last refused with, but for refusals that only follow from another batch's. */
+  problem: TaskdError | undefined;
 }
 
 /** A batch whose records will not be delivered, or may have been. */
@@ -167,7 +169,9 @@ export class Lane<T> {
     if (outcomeIsOpen(error)) batch.maybeAppended = true;
     const failures: Failure<T>[] = [];
     if (error.code === ErrorCode.PRODUCER_FENCED) return this.#fenced(error, nowMs);
-    if (error.code === ErrorCode.OUT_OF_ORDER_SEQUENCE || error.code === ErrorCode.UNKNOWN_PRODUCER) {
+    const isFollowUp = error.code === ErrorCode.OUT_OF_ORDER_SEQUENCE || error.code === ErrorCode.UNKNOWN_PRODUCER;
+    if (!isFollowUp) batch.problem = error;
+    if (isFollowUp) {
       batch.retryAtMs = nowMs + outOfOrderRetryMs;
       if (this.#sent[0] === batch) this.#resetting = true;
     } else if (isFinal(error)) {
@@ -181,17 +185,21 @@ export class Lane<T> {
     return failures;
   }
 
-  /** Fails what is older than the delivery timeout, and ends a reset that waited for the last batch in flight. */
-  expire(nowMs: number): Failure<T>[] {
+  /**
+   * Fails what is older than the delivery timeout, and ends a reset that waited for the last batch in flight. What was
+   * never sent fails with what held it up: the problem of the oldest batch, or `heldUpBy` where none was sent.
+   */
+  expire(nowMs: number, heldUpBy?: TaskdError): Failure<T>[] {
     const before = nowMs - this.#options.deliveryTimeoutMs;
     const failures: Failure<T>[] = [];
     if (this.#canReset()) this.#reset(nowMs, failures);
     const first = this.#sent[0];
+    const why = first === undefined ? heldUpBy : first.problem;
     if (first !== undefined && first.createdMs <= before) this.#reset(nowMs, failures, before);
     if (this.#open !== undefined && this.#open.createdMs <= before) this.#seal();
     while (this.#ready.length > 0 && this.#ready[0]!.createdMs <= before) {
       const batch = this.#ready.shift()!;
-      failures.push({ batch, error: timedOut(this.#options.deliveryTimeoutMs) });
+      failures.push({ batch, error: timedOut(this.#options.deliveryTimeoutMs, batch.problem ?? why) });
       this.#finish(batch);
     }
     return failures;
@@ -263,6 +271,7 @@ export class Lane<T> {
       attempts: 0,
       retryAtMs: 0,
       maybeAppended: false,
+      problem: undefined,
     });
   }
 
@@ -280,8 +289,9 @@ export class Lane<T> {
   /** See the top of the file. Batches created at or before `expiredMs` have had their time. */
   #reset(nowMs: number, failures: Failure<T>[], expiredMs = Number.NEGATIVE_INFINITY): void {
     const again: LaneBatch<T>[] = [];
+    const first = this.#sent[0];
     for (const batch of this.#sent) {
-      const timeout = timedOut(this.#options.deliveryTimeoutMs);
+      const timeout = timedOut(this.#options.deliveryTimeoutMs, batch.problem ?? first?.problem);
       if (batch.state === 'inFlight' || batch.maybeAppended) {
         failures.push({ batch, error: outcomeUnknown(timeout) });
         this.#finish(batch);
@@ -350,7 +360,12 @@ function outcomeUnknown(cause: TaskdError): TaskdError {
   return new TaskdError(ErrorCode.OUTCOME_UNKNOWN, message, { cause });
 }
 
-function timedOut(timeoutMs: number): TaskdError {
+/** `problem` is what the broker said last; its code and retry stand, unless they leave open what was stored. */
+function timedOut(timeoutMs: number, problem: TaskdError | undefined): TaskdError {
   const message = `the broker did not take the records within the delivery timeout of ${timeoutMs} ms`;
-  return new TaskdError(ErrorCode.DEADLINE, message, { retry: Retry.SAME });
+  if (problem === undefined) return new TaskdError(ErrorCode.DEADLINE, message, { retry: Retry.SAME });
+  const { code, retry, retryAfterMs } = problem;
+  const told = `${message}: ${problem.message}`;
+  if (outcomeIsOpen(problem)) return new TaskdError(ErrorCode.DEADLINE, told, { retry: Retry.SAME, cause: problem });
+  return new TaskdError(code, told, { retry, retryAfterMs, cause: problem });
 }

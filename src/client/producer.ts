@@ -78,6 +78,8 @@ export class Producer {
   /** 0: none yet. */
   #producerId = 0;
   #isAskingId = false;
+  /** Why no broker gave an id when it was last asked. */
+  #idProblem: TaskdError | undefined;
   #isClosed = false;
   #idle: (() => void)[] = [];
 
@@ -247,7 +249,7 @@ export class Producer {
     if (this.#isClosed) return;
     const { lane, topicId, partition } = state;
     const nowMs = this.#runtime.clock.monotonicMs();
-    fail(lane.expire(nowMs));
+    fail(lane.expire(nowMs, this.#idProblem));
     this.#expireWaiting(nowMs);
     if (lane.isEmpty) return;
     // Nothing can be sent before an id and a leader are learnt, which wakes the lane: until then it can only expire.
@@ -302,9 +304,11 @@ export class Producer {
     try {
       const { producerId } = await this.#topics.ask(initProducer, {});
       this.#producerId = producerId;
+      this.#idProblem = undefined;
       this.#isAskingId = false;
       this.#touchAll();
     } catch (error) {
+      this.#idProblem = isTaskdError(error) ? error : unexpected(error);
       this.#runtime.logger.warn({ error }, 'no broker gave a producer id; asking again');
       this.#timers.after(idRetryMs, () => {
         this.#isAskingId = false;

@@ -91,6 +91,36 @@ t.test('a change of class closes the batch', (t) => {
   t.end();
 });
 
+t.test('what runs into the delivery timeout says what it was last refused with', (t) => {
+  const full = () =>
+    new TaskdError(ErrorCode.STORAGE_FULL, 'the disk is full', { retry: Retry.AFTER, retryAfterMs: 9 });
+  const it = lane();
+  put(it, 'a', 0);
+  const a = it.next(0)!;
+  it.refused(a, full(), 1);
+  put(it, 'b', 2);
+  const said = {
+    code: ErrorCode.STORAGE_FULL,
+    retry: Retry.AFTER,
+    retryAfterMs: 9,
+    message: /10000 ms: the disk is full/,
+  };
+  t.match(it.expire(10_002), [{ error: said }, { error: said }], 'also of one that waited behind it');
+  put(it, 'c', 20_000);
+  const c = it.next(20_000)!;
+  it.refused(c, error(ErrorCode.CONNECTION_LOST), 20_001);
+  t.equal(it.next(21_000), c);
+  it.refused(c, full(), 21_001);
+  const unknown = { code: ErrorCode.OUTCOME_UNKNOWN, message: /the disk is full/ };
+  t.match(it.expire(30_000), [{ error: unknown }], 'an earlier attempt may have come through');
+  put(it, 'd', 40_000);
+  t.match(it.expire(50_000, full()), [{ error: said }], 'never sent: what held it up');
+  put(it, 'e', 60_000);
+  const open = { code: ErrorCode.DEADLINE, message: /as told/ };
+  t.match(it.expire(70_000, error(ErrorCode.CONNECTION_LOST)), [{ error: open }]);
+  t.end();
+});
+
 t.test('a batch refused for good fails alone; the ones after it go on under the next epoch', (t) => {
   const it = lane();
   put(it, 'a', 0);
