@@ -14,6 +14,15 @@ export const preHelloBytesMax: number = 16 * KIB;
 export const helloDeadlineMs: number = 5_000;
 /** Connections at once whose hello is not through; the oldest makes room for the next. */
 export const preHelloConnectionsMax: number = 1_024;
+/**
+ * Connections of one server at once, those before their hello included; one more is reset. Some systems let a process
+ * have only 20,000 descriptors: the rest is for segments, the log and other servers.
+ */
+export const connectionsMax: number = 15_000;
+/** Memory for frames that are not complete, over all connections of a server; who needs more is cut. */
+export const gatheredBytesMax: number = 256 * MIB;
+/** Time from the first byte of a frame until it must be complete, after the hello. */
+export const unfinishedFrameMs: number = 60_000;
 /** Frame length of control methods. */
 export const controlFrameBytesMax: number = 1 * MIB;
 /** Frame length of data methods: produce and fetch. */
@@ -55,6 +64,8 @@ export const nameLengthMax: number = 128;
 export const runArgumentsBytesMax: number = 64 * KIB;
 
 assert(preHelloBytesMax < controlFrameBytesMax, 'a frame before the hello is smaller than one after it');
+assert(preHelloConnectionsMax < connectionsMax, 'connections without a hello leave room for others');
+assert(frameBytesMax * 8 <= gatheredBytesMax, 'some of the largest frames may be on their way at once');
 assert(recordBatchBytesMax + metaBytesMax < frameBytesMax, 'the largest batch fits in a frame');
 assert(recordBytesMax < recordBatchBytesMax, 'the largest record fits in a batch');
 assert(recordBatchBytesMax <= writeGroupBytesMax, 'the largest batch fits in a write group');

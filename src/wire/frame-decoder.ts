@@ -3,13 +3,15 @@
  *
  * Frames that lie whole in the chunk are handed on as views of it. Only the one frame that crosses chunks is gathered,
  * in a buffer that doubles as bytes arrive; the announced length alone never allocates anything, and it is compared
- * with its limit before a byte beyond the header is kept. The idea of too short → wait, too long → fail at once is that
+ * with its limit before a byte beyond the header is kept. A server's decoders share a budget for those buffers, which
+ * frames that lie whole in their chunk never meet. The idea of too short → wait, too long → fail at once is that
  * of Netty's LengthFieldBasedFrameDecoder.
  */
 import { readU16, readU32 } from '../base/bytes.js';
 import { crc32 } from '../base/crc32.js';
 import { ErrorCode, TaskdError } from '../base/errors.js';
 import { crcBytes, Flag, Frame, headerBytes, kindMax, lengthMin } from './frame.js';
+import type { GatherBudget } from './gather-budget.js';
 
 /** How long a frame may be in a state of the connection. */
 export interface FrameLimits {
@@ -35,20 +37,30 @@ export class FrameDecoder {
   limits: FrameLimits;
   readonly #frame = new Frame();
   readonly #take: (frame: Frame) => void;
+  readonly #budget: GatherBudget | undefined;
   /** The beginning of a frame that crosses chunks; never reused, since views of it may be held until the turn ends. */
   #gathered: Buffer | undefined;
   #have = 0;
+  /** What the budget has given for that buffer. */
+  #owed = 0;
+  #begun = 0;
   #isStopped = false;
 
-  /** `take` is given each frame; the frame holds until it returns. */
-  constructor(limits: FrameLimits, take: (frame: Frame) => void) {
+  /** `take` is given each frame; the frame holds until it returns. Without a `budget` only the limits bound memory. */
+  constructor(limits: FrameLimits, take: (frame: Frame) => void, budget?: GatherBudget) {
     this.limits = limits;
     this.#take = take;
+    this.#budget = budget;
   }
 
   /** Bytes of an unfinished frame that are kept. */
   get gatheredBytes(): number {
     return this.#have;
+  }
+
+  /** Frames whose gathering has begun: tells one unfinished frame from the next. */
+  get gathersBegun(): number {
+    return this.#begun;
   }
 
   /** Memory of the gathering buffer. */
@@ -59,11 +71,13 @@ export class FrameDecoder {
   /** Nothing more will be decoded: the connection is being closed. */
   stop(): void {
     this.#isStopped = true;
-    this.#gathered = undefined;
-    this.#have = 0;
+    this.#drop();
   }
 
-  /** Decodes `chunk`. Throws a `TaskdError` (MALFORMED, TOO_LARGE) on bytes that are no frame; then only `stop` is left. */
+  /**
+   * Decodes `chunk`. Throws a `TaskdError`: MALFORMED, TOO_LARGE on bytes that are no frame, BUSY when the budget is used
+   * up. Then only `stop` is left.
+   */
   feed(chunk: Uint8Array): void {
     const buffer = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
     const end = buffer.length;
@@ -97,16 +111,25 @@ export class FrameDecoder {
       needed = total;
     }
     const whole = this.#gathered!;
-    this.#gathered = undefined;
-    this.#have = 0;
+    this.#drop();
     this.#emit(whole, 0, needed);
     return at;
+  }
+
+  #drop(): void {
+    this.#gathered = undefined;
+    this.#have = 0;
+    if (this.#owed === 0) return;
+    this.#budget!.giveBack(this.#owed);
+    this.#owed = 0;
   }
 
   #reserve(bytes: number, bytesMax: number): void {
     const old = this.#gathered;
     if (old !== undefined && old.length >= bytes) return;
     const capacity = Math.max(bytes, Math.min(bytesMax, Math.max(gatherBytesMin, (old?.length ?? 0) * 2)));
+    if (this.#budget !== undefined) this.#owed = this.#budget.grow(this.#owed, capacity);
+    if (old === undefined) this.#begun++;
     this.#gathered = Buffer.allocUnsafe(capacity);
     old?.copy(this.#gathered, 0, 0, this.#have);
   }
