@@ -11,6 +11,7 @@ const rows: readonly Row[] = [
   ['connectionsAccepted', 'counter', 'rpc_connections_accepted_total', 'Connections accepted'],
   ['connectionsAborted', 'counter', 'rpc_connections_aborted_total', 'Connections cut: rules, silence, stalls'],
   ['connectionsEvicted', 'counter', 'rpc_connections_evicted_total', 'Pending connections that made room'],
+  ['connectionsRefused', 'counter', 'rpc_connections_refused_total', 'Connections reset: there were too many'],
   ['wrongProtocol', 'counter', 'rpc_wrong_protocol_total', 'Connections that spoke something else'],
   ['calls', 'counter', 'rpc_calls_total', 'Calls'],
   ['oneways', 'counter', 'rpc_oneways_total', 'Requests without an answer'],

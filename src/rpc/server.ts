@@ -1,5 +1,5 @@
 import { ErrorCode, TaskdError } from '../base/errors.js';
-import { drainMs, preHelloConnectionsMax } from '../base/limits.js';
+import { connectionsMax, drainMs, gatheredBytesMax, preHelloConnectionsMax } from '../base/limits.js';
 import { type Address, type Connection, isLoopback, type Listener } from '../runtime/net.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { Budget } from '../transport/budget.js';
@@ -8,6 +8,7 @@ import { FrameCodec } from '../transport/frame-codec.js';
 import { Heartbeat } from '../transport/heartbeat.js';
 import { PrefaceHandler } from '../transport/preface-handler.js';
 import { Ticker } from '../transport/ticker.js';
+import { GatherBudget } from '../wire/gather-budget.js';
 import type { Method } from '../wire/methods.js';
 import { Dispatcher } from './dispatcher.js';
 import { HelloServer, type NodeIdentity } from './hello-server.js';
@@ -21,7 +22,7 @@ export type { NodeIdentity } from './hello-server.js';
 /** How often one peer's wrong protocol is logged, and of how many peers we remember it. */
 const guessLogMs = 60_000;
 const guessPeersMax = 1_024;
-/** A line for each cut, but a flood of connections must not fill the disk with them. */
+/** A line for each cut or refusal, but a flood of connections must not fill the disk with them. */
 const cutLogBurst = 100;
 const cutLogPerSecond = 1;
 
@@ -32,12 +33,13 @@ export class RpcServer implements ServiceRegistry {
   readonly #identity: NodeIdentity;
   readonly #routes = new Routes();
   readonly #ticker: Ticker;
+  readonly #gathered = new GatherBudget(gatheredBytesMax);
   readonly #open = new Map<Channel, Dispatcher>();
   /** In the order of their coming. */
   readonly #pending = new Set<Channel>();
   readonly #guessed = new Map<string, number>();
   readonly #cutsTold = new Budget(cutLogBurst, cutLogPerSecond);
-  /** Cuts since the last one that was logged. */
+  /** Cuts and refusals since the last one that was logged. */
   #cutsUntold = 0;
   readonly #whenEmpty: (() => void)[] = [];
   #listener: Listener | undefined;
@@ -112,14 +114,15 @@ export class RpcServer implements ServiceRegistry {
 
   #accept(connection: Connection): void {
     this.stats.connectionsAccepted++;
-    if (this.#isClosing) {
+    if (this.#isClosing || this.#open.size + this.#pending.size >= connectionsMax) {
       connection.start({ data() {}, end() {}, drained() {}, closed() {} });
       connection.reset();
+      if (!this.#isClosing) this.#logRefusal(connection.remote);
       return;
     }
     const { clock } = this.#runtime;
     const peer = new PeerConnection(++this.#lastPeerId, connection.remote, clock);
-    const codec = new FrameCodec();
+    const codec = new FrameCodec(this.#gathered);
     const heartbeat = new Heartbeat(clock);
     const dispatcher = new Dispatcher(this.#runtime, peer, this.#routes, this.stats);
     const hello = new HelloServer(this.#runtime, this.#identity, codec, heartbeat, {
@@ -170,14 +173,24 @@ export class RpcServer implements ServiceRegistry {
     if (!channel.wasCut || this.#isClosing) return;
     this.stats.connectionsAborted++;
     if (peer.isWrongProtocol) return;
+    const fields = { peer: peer.address, clientId: peer.clientId, reason: channel.closeReason };
+    this.#logSeldom(fields, 'a connection was cut');
+  }
+
+  #logRefusal(peer: Address): void {
+    this.stats.connectionsRefused++;
+    const reason = `this server takes ${connectionsMax} connections at once (connectionsMax)`;
+    this.#logSeldom({ peer, reason }, 'a connection was refused');
+  }
+
+  #logSeldom(fields: object, message: string): void {
     if (!this.#cutsTold.take(this.#runtime.clock.monotonicMs())) {
       this.#cutsUntold++;
       return;
     }
     const untold = this.#cutsUntold === 0 ? {} : { cutsNotLogged: this.#cutsUntold };
     this.#cutsUntold = 0;
-    const fields = { peer: peer.address, clientId: peer.clientId, reason: channel.closeReason, ...untold };
-    this.#runtime.logger.warn(fields, 'a connection was cut');
+    this.#runtime.logger.warn({ ...fields, ...untold }, message);
   }
 
   #logGuess(host: string, guess: string): void {

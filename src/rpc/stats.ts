@@ -9,6 +9,8 @@ export class RpcStats {
   connectionsAborted = 0;
   /** Pending ones that had to make room. */
   connectionsEvicted = 0;
+  /** Reset at once because there were too many. */
+  connectionsRefused = 0;
   wrongProtocol = 0;
   calls = 0;
   oneways = 0;
