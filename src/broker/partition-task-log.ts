@@ -191,9 +191,15 @@ class PartitionReader implements LogSubscription {
 
   /** Tells all that is committed: from memory in this very turn, from the file in later ones. */
   #advance(): void {
-    if (this.#isReading || this.#isClosed || !this.#partition.isActive) return;
-    if (this.#offset < this.#partition.logStart) {
-      this.#lose();
+    if (this.#isReading || this.#isClosed) return;
+    const { refusal, logStart } = this.#partition;
+    if (!this.#partition.isActive) {
+      if (refusal !== undefined) this.#reader.trouble?.(refusal);
+      return;
+    }
+    if (this.#offset < logStart) {
+      const message = `offset ${this.#offset} is no longer in the log, which begins at ${logStart}`;
+      this.#lose(new TaskdError(ErrorCode.OFFSET_OUT_OF_RANGE, message));
       return;
     }
     const beganMs = this.#runtime.clock.monotonicMs();
@@ -217,7 +223,10 @@ class PartitionReader implements LogSubscription {
         if (!this.#tell(chunk)) return;
       }
     }
-    if (this.#partition.problem !== undefined) return;
+    if (refusal !== undefined) {
+      this.#reader.trouble?.(refusal);
+      return;
+    }
     this.#lookedMs = beganMs;
     this.#reader.caughtUp(this.#offset, beganMs);
   }
@@ -233,8 +242,7 @@ class PartitionReader implements LogSubscription {
       (error) => {
         this.#isReading = false;
         if (isTaskdError(error, ErrorCode.OFFSET_OUT_OF_RANGE, ErrorCode.DATA_LOSS)) {
-          this.#runtime.logger.error({ error, offset: this.#offset }, 'the log can not be read on from here');
-          this.#lose();
+          this.#lose(error);
           return;
         }
         // Such as too many open files.
@@ -250,7 +258,7 @@ class PartitionReader implements LogSubscription {
       if (this.#isClosed) return false;
       const header = readHeader(chunk, at);
       if (typeof header === 'string') {
-        this.#lose();
+        this.#lose(new TaskdError(ErrorCode.DATA_LOSS, `the batch at offset ${this.#offset} is damaged (${header})`));
         return false;
       }
       const seen = this.#offset;
@@ -262,10 +270,12 @@ class PartitionReader implements LogSubscription {
     return !this.#isClosed;
   }
 
-  #lose(): void {
+  #lose(error: TaskdError): void {
     if (this.#isClosed) return;
     this.close();
-    this.#reader.lost(this.#partition.logStart);
+    const { topicId, partition, logStart } = this.#partition;
+    this.#runtime.logger.error({ topicId, partition, logStart, reason: error.message }, 'a log can not be read on');
+    this.#reader.lost(logStart, error);
   }
 
   #armLook(): void {

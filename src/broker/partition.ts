@@ -117,6 +117,11 @@ export class Partition {
     return this.#problem;
   }
 
+  /** `problem` as those are told who want to append. */
+  get refusal(): TaskdError | undefined {
+    return this.#problem === undefined ? undefined : storageFailed(this.#name, this.#problem);
+  }
+
   get producers(): number {
     return this.#producers.size;
   }

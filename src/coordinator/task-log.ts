@@ -1,3 +1,4 @@
+import type { TaskdError } from '../base/errors.js';
 import type { BatchClass } from '../batch/header.js';
 import type { NewRecord, StoredRecord } from '../batch/record.js';
 
@@ -17,8 +18,13 @@ export interface LogReader {
    * was told by `batch`. Comes at least every second while the log can be reached.
    */
   caughtUp(nextOffset: number, beganMs: number): void;
-  /** Reading can't go on from here: the log begins at `logStart` now, or bytes were lost. */
-  lost(logStart: number): void;
+  /** Reading can't go on from here: the log begins at `logStart` now, or bytes were lost. `error` says which, to people. */
+  lost(logStart: number, error: TaskdError): void;
+  /**
+   * A look failed; reading goes on by itself. STORAGE_FAILED: not before somebody has mended the log. May come again
+   * and again.
+   */
+  trouble?(error: TaskdError): void;
 }
 
 export interface LogSubscription {

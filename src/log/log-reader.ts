@@ -4,6 +4,7 @@ import type { FileHandle, Files } from '../runtime/files.js';
 import type { Segment } from './segment.js';
 import { readRange, scanSegment } from './segment-scan.js';
 import { SparseIndex } from './sparse-index.js';
+import { restore } from './storage-error.js';
 
 /** Read on top of what was asked: what lies between the index's entry and the batch sought. */
 const slackBytes = 8 * 1024;
@@ -144,7 +145,7 @@ export class LogReader {
   #lost(segment: Segment, position: number, offset: number, why: string): TaskdError {
     const where = `${segment.path} at byte ${position}, near offset ${offset}`;
     const message = `${where}: the disk no longer gives back the batch that was written (${why})`;
-    return new TaskdError(ErrorCode.DATA_LOSS, `${message}; restore the file from a copy while taskd is stopped`);
+    return new TaskdError(ErrorCode.DATA_LOSS, `${message}; ${restore}`);
   }
 }
 

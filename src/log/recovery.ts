@@ -19,7 +19,7 @@ import type { FileHandle, Files } from '../runtime/files.js';
 import type { CleanEnd, ReplicaState } from './replica-state.js';
 import { Segment, segmentBase, segmentName } from './segment.js';
 import { endOfContent, readRange, type ScanEnd, type ScanPoint, scanSegment } from './segment-scan.js';
-import { describe } from './storage-error.js';
+import { describe, restore } from './storage-error.js';
 
 const copyBytes = 1 << 20;
 
@@ -33,8 +33,6 @@ export interface Recovered {
   readonly problem: string | undefined;
 }
 
-const mend = 'restore the folder from a copy while taskd is stopped, or delete the topic and make it anew';
-
 /** Thrown inside recovery; becomes the `problem`. */
 class Damage extends Error {}
 
@@ -45,9 +43,8 @@ export async function recover(files: Files, folder: string, state: ReplicaState,
   } catch (error) {
     const problem =
       error instanceof Damage
-        ? `${error.message}; the log is read-only and nothing was changed: ${mend}`
+        ? `${error.message}; the log is read-only and nothing was changed: ${restore}`
         : `${folder} could not be recovered (${describe(error)}); the log is read-only: mend the disk, start again`;
-    logger.error({ topicId: state.topicId, partition: state.partition, problem }, 'a log is damaged');
     return { ...(await recovery.abandon()), problem };
   }
 }

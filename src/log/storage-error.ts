@@ -10,6 +10,9 @@ export function lackOf(error: unknown): Lack | undefined {
   return error.code === 'EMFILE' ? 'this process may open no more files' : undefined;
 }
 
+/** What a person can do about bytes that are gone. */
+export const restore = 'stop taskd, then restore the data folder from a copy, or move it away and start anew';
+
 /** What an error says for a message. */
 export function describe(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -56,9 +56,12 @@ export class RemoteTaskLog implements TaskLog {
       caughtUp: (nextOffset, beganMs) => reader.caughtUp(nextOffset, beganMs),
       lost: (logStart, error) => {
         logger.error({ ...place, logStart, reason: error.message }, 'a log can not be read on');
-        reader.lost(logStart);
+        reader.lost(logStart, error);
       },
-      trouble: (error) => logger.debug({ ...place, reason: error.message }, 'reading a log is held up'),
+      trouble: (error) => {
+        logger.debug({ ...place, reason: error.message }, 'reading a log is held up');
+        reader.trouble?.(error);
+      },
     });
   }
 

@@ -25,6 +25,7 @@ import type { DispatchEffect, Effect } from './core/effects.js';
 import { argumentsOf, ShardCore } from './core/shard-core.js';
 import { Milestones } from './milestones.js';
 import { RecordReader } from './record-reader.js';
+import { beingTakenOver, needsMending, notOwnedHere, outOfService } from './shard-refusals.js';
 import { Waiters } from './waiters.js';
 import { WorkerSession } from './worker-session.js';
 
@@ -59,6 +60,8 @@ export class ShardDriver {
   #state: ShardState = 'reading';
   readonly #touched: Set<WorkerSession> = new Set<WorkerSession>();
   #reports: NewRecord[] = [];
+  /** Why the shard can't be taken before somebody has mended its log; until it is taken again. */
+  #damage: TaskdError | undefined;
   #appendsUnderWay = 0;
   #isTurnPlanned = false;
   #wake: Timer | undefined;
@@ -115,18 +118,11 @@ export class ShardDriver {
 
   /** Why this process does not answer for the shard now, with the owner's address as hint when it is known. */
   notOwner(): TaskdError {
-    if (this.#state === 'reading' || this.#state === 'acquiring') {
-      return new TaskdError(ErrorCode.NOT_READY, `shard ${this.shard} is being taken over: its log is read`, {
-        retry: Retry.AFTER,
-        retryAfterMs: 50,
-      });
-    }
+    const isElsewhere = this.#state === 'deposed' || this.#state === 'stopped';
+    if (this.#damage !== undefined && !isElsewhere) return outOfService(this.shard, this.#damage);
+    if (this.#state === 'reading' || this.#state === 'acquiring') return beingTakenOver(this.shard);
     const owner = this.core.owner;
-    const isOther = owner !== undefined && owner.owner !== this.#owner.nodeId;
-    return new TaskdError(ErrorCode.NOT_OWNER, `shard ${this.shard} is not owned here`, {
-      retry: Retry.OTHER,
-      ...(isOther ? { hint: formatAddress(owner) } : {}),
-    });
+    return notOwnedHere(this.shard, owner?.owner === this.#owner.nodeId ? undefined : owner);
   }
 
   // ---- what workers say
@@ -254,8 +250,12 @@ export class ShardDriver {
         if (isFree || (this.#state === 'reading' && this.#retry === undefined)) this.#acquire();
         this.#planTurn();
       },
-      lost: (logStart) => {
-        this.#runtime.logger.error({ shard: this.shard, logStart }, 'the log of a shard can not be read on');
+      trouble: (error) => {
+        this.#damage = needsMending(error) ? error : undefined;
+        if (this.#damage !== undefined) this.waiters.failAll(this.notOwner());
+      },
+      lost: (_logStart, error) => {
+        this.#damage = error;
         // Nothing that it decided would ever be read back.
         this.core.abandon();
         this.#giveUp('lost');
@@ -278,10 +278,9 @@ export class ShardDriver {
   /** The state in memory may be ahead of nothing, but what was decided on it is not known to be in the log. */
   #appendFailed(error: unknown): void {
     if (this.#state !== 'active' && this.#state !== 'acquiring') return;
-    this.#runtime.logger.error(
-      { shard: this.shard, error: String(error) },
-      'an append of a shard failed: taking it anew',
-    );
+    const level = this.#damage === undefined ? 'error' : 'debug';
+    this.#runtime.logger[level]({ shard: this.shard, error: String(error) }, 'an append failed: taking the shard anew');
+    if (needsMending(error)) this.#damage = error;
     this.core.abandon();
     this.#giveUp('reading');
     this.#retry = this.#runtime.clock.timer(reacquireMs, () => {
@@ -398,6 +397,7 @@ export class ShardDriver {
       }
       case 'active':
         this.#setState('active');
+        this.#damage = undefined;
         this.#runtime.logger.debug({ shard: this.shard, epoch: effect.epoch }, 'shard acquired');
         break;
       case 'notAcquired':

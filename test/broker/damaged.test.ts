@@ -21,10 +21,21 @@ t.test('a producer is told at once what is wrong with a damaged partition', asyn
   const logFolder = join(topicFolder, readdirSync(topicFolder)[0]!);
   truncateSync(join(logFolder, readdirSync(logFolder)[0]!), 100);
 
-  node = await BrokerNode.start(runtime, folder);
+  const logger = new MemoryLogger();
+  node = await BrokerNode.start({ ...runtime, logger }, folder);
+  const errors = logger.lines.filter(({ level }) => level === 'error');
+  t.match(errors, [{ fields: { topicId, partition: 0, problem: /move it away/ } }]);
+  t.equal(errors.length, 1, 'said once');
+  const trouble = await new Promise((resolve) => {
+    const unexpected = (): void => void t.fail('there is nothing to read');
+    const reader = { batch: unexpected, caughtUp: unexpected, lost: unexpected, trouble: resolve };
+    const subscription = node.broker.taskLog(topicId, 0).read(0, reader);
+    t.teardown(() => subscription.close());
+  });
+  t.match(trouble, { code: ErrorCode.STORAGE_FAILED, message: /restore the data folder/ }, 'and to readers in process');
   client = new ClientKit(runtime, node.address);
   const sent = client.producer().send(topicId, 0, record, BatchClass.CLIENT);
-  await t.rejects(sent, { code: ErrorCode.STORAGE_FAILED, message: /restore the folder/ });
+  await t.rejects(sent, { code: ErrorCode.STORAGE_FAILED, message: /restore the data folder/ });
   await client.close();
   await node.stop();
 });

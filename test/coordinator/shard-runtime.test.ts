@@ -1,5 +1,5 @@
 import t from 'tap';
-import { ErrorCode } from '../../src/base/errors.js';
+import { ErrorCode, TaskdError } from '../../src/base/errors.js';
 import { silentLogger } from '../../src/base/logger.js';
 import { BatchClass } from '../../src/batch/header.js';
 import type { StoredRecord } from '../../src/batch/record.js';
@@ -93,7 +93,7 @@ t.test('a log that lost its beginning closes the runtime', async (t) => {
   });
   runtime.start();
   const write = runtime.write([{ type: 1 }], BatchClass.OWNER);
-  reader!.lost(17);
+  reader!.lost(17, new TaskdError(ErrorCode.OFFSET_OUT_OF_RANGE, 'gone'));
   t.equal(lostAt, 17);
   await t.rejects(write, { code: ErrorCode.NOT_OWNER });
 });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { ErrorCode } from '../../src/base/errors.js';
+import { ErrorCode, TaskdError } from '../../src/base/errors.js';
 import { BatchClass } from '../../src/batch/header.js';
 import { MemoryTaskLog } from '../../src/coordinator/memory-task-log.js';
 import type { LogReader, LogSubscription, TaskLog } from '../../src/coordinator/task-log.js';
@@ -81,7 +81,7 @@ t.test('a log that can not be read ends what it can not tell, and no more', asyn
   const log = {
     read: (offset: number, reader: LogReader) => {
       clock.defer(() => {
-        if (offset < 10) reader.lost(10);
+        if (offset < 10) reader.lost(10, new TaskdError(ErrorCode.OFFSET_OUT_OF_RANGE, 'gone'));
         else {
           reader.batch({ baseOffset: offset, records: [{ offset }] } as never);
           reader.caughtUp(offset + 1, 0);
