@@ -7,7 +7,7 @@ import { AppTable, appBind, appsMax, type BoundApp, isAppName } from './app-tabl
 
 /** Follows taskd.apps, answers where an app lives, and binds new names. */
 export class AppDirectory {
-  readonly #table: AppTable = new AppTable();
+  readonly #table: AppTable;
   readonly #runtime: ShardRuntime<BoundApp | undefined>;
   readonly #shards: number;
   /** Names that are being bound: those who ask meanwhile share the answer. */
@@ -15,6 +15,7 @@ export class AppDirectory {
 
   constructor(log: TaskLog, shards: number) {
     this.#shards = shards;
+    this.#table = new AppTable(shards);
     this.#runtime = new ShardRuntime(log, this.#table);
   }
 

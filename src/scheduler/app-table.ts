@@ -20,8 +20,13 @@ export const appsMax = 1_000_000;
  * a change of the number of shards moves no app.
  */
 export class AppTable implements Shard<BoundApp | undefined> {
+  readonly #shards: number;
   readonly #byName: Map<string, BoundApp> = new Map<string, BoundApp>();
   readonly #names: Map<number, string> = new Map<number, string>();
+
+  constructor(shards: number) {
+    this.#shards = shards;
+  }
 
   get size(): number {
     return this.#byName.size;
@@ -29,7 +34,8 @@ export class AppTable implements Shard<BoundApp | undefined> {
 
   /**
    * The verdict on an `AppBind` is the app that has the name, whoever bound it; undefined for what is no binding. Only
-   * schedulers write them: one of another class, or with a name that none of them takes, is void.
+   * schedulers write them: one of another class, or with a name that none of them takes, or to a shard
+   * that doesn't exist, is void.
    */
   replay(record: StoredRecord, { batchClass }: Pick<CommittedBatch, 'batchClass'>): BoundApp | undefined {
     if (record.type !== taskd.RecordType.APP_BIND || record.value === undefined) return undefined;
@@ -42,6 +48,7 @@ export class AppTable implements Shard<BoundApp | undefined> {
     }
     const known = this.#byName.get(bind.name);
     if (known !== undefined || !isAppName(bind.name) || this.#byName.size >= appsMax) return known;
+    if (bind.shard >= this.#shards) return undefined;
     const app = { name: bind.name, appId: record.offset, shard: bind.shard };
     this.#byName.set(app.name, app);
     this.#names.set(app.appId, app.name);

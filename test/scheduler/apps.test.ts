@@ -18,7 +18,7 @@ function record(offset: number, type: number, value: Uint8Array | undefined): St
 }
 
 t.test('the first binding of a name wins for ever', async (t) => {
-  const table = new AppTable();
+  const table = new AppTable(8);
   const bind = (offset: number, name: string, shard: number, batchClass: BatchClass = BatchClass.OWNER): unknown => {
     const value = taskd.AppBind.encode({ name, shard }).finish();
     return table.replay(record(offset, taskd.RecordType.APP_BIND, value), { batchClass });
@@ -31,6 +31,8 @@ t.test('the first binding of a name wins for ever', async (t) => {
   t.equal(bind(8, 'stolen', 9, BatchClass.CLIENT), undefined, 'only schedulers bind');
   t.equal(bind(9, 'stolen', 9, BatchClass.WORKER), undefined);
   t.equal(table.app('stolen'), undefined);
+  t.equal(bind(10, 'far', 8), undefined, 'a shard that does not exist');
+  t.equal(table.app('far'), undefined);
   t.equal(table.nameOf(3), 'shop');
   t.equal(table.nameOf(4), undefined);
   t.equal(table.size, 2);
@@ -41,7 +43,7 @@ const owner = { batchClass: BatchClass.OWNER };
 t.test('whatever the bytes, replay throws nothing', (t) => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.nat(60), fc.uint8Array({ maxLength: 40 }))), (records) => {
-      const table = new AppTable();
+      const table = new AppTable(8);
       records.forEach(([type, value], offset) => void table.replay(record(offset, type, value), owner));
       records.forEach(
         ([, value], offset) => void table.replay(record(offset, taskd.RecordType.APP_BIND, value), owner),
@@ -73,7 +75,7 @@ t.test('two directories on one log agree, and those who ask at once share one re
   t.same(await two.resolve('shop', false), answers[0]);
   t.same(one.list(), [answers[0]]);
   t.equal(one.nameOf(answers[0]!.appId), 'shop');
-  const late = new AppDirectory(log, 4);
+  const late = new AppDirectory(log, 16);
   late.start();
   await clock.settle();
   t.same(await late.resolve('shop', false), answers[0], 'another number of shards moves nothing');
