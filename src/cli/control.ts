@@ -61,7 +61,7 @@ export async function control(argv: readonly string[], world: ControlWorld): Pro
           `taskctl: ${text
             .replace(/^error: /, '')
             .trim()
-            .replaceAll('\n', ' ')}\n`,
+            .replaceAll('\n', ' ')}${/^error: unknown command/.test(text) ? '; see taskctl --help' : ''}\n`,
         ),
     })
     .option('--server <host:port>', `a server of the cluster (env: TASKD_SERVER; default: ${defaultServer})`)

@@ -35,7 +35,7 @@ export function explainStart(error: unknown, config: DaemonConfig): StartFailure
   if (error instanceof FileError) {
     return {
       exitCode: ExitCode.DATA,
-      line: `${error.path} can not be used (${error.code}): mend it, or choose another data folder with --data`,
+      line: `${error.path} can not be used (${error.code}): ${error.code === 'ENOSPC' ? 'free some space' : 'mend it'}, or choose another data folder with --data`,
     };
   }
   if (isTaskdError(error)) {

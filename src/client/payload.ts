@@ -29,11 +29,15 @@ function encodeJson(value: unknown, what: string): Uint8Array {
   try {
     text = JSON.stringify(value);
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    // The engine draws a cycle over several lines.
+    const [why] = (error instanceof Error ? error.message : String(error)).split('\n', 1);
     throw new TaskdError(ErrorCode.INVALID, `${what} have no JSON text (${why}): pass plain data or bytes`);
   }
   if (text === undefined) {
-    throw new TaskdError(ErrorCode.INVALID, `${what} have no JSON text (a ${typeof value}): pass plain data or bytes`);
+    throw new TaskdError(
+      ErrorCode.INVALID,
+      `${what} have no JSON text (JSON.stringify gives undefined for this ${typeof value}): pass plain data or bytes`,
+    );
   }
   return Buffer.from(text, 'utf8');
 }

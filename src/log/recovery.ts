@@ -19,7 +19,7 @@ import type { FileHandle, Files } from '../runtime/files.js';
 import type { CleanEnd, ReplicaState } from './replica-state.js';
 import { Segment, segmentBase, segmentName } from './segment.js';
 import { endOfContent, readRange, type ScanEnd, type ScanPoint, scanSegment } from './segment-scan.js';
-import { describe, restore } from './storage-error.js';
+import { describe, lackOf, remedyOf, restore } from './storage-error.js';
 
 const copyBytes = 1 << 20;
 
@@ -41,10 +41,12 @@ export async function recover(files: Files, folder: string, state: ReplicaState,
   try {
     return await recovery.run();
   } catch (error) {
+    const lack = lackOf(error);
+    const todo = lack === undefined ? 'mend the disk' : `${lack}: ${remedyOf(lack)}`;
     const problem =
       error instanceof Damage
         ? `${error.message}; the log is read-only and nothing was changed: ${restore}`
-        : `${folder} could not be recovered (${describe(error)}); the log is read-only: mend the disk, start again`;
+        : `${folder} could not be recovered (${describe(error)}); the log is read-only; ${todo}, then start taskd again`;
     return { ...(await recovery.abandon()), problem };
   }
 }

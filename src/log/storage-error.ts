@@ -18,18 +18,23 @@ export function describe(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+export function remedyOf(lack: Lack): string {
+  return lack === 'the disk is full' ? 'free some space' : 'raise its limit (ulimit -n), or close connections';
+}
+
 /** For a file system that refused: what we wanted, what it said, what to do. */
 export function storageFailed(what: string, remedy: string, cause?: unknown): TaskdError {
   const said = cause === undefined ? '' : ` (${describe(cause)})`;
-  return new TaskdError(ErrorCode.STORAGE_FAILED, `${what}${said}; ${remedy}`, { cause });
+  const lack = lackOf(cause);
+  const todo = lack === undefined ? remedy : `${lack}: ${remedyOf(lack)}, then start taskd again`;
+  return new TaskdError(ErrorCode.STORAGE_FAILED, `${what}${said}; ${todo}`, { cause });
 }
 
 /** How long a client waits before it tries again on a full disk. */
 export const fullRetryMs = 1_000;
 
 export function storageFull(what: string, lack: Lack): TaskdError {
-  const remedy = lack === 'the disk is full' ? 'free some space' : 'raise its limit (ulimit -n), or close connections';
-  return new TaskdError(ErrorCode.STORAGE_FULL, `${what}: ${lack}; ${remedy}, writing goes on by itself`, {
+  return new TaskdError(ErrorCode.STORAGE_FULL, `${what}: ${lack}; ${remedyOf(lack)}, writing goes on by itself`, {
     retry: Retry.AFTER,
     retryAfterMs: fullRetryMs,
   });

@@ -349,3 +349,11 @@ t.test('a file of jobs', async (t) => {
     t.strictSame(ended.calls, []);
   }
 });
+
+t.test('a command that there is not points to the help', async (t) => {
+  for (const argv of [['frobnicate'], ['jobs', 'frobnicate']]) {
+    const { code, err } = await taskctl(argv);
+    t.equal(code, 2);
+    t.match(err, /^taskctl: unknown command 'frobnicate'; see taskctl --help\n$/);
+  }
+});

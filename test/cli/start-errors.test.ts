@@ -3,6 +3,7 @@ import { ErrorCode, TaskdError } from '../../src/base/errors.js';
 import { readConfig } from '../../src/cli/config.js';
 import { ExitCode, exitCodeOf } from '../../src/cli/exit-codes.js';
 import { AdminPortError, explainStart } from '../../src/cli/start-errors.js';
+import { storageFailed } from '../../src/log/storage-error.js';
 import { FileError } from '../../src/runtime/files.js';
 import { NetError } from '../../src/runtime/net.js';
 
@@ -16,6 +17,8 @@ t.test('why a start failed is one line with a remedy', async (t) => {
       ExitCode.ADDRESS,
       /^--admin-port .* is 7401: it is in use/,
     ],
+    [new FileError('ENOSPC', '/x'), ExitCode.DATA, /ENOSPC.*free some space/],
+    [storageFailed('it failed', 'mend the disk', new FileError('ENOSPC', '/x')), ExitCode.DATA, /free some space/],
     [new FileError('EACCES', '/x'), ExitCode.DATA, /^\/x can not be used \(EACCES\).*--data$/],
     [new TaskdError(ErrorCode.CONFLICT, '/x is in use by another taskd: stop it'), ExitCode.DATA, /^\/x is in use/],
     [new TaskdError(ErrorCode.NOT_SENT, 'nobody there'), ExitCode.FAILED, /^nobody there$/],
