@@ -357,3 +357,32 @@ t.test('a command that there is not points to the help', async (t) => {
     t.match(err, /^taskctl: unknown command 'frobnicate'; see taskctl --help\n$/);
   }
 });
+
+t.test('lists of all apps leave out the shards that are out of service, and name them', async (t) => {
+  const failure = new TaskdError(ErrorCode.STORAGE_FAILED, 'its log is damaged');
+  const apps = [
+    { name: 'bad', appId: 1, shard: 15 },
+    { name: 'mail', appId: 2, shard: 3 },
+    { name: 'worse', appId: 3, shard: 15 },
+  ];
+  const whole = fakeClient([]);
+  const only =
+    <T>(value: T) =>
+    (name: string) =>
+      name === 'mail' ? Promise.resolve(value) : Promise.reject(failure);
+  const client: ControlClient = {
+    ...whole,
+    jobs: { ...whole.jobs, list: only([job]) },
+    apps: { list: () => Promise.resolve(apps), stats: only(stats) },
+  };
+  for (const argv of [
+    ['jobs', 'ls'],
+    ['apps', 'ls'],
+  ]) {
+    let [out, err] = ['', ''];
+    const sink = { out: (text: string) => void (out += text), err: (text: string) => void (err += text) };
+    t.equal(await control(argv, { nowMs, environment: {}, sink, connect: () => Promise.resolve(client) }), 1);
+    t.match(out, /^mail /m);
+    t.equal(err, 'taskctl: shard 15 is left out: its log is damaged\n');
+  }
+});

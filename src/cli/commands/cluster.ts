@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { appByApp } from './app-by-app.js';
 import type { WithSession } from './session.js';
 
 /** The commands that show what a cluster is made of: topics, nodes, apps. */
@@ -55,23 +56,21 @@ export function addCluster(program: Command, withSession: WithSession): void {
     .description('all apps with what waits, what runs and who works')
     .addHelpText('after', '\nExample:\n  taskctl apps ls')
     .action(() =>
-      withSession(async ({ client, output }) => {
-        const apps = await client.apps.list();
-        const rows = await Promise.all(
-          apps.map(async ({ name, shard }) => {
-            const stats = await client.apps.stats(name);
-            return {
-              name,
-              shard,
-              scheduled: stats.scheduled,
-              ready: stats.ready,
-              running: stats.running,
-              retryWait: stats.retryWait,
-              dead: stats.dead,
-              workers: stats.workers.length,
-            };
-          }),
-        );
+      withSession(async (session) => {
+        const { client, output } = session;
+        const { found: rows, exitCode } = await appByApp(session, async ({ name, shard }) => {
+          const stats = await client.apps.stats(name);
+          return {
+            name,
+            shard,
+            scheduled: stats.scheduled,
+            ready: stats.ready,
+            running: stats.running,
+            retryWait: stats.retryWait,
+            dead: stats.dead,
+            workers: stats.workers.length,
+          };
+        });
         const columns = [
           ['NAME', (row: (typeof rows)[number]) => row.name],
           ['SHARD', (row: (typeof rows)[number]) => row.shard],
@@ -82,8 +81,8 @@ export function addCluster(program: Command, withSession: WithSession): void {
           ['DEAD', (row: (typeof rows)[number]) => row.dead],
           ['WORKERS', (row: (typeof rows)[number]) => row.workers],
         ] as const;
-        output.list(rows, columns, (row) => row, 'no apps');
-        return undefined;
+        output.list(rows, columns, (row) => row, exitCode === undefined ? 'no apps' : 'no other apps');
+        return exitCode;
       }),
     );
 }

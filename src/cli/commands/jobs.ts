@@ -3,6 +3,7 @@ import type { Job } from '../../client/job.js';
 import type { JobFileEntry } from '../job-file.js';
 import type { Column } from '../output.js';
 import { distance, duration, isoInstant, parseCount, parseDuration, parseDurations, parseJson } from '../quantities.js';
+import { appByApp } from './app-by-app.js';
 import { payloadValue, type RetryFlags, retryOf, type WithSession } from './session.js';
 
 interface PutFlags extends RetryFlags {
@@ -77,12 +78,15 @@ A file is a list of jobs:
     .description('the jobs of an app, or of all')
     .addHelpText('after', '\nExamples:\n  taskctl jobs ls\n  taskctl jobs ls mail --json')
     .action((app: string | undefined) =>
-      withSession(async ({ client, output, nowMs }) => {
-        const apps = app === undefined ? (await client.apps.list()).map((known) => known.name) : [app];
-        const list: Job[] = [];
-        for (const name of apps) list.push(...(await client.jobs.list(name)));
-        output.list(list, jobColumns(nowMs), jobJson, app === undefined ? 'no jobs' : `no jobs in ${app}`);
-        return undefined;
+      withSession(async (session) => {
+        const { client, output, nowMs } = session;
+        if (app !== undefined) {
+          output.list(await client.jobs.list(app), jobColumns(nowMs), jobJson, `no jobs in ${app}`);
+          return undefined;
+        }
+        const { found, exitCode } = await appByApp(session, ({ name }) => client.jobs.list(name));
+        output.list(found.flat(), jobColumns(nowMs), jobJson, exitCode === undefined ? 'no jobs' : 'no other jobs');
+        return exitCode;
       }),
     );
 
