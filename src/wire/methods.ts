@@ -178,8 +178,87 @@ export const listOffsets: MethodOf<typeof taskd.ListOffsetsRequest, typeof taskd
   taskd.ListOffsetsResponse,
   { role: 'consumer', idempotent: true },
 );
+export const alterTopic: MethodOf<typeof taskd.AlterTopicRequest, typeof taskd.AlterTopicResponse> = method(
+  0x0207,
+  'broker.alterTopic',
+  taskd.AlterTopicRequest,
+  taskd.AlterTopicResponse,
+  { role: 'admin' },
+);
+export const deleteTopic: MethodOf<typeof taskd.DeleteTopicRequest, typeof taskd.DeleteTopicResponse> = method(
+  0x0208,
+  'broker.deleteTopic',
+  taskd.DeleteTopicRequest,
+  taskd.DeleteTopicResponse,
+  { role: 'admin' },
+);
 
-// 4: the scheduler, for clients (3 is for consumer groups)
+// 3: consumer groups
+export const joinGroup: MethodOf<typeof taskd.JoinGroupRequest, typeof taskd.GroupPush> = method(
+  0x0301,
+  'groups.join',
+  taskd.JoinGroupRequest,
+  taskd.GroupPush,
+  { role: 'consumer', shape: 'stream' },
+);
+export const groupBeat: MethodOf<typeof taskd.GroupBeat, typeof taskd.Empty> = method(
+  0x0302,
+  'groups.beat',
+  taskd.GroupBeat,
+  taskd.Empty,
+  { role: 'consumer', shape: 'oneway' },
+);
+export const leaveGroup: MethodOf<typeof taskd.LeaveGroupRequest, typeof taskd.LeaveGroupResponse> = method(
+  0x0303,
+  'groups.leave',
+  taskd.LeaveGroupRequest,
+  taskd.LeaveGroupResponse,
+  { role: 'consumer', idempotent: true },
+);
+export const commitOffsets: MethodOf<typeof taskd.CommitOffsetsRequest, typeof taskd.CommitOffsetsResponse> = method(
+  0x0304,
+  'groups.commit',
+  taskd.CommitOffsetsRequest,
+  taskd.CommitOffsetsResponse,
+  { role: 'consumer', idempotent: true },
+);
+export const fetchOffsets: MethodOf<typeof taskd.FetchOffsetsRequest, typeof taskd.FetchOffsetsResponse> = method(
+  0x0305,
+  'groups.offsets',
+  taskd.FetchOffsetsRequest,
+  taskd.FetchOffsetsResponse,
+  { role: 'consumer', idempotent: true },
+);
+export const listGroups: MethodOf<typeof taskd.ListGroupsRequest, typeof taskd.ListGroupsResponse> = method(
+  0x0306,
+  'groups.list',
+  taskd.ListGroupsRequest,
+  taskd.ListGroupsResponse,
+  { role: 'observer', idempotent: true },
+);
+export const describeGroup: MethodOf<typeof taskd.DescribeGroupRequest, typeof taskd.DescribeGroupResponse> = method(
+  0x0307,
+  'groups.describe',
+  taskd.DescribeGroupRequest,
+  taskd.DescribeGroupResponse,
+  { role: 'observer', idempotent: true, size: 'data' },
+);
+export const resetOffsets: MethodOf<typeof taskd.ResetOffsetsRequest, typeof taskd.ResetOffsetsResponse> = method(
+  0x0308,
+  'groups.reset',
+  taskd.ResetOffsetsRequest,
+  taskd.ResetOffsetsResponse,
+  { role: 'admin', idempotent: true },
+);
+export const removeGroup: MethodOf<typeof taskd.RemoveGroupRequest, typeof taskd.RemoveGroupResponse> = method(
+  0x0309,
+  'groups.remove',
+  taskd.RemoveGroupRequest,
+  taskd.RemoveGroupResponse,
+  { role: 'admin', idempotent: true },
+);
+
+// 4: the scheduler, for clients
 export const resolveApp: MethodOf<typeof taskd.ResolveAppRequest, typeof taskd.ResolveAppResponse> = method(
   0x0401,
   'scheduler.resolveApp',
