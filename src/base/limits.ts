@@ -56,6 +56,8 @@ export const segmentBytesMax: number = 64 * MIB;
 
 /** Batches of one producer and partition that may be unacknowledged, and the window in which a repeat is recognised. */
 export const producerWindowBatches: number = 5;
+/** Ids of ordinary producers lie below; those from here on are movers', which only brokers may use. */
+export const moverProducerIdMin: number = 2 ** 48;
 /** Producers whose state one partition keeps. */
 export const partitionProducersMax: number = 100_000;
 /** Names of topics, apps, jobs, processors, services: characters. */

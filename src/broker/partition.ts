@@ -53,6 +53,11 @@ export interface Appended {
   readonly appendTimestamp: number;
   /** True when nothing new was appended. */
   readonly duplicate: boolean;
+  /**
+   * Of a mover's batch that was not appended since a part of it is here: the last sequence that is. The mover is told
+   * SEQUENCE_OVERLAP once `endOffset` is committed, and cuts anew after it.
+   */
+  readonly overlap?: number;
 }
 
 export class Partition {
@@ -230,6 +235,10 @@ export class Partition {
     const { header, bytes } = batch;
     const verdict = this.#producers.check(header);
     if (verdict.kind === 'refuse') throw verdict.error;
+    if (verdict.kind === 'overlap') {
+      const { endOffset, lastSequence: overlap } = verdict;
+      return { baseOffset: undefined, endOffset, appendTimestamp: 0, duplicate: true, overlap };
+    }
     if (verdict.kind === 'repeat' || verdict.kind === 'duplicate') {
       this.duplicates++;
       const isKnown = verdict.kind === 'repeat';

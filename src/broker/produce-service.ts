@@ -45,6 +45,12 @@ export class ProduceService {
   }
 }
 
+/** Tells a mover up to where its records are here already. */
+function sequenceOverlap(lastSequence: number): TaskdError {
+  const message = `the mover's records are here up to sequence ${lastSequence}; send again what comes after it`;
+  return new TaskdError(ErrorCode.SEQUENCE_OVERLAP, message, { hint: String(lastSequence) });
+}
+
 class ProduceWaiter implements CommitWaiter {
   readonly #call: ProduceCall;
   readonly #appended: Appended;
@@ -59,7 +65,11 @@ class ProduceWaiter implements CommitWaiter {
   }
 
   committed(): void {
-    const { baseOffset, appendTimestamp, duplicate } = this.#appended;
+    const { baseOffset, appendTimestamp, duplicate, overlap } = this.#appended;
+    if (overlap !== undefined) {
+      this.#call.fail(sequenceOverlap(overlap));
+      return;
+    }
     const place = baseOffset === undefined ? {} : { baseOffset };
     this.#call.reply({ ...place, appendTimestampMs: appendTimestamp, duplicate });
   }

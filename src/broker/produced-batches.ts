@@ -4,7 +4,7 @@
  */
 import { readU32 } from '../base/bytes.js';
 import { ErrorCode, TaskdError } from '../base/errors.js';
-import { recordBatchBytesMax, recordBytesMax } from '../base/limits.js';
+import { moverProducerIdMin, recordBatchBytesMax, recordBytesMax } from '../base/limits.js';
 import {
   Attribute,
   type BatchClass,
@@ -19,8 +19,6 @@ import { RecordError, readRecords } from '../batch/record.js';
 
 /** Batches in one produce request. */
 export const requestBatchesMax = 64;
-/** Ordinary producer ids lie below; those above are made by movers inside the cluster. */
-export const producerIdMax: number = 2 ** 48;
 
 /** Where the batches are going. */
 export interface Destination {
@@ -70,15 +68,17 @@ function checkHeader(header: BatchHeader, destination: Destination): void {
     throw invalid(`the batch is of class ${batchClass(header)}, the request of class ${destination.batchClass}`);
   }
   if (attributes & Attribute.CONTROL) throw invalid('control batches are written by brokers only');
-  if (attributes & (Attribute.DELAYED | Attribute.MOVER)) {
-    throw invalid('delayed and mover batches are not taken by this version');
+  if (attributes & Attribute.MOVER) {
+    throw new TaskdError(ErrorCode.FORBIDDEN, 'mover batches are written by brokers only');
   }
+  if (attributes & Attribute.DELAYED) throw invalid('delayed batches are not taken by this version');
   if (attributes & Attribute.CODEC_MASK) throw invalid('compressed batches are not taken by this version');
   if (attributes & ~(Attribute.CLASS_MASK << Attribute.CLASS_SHIFT)) {
     throw invalid(`the attributes 0x${attributes.toString(16)} have bits that this version does not know`);
   }
-  if (header.producerId >= producerIdMax) {
-    throw invalid(`producer id ${header.producerId} was not given out by this cluster; ids lie below 2^48`);
+  if (header.producerId >= moverProducerIdMin) {
+    const text = `producer id ${header.producerId} was not given out by this cluster; ids lie below 2^48`;
+    throw new TaskdError(ErrorCode.FORBIDDEN, text);
   }
   if (header.lastSequence - header.baseSequence + 1 !== header.recordCount) {
     const range = `${header.baseSequence} to ${header.lastSequence}`;

@@ -18,12 +18,14 @@
  * | one of the last five, exactly                 | repeat: wait for that batch's end             |
  * | wholly before the last five                   | duplicate: success, place no longer known     |
  * | anything else (a gap, another cut)            | OUT_OF_ORDER_SEQUENCE                         |
+ * | a mover's                                     | see `mover-table.ts`                          |
  *
  * The window and the verdicts follow Kafka's idempotent producer (KIP-98, KIP-360), except that an old duplicate is a
  * success and that expiry looks at append timestamps only, so that every replica decides alike.
  */
 import { assert, ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import { partitionProducersMax, producerWindowBatches } from '../base/limits.js';
+import { isMoverId, MoverTable, type MoverVerdict } from './mover-table.js';
 
 /** A producer that wrote nothing for so long, in the log's own time, is forgotten. */
 export const producerExpiryMs: number = 24 * 3_600_000;
@@ -44,7 +46,7 @@ export interface PlacedMark extends ProducerMark {
 }
 
 export type Verdict =
-  | { readonly kind: 'append' }
+  | MoverVerdict
   /** Appended before, at this place; answer once the watermark is at `endOffset`. */
   | {
       readonly kind: 'repeat';
@@ -52,8 +54,6 @@ export type Verdict =
       readonly endOffset: number;
       readonly appendTimestamp: number;
     }
-  /** Appended long before; its place is forgotten. It was below `endOffset`. */
-  | { readonly kind: 'duplicate'; readonly endOffset: number }
   | { readonly kind: 'refuse'; readonly error: TaskdError };
 
 interface WindowBatch {
@@ -73,6 +73,8 @@ interface ProducerState {
 const append: Verdict = { kind: 'append' };
 
 export class ProducerTable {
+  /** What is known of movers, which never expire and do not count as producers. */
+  readonly movers: MoverTable = new MoverTable();
   /** Least recently committed first. */
   readonly #committed = new Map<number, ProducerState>();
   /** The state after all appended batches, only for producers that have uncommitted ones. */
@@ -97,6 +99,9 @@ export class ProducerTable {
   /** Judges a batch that is about to be appended at the log's end. Changes nothing. */
   check(batch: ProducerMark): Verdict {
     if (batch.producerId === 0) return append;
+    if (isMoverId(batch.producerId)) {
+      return this.movers.check(batch.producerId, batch.baseSequence, batch.lastSequence);
+    }
     const state = this.#stateOf(batch.producerId);
     if (state === undefined) return this.#checkUnknown(batch);
     if (batch.producerEpoch < state.epoch) {
@@ -151,6 +156,7 @@ export class ProducerTable {
   truncated(end: number): void {
     const kept = this.#pending.filter((batch) => endOf(batch) <= end);
     this.#overlay.clear();
+    this.movers.dropUncommitted();
     this.#newcomers = 0;
     this.#pending = kept;
     for (const batch of kept) this.#overlayBatch(batch);
@@ -188,6 +194,10 @@ export class ProducerTable {
   }
 
   #overlayBatch(batch: PlacedMark): void {
+    if (isMoverId(batch.producerId)) {
+      this.movers.appended(batch.producerId, { lastSequence: batch.lastSequence, endOffset: endOf(batch) });
+      return;
+    }
     const before = this.#stateOf(batch.producerId);
     if (!this.#overlay.has(batch.producerId) && !this.#committed.has(batch.producerId)) this.#newcomers++;
     this.#overlay.set(batch.producerId, advance(before, batch));
@@ -195,6 +205,10 @@ export class ProducerTable {
 
   #commit(batch: PlacedMark): void {
     const id = batch.producerId;
+    if (isMoverId(id)) {
+      this.movers.commit(id, { lastSequence: batch.lastSequence, endOffset: endOf(batch) });
+      return;
+    }
     const before = this.#committed.get(id);
     if (before === undefined && this.#overlay.has(id)) this.#newcomers--;
     this.#committed.delete(id);

@@ -48,8 +48,9 @@ t.test('each lie is refused, with the code that fits', (t) => {
   t.equal(outcome(altered(altered(good, 72, 32, 3), 64, 64, 5)), 'MALFORMED', 'a count that the body does not have');
   t.equal(outcome(altered(altered(good, 72, 32, 1), 64, 64, 3)), 'MALFORMED', 'a count below the body');
   t.equal(outcome(altered(good, 64, 64, 9)), 'INVALID', 'sequences that are not as many as the records');
-  t.equal(outcome(altered(good, 48, 64, 2 ** 48)), 'INVALID', 'the producer id of a mover');
-  for (const bits of [0x08, 0x10, 0x20, 0x01, 0x02, 0x40, 0x80, 0x0400, 0x8000]) {
+  t.equal(outcome(altered(good, 48, 64, 2 ** 48)), 'FORBIDDEN', 'the producer id of a mover');
+  t.equal(outcome(altered(good, 82, 16, 0x20)), 'FORBIDDEN', 'a mover batch');
+  for (const bits of [0x08, 0x10, 0x01, 0x02, 0x40, 0x80, 0x0400, 0x8000]) {
     t.equal(outcome(altered(good, 82, 16, bits)), 'INVALID', `attributes 0x${bits.toString(16)}`);
   }
   t.equal(outcome(altered(good, 82, 16, BatchClass.OWNER << 8)), 'INVALID', 'another class than the request');
