@@ -3,7 +3,7 @@
  * large answer holds up nothing else.
  *
  * ```
- *  idle ──leader known──▶ asking ──batches──▶ asking …
+ *  idle ──leader known──▶ asking ──batches──▶ asking …      (hold() makes it wait before it asks)
  *                           │ retriable error, bad bytes      ▲
  *                           ▼                                 │
  *                         pausing ────── backoff over ────────┘
@@ -28,7 +28,10 @@ export interface FetchEvents {
   batch(header: BatchHeader, bytes: Uint8Array): void;
   /** A look at the end that began at `beganMs` was answered, and everything committed by then was told. */
   caughtUp?(nextOffset: number, beganMs: number): void;
-  /** Reading can't go on from here; the log begins at `logStart` now. The last call. */
+  /**
+   * Reading can't go on from here; the log begins at `logStart` now. With DATA_LOSS the error's hint is `from-to`, the
+   * offsets that are gone, where the broker knows them. The last call.
+   */
   lost?(logStart: number, error: TaskdError): void;
   /** An attempt failed; it goes on by itself. */
   trouble?(error: TaskdError): void;
@@ -60,8 +63,11 @@ export class Fetcher {
   readonly #bytesMax: number;
   readonly #waitMs: number;
   #offset: number;
+  #logStart = 0;
   #pauseMs = pauseFirstMs;
   #isClosed = false;
+  #isHeld = false;
+  #goOn: (() => void) | undefined;
   /** A look at the end that waits until reading has come so far, and the latest one after it. */
   #look: Look | undefined;
   #laterLook: Look | undefined;
@@ -100,13 +106,31 @@ export class Fetcher {
     else void this.#lookAtEnd();
   }
 
+  /** Asks for no more until `resume`; the rest of an answer that is there, or on its way, is still told. */
+  hold(): void {
+    this.#isHeld = true;
+  }
+
+  resume(): void {
+    this.#isHeld = false;
+    this.#goOn?.();
+  }
+
   /** Nothing is told after it. */
   close(): void {
     this.#isClosed = true;
+    this.#goOn?.();
   }
 
   async #run(): Promise<void> {
     while (!this.#isClosed) {
+      if (this.#isHeld) {
+        await new Promise<void>((resolve) => {
+          this.#goOn = resolve;
+        });
+        this.#goOn = undefined;
+        continue;
+      }
       const leader = this.#topics.leader(this.#topicId, this.#partition);
       if (leader === undefined) {
         await this.#leaderChange();
@@ -130,7 +154,8 @@ export class Fetcher {
   #take(answer: taskd.FetchResponse, payload: Uint8Array, beganMs: number): void {
     const found = answer.partitions[0];
     if (found === undefined) throw new TaskdError(ErrorCode.MALFORMED, 'the broker answered for no partition');
-    if (found.error?.code) throw errorOf(found.error, found.logStart ?? 0);
+    this.#logStart = found.logStart ?? 0;
+    if (found.error?.code) throw errorOf(found.error);
     for (let at = 0; at < payload.length; ) {
       const header = readBatch(payload, at);
       if (typeof header === 'string') {
@@ -158,10 +183,10 @@ export class Fetcher {
       });
       return false;
     }
-    const { code, retry, retryAfterMs, hint } = error;
+    const { code, retry, retryAfterMs } = error;
     if (code === ErrorCode.OFFSET_OUT_OF_RANGE || code === ErrorCode.DATA_LOSS) {
       this.#isClosed = true;
-      this.#events.lost?.(Number(hint), error);
+      this.#events.lost?.(this.#logStart, error);
       return false;
     }
     this.#topics.stale(this.#topicId);
@@ -225,12 +250,11 @@ export class Fetcher {
   }
 }
 
-/** `hint` of an offset out of range carries where the log begins. */
-function errorOf(info: taskd.IErrorInfo, logStart: number): TaskdError {
-  const { code, message, retry, retryAfterMs } = info;
+function errorOf(info: taskd.IErrorInfo): TaskdError {
+  const { code, message, retry, retryAfterMs, hint } = info;
   return new TaskdError((code ?? ErrorCode.INTERNAL) as ErrorCode, message ?? '', {
     retry: (retry || Retry.NEVER) as Retry,
     retryAfterMs: retryAfterMs ?? 0,
-    hint: String(logStart),
+    hint: hint ?? '',
   });
 }

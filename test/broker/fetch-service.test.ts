@@ -169,6 +169,23 @@ t.test('a poked fetcher looks at the end though its long poll is far from over',
   fetcher.close();
 });
 
+t.test('a fetcher that is held asks for nothing more, and goes on where it was', async (t) => {
+  const { client, ids, producer } = await setUp(t);
+  const topicId = ids[0]!;
+  const first = await producer.send(topicId, 0, value('a'), BatchClass.CLIENT);
+  const { fetcher, told, until } = gather(client, topicId, 0, 50);
+  await until(() => told.batches.length === 1);
+  fetcher.hold();
+  const wasTold = told.looks.length;
+  const second = await producer.send(topicId, 0, value('b'), BatchClass.CLIENT);
+  // The long poll under way may still bring it; the one after that is not asked.
+  await new Promise<void>((resolve) => client.runtime.clock.timer(120, resolve));
+  t.ok(told.looks.length <= wasTold + 1);
+  fetcher.resume();
+  await until(() => told.batches.length === 2);
+  t.same(told.batches, [first.offset, second.offset]);
+});
+
 t.test('a fetcher beyond the end is told that it is lost', async (t) => {
   const { client, ids } = await setUp(t);
   const { told, until } = gather(client, ids[0]!, 500, 100);
