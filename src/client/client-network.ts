@@ -11,6 +11,7 @@ import { Producer, type ProducerOptions } from './producer.js';
 import type { SchedulerNetwork } from './schedulers.js';
 import type { RecordSender } from './shard-log.js';
 import { TopicDirectory } from './topic-directory.js';
+import type { QueueNetwork } from './topic-producer.js';
 
 export interface ClientOptions {
   /** Name servers, as `host:port` or addresses; standalone is one. */
@@ -37,6 +38,8 @@ export type TopicSource = Pick<TopicDirectory, 'named' | 'create' | 'ask'>;
 export interface ClientNetwork extends SchedulerNetwork {
   readonly sender: RecordSender;
   readonly topics: TopicSource;
+  /** What producers and consumers share. */
+  queues(): QueueNetwork;
   nodes(): Promise<readonly NodeInfo[]>;
   /** Sends what is queued, then closes all connections. */
   close(): Promise<void>;
@@ -91,6 +94,10 @@ export class ClusterNetwork implements ClientNetwork {
 
   callerTo(address: Address): ReturnType<Connections['to']> {
     return this.#connections.to(address);
+  }
+
+  queues(): QueueNetwork {
+    return { runtime: this.#runtime, callers: this.#connections, topics: this.topics };
   }
 
   async nodes(): Promise<readonly NodeInfo[]> {

@@ -2,9 +2,11 @@ import { Apps } from './apps.js';
 import { type ClientNetwork, type ClientOptions, connect, type NodeInfo } from './client-network.js';
 import { DeadLetters } from './dead-letters.js';
 import { Jobs } from './jobs.js';
+import type { ProducerOptions } from './producer.js';
 import { Runs } from './runs.js';
 import { Schedulers } from './schedulers.js';
 import { ShardLog } from './shard-log.js';
+import { TopicProducer } from './topic-producer.js';
 import { Topics } from './topics.js';
 
 export { TaskdError } from '../base/errors.js';
@@ -12,9 +14,12 @@ export type { AppPlacement, AppStats, AttachedWorker } from './apps.js';
 export type { ClientOptions, NodeInfo } from './client-network.js';
 export type { Job } from './job.js';
 export type { JobDefinition, Retry, Submission, Work } from './job-definition.js';
+export { json, type OutgoingRecord } from './outgoing-record.js';
 export type { Payload } from './payload.js';
+export type { Delivered, ProducerOptions } from './producer.js';
 export type { Run, RunState } from './run.js';
 export type { EndedRun, RunFilter } from './runs.js';
+export type { TopicProducer } from './topic-producer.js';
 export type { TopicInfo } from './topics.js';
 
 /**
@@ -31,6 +36,7 @@ export class TaskdClient {
   readonly topics: Topics;
   readonly #network: ClientNetwork;
   readonly #schedulers: Schedulers;
+  readonly #producers = new Set<TopicProducer>();
 
   /** Throws INVALID for addresses that are none. Nothing is dialled before the first call. */
   constructor(options: ClientOptions, network: ClientNetwork = connect(options)) {
@@ -45,14 +51,22 @@ export class TaskdClient {
     this.topics = new Topics(network.topics);
   }
 
+  /** A producer of its own, with its own memory and order. It ends with the client, or by its `close`. */
+  producer(options: ProducerOptions = {}): TopicProducer {
+    const producer = new TopicProducer(this.#network.queues(), options);
+    this.#producers.add(producer);
+    return producer;
+  }
+
   /** Who is registered, of all services. */
   nodes(): Promise<readonly NodeInfo[]> {
     return this.#network.nodes();
   }
 
   /** Waits for submissions under way, then closes. Questions that still wait reject with CANCELLED. */
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#schedulers.close();
-    return this.#network.close();
+    await Promise.all([...this.#producers].map((producer) => producer.close()));
+    await this.#network.close();
   }
 }

@@ -23,6 +23,7 @@ export interface ProducerOptions {
 
 /** Where a record was stored. */
 export interface Delivered {
+  readonly partition: number;
   readonly offset: number;
   readonly appendTimestampMs: number;
 }
@@ -106,7 +107,7 @@ export class Producer {
   send(topicId: number, partition: number, record: NewRecord, batchClass: BatchClass): Promise<Delivered> {
     return new Promise((resolve, reject) => {
       this.#deliver(topicId, partition, [record], batchClass, reject, ({ offsets, appendTimestampMs, error }) => {
-        if (error === undefined) resolve({ offset: offsets[0]!, appendTimestampMs });
+        if (error === undefined) resolve({ partition, offset: offsets[0]!, appendTimestampMs });
         else reject(error);
       });
     });

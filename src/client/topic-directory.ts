@@ -55,10 +55,10 @@ export class TopicDirectory {
   }
 
   /** The topic of that name. Rejects with NOT_FOUND when brokers say that there is none. */
-  async named(name: string): Promise<TopicPlace> {
+  async named(name: string, deadlineMs: number = lookupDeadlineMs): Promise<TopicPlace> {
     const known = this.#byName.get(name);
     if (known !== undefined) return known;
-    const { topics } = await this.ask(describeTopics, { names: [name] });
+    const { topics } = await this.ask(describeTopics, { names: [name] }, deadlineMs);
     const [place] = this.#learn(topics);
     if (place === undefined) throw notFound(name);
     return place;

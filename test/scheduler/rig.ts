@@ -95,6 +95,9 @@ export class Rig {
         create: () => Promise.reject(new Error('not used')),
         ask: () => Promise.reject(new Error('not used')),
       },
+      queues: () => {
+        throw new Error('not used');
+      },
       nodes: () => Promise.resolve([]),
       close: () => Promise.resolve(),
     };

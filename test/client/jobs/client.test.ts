@@ -66,6 +66,10 @@ class FakeNetwork implements ClientNetwork {
     ask: async (method, request) => (await this.callerTo(first).call(method, request)).message,
   };
 
+  queues(): never {
+    throw new Error('not used');
+  }
+
   nodes(): ReturnType<ClientNetwork['nodes']> {
     return Promise.resolve([]);
   }

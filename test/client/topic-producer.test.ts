@@ -1,0 +1,56 @@
+import t from 'tap';
+import { ErrorCode } from '../../src/base/errors.js';
+import { keyPartition } from '../../src/base/murmur2.js';
+import { json } from '../../src/client/client.js';
+import { TopicProducer } from '../../src/client/topic-producer.js';
+import { brokerAndClient, type ClientKit } from '../support/broker-node.js';
+
+function topicProducer(client: ClientKit): TopicProducer {
+  return new TopicProducer({ runtime: client.runtime, callers: client.connections, topics: client.topics });
+}
+
+t.test('sends by the name of a topic, in the order of the calls', async (t) => {
+  const { client } = await brokerAndClient(t);
+  await client.topics.create('orders', 4, false);
+  const producer = topicProducer(client);
+  t.teardown(() => producer.close());
+  const keyed = Array.from({ length: 20 }, (_, i) => producer.send('orders', { key: 'customer-7', value: `${i}` }));
+  const places = await Promise.all(keyed);
+  const partition = keyPartition(Buffer.from('customer-7'), 4);
+  t.same(
+    places.map((place) => [place.partition, place.offset]),
+    places.map((_, i) => [partition, places[0]!.offset + i]),
+  );
+  const chosen = await producer.send('orders', { value: json({ id: 1 }), headers: { kind: 'x' }, partition: 3 });
+  t.equal(chosen.partition, 3);
+  t.ok(chosen.appendTimestampMs > 0);
+  const all = await producer.sendAll('orders', [
+    { value: 'a', partition: 0 },
+    { value: 'b', partition: 1 },
+  ]);
+  t.same(
+    all.map((place) => place.partition),
+    [0, 1],
+  );
+});
+
+t.test('what is no record or no topic is told at once, with the limit', async (t) => {
+  const { client } = await brokerAndClient(t);
+  await client.topics.create('some', 2, false);
+  const producer = topicProducer(client);
+  t.teardown(() => producer.close());
+  const send = (record: object, topic = 'some') => producer.send(topic, record as never);
+  await t.rejects(send({ value: 'x' }, 'absent'), { code: ErrorCode.NOT_FOUND, message: /absent/ });
+  await t.rejects(send({ value: 'x' }, ''), { code: ErrorCode.INVALID });
+  await t.rejects(send({ value: { an: 'object' } }), { code: ErrorCode.INVALID, message: /json\(value\)/ });
+  await t.rejects(send({ key: 7 }), { code: ErrorCode.INVALID });
+  await t.rejects(send({ headers: { a: null } }), { code: ErrorCode.INVALID, message: /header "a"/ });
+  await t.rejects(send({ value: 'x', partition: 2 }), { code: ErrorCode.INVALID, message: /0 to 1/ });
+  await t.rejects(send({ value: 'x', partition: 0.5 }), { code: ErrorCode.INVALID });
+  await t.rejects(send({ key: new Uint8Array(70_000) }), { code: ErrorCode.TOO_LARGE, message: /65536/ });
+  const headers = Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`h${i}`, 'x']));
+  await t.rejects(send({ headers }), { code: ErrorCode.TOO_LARGE, message: /64/ });
+  await t.rejects(producer.sendAll('some', [{ value: 'x' }, { key: 7 } as never]), { code: ErrorCode.INVALID });
+  t.throws(() => json(() => 1), { code: ErrorCode.INVALID });
+  t.throws(() => json(1n), { code: ErrorCode.INVALID });
+});
