@@ -65,6 +65,18 @@ export const nameLengthMax: number = 128;
 /** Arguments or a result of a run, kept inline in the log. */
 export const runArgumentsBytesMax: number = 64 * KIB;
 
+/** Time between the beats of a group's member. */
+export const groupBeatMs: number = 1_000;
+/** Without a beat for so long a member is out, unless it asked for another time between the two bounds. */
+export const groupSessionMs: number = 6_000;
+export const groupSessionMsMin: number = 1_000;
+export const groupSessionMsMax: number = 5 * 60_000;
+/** Time that a member has to let go of a partition, unless it asked for another one up to the bound. */
+export const groupReleaseMs: number = 60_000;
+export const groupReleaseMsMax: number = 60 * 60_000;
+/** A member's note beside a committed offset, as UTF-8. */
+export const offsetMetadataBytesMax: number = 1 * KIB;
+
 assert(preHelloBytesMax < controlFrameBytesMax, 'a frame before the hello is smaller than one after it');
 assert(preHelloConnectionsMax < connectionsMax, 'connections without a hello leave room for others');
 assert(frameBytesMax * 8 <= gatheredBytesMax, 'some of the largest frames may be on their way at once');
@@ -73,4 +85,7 @@ assert(recordBytesMax < recordBatchBytesMax, 'the largest record fits in a batch
 assert(recordBatchBytesMax <= writeGroupBytesMax, 'the largest batch fits in a write group');
 assert(writeGroupBytesMax <= segmentBytesMax, 'a write group fits in a segment');
 assert(writeLowWaterBytes < writeHighWaterBytes, 'the low water mark lies below the high one');
+assert(groupBeatMs <= groupSessionMsMin, 'a member beats within the shortest session');
+assert(groupSessionMsMin <= groupSessionMs && groupSessionMs <= groupSessionMsMax, 'the session lies in its bounds');
+assert(groupReleaseMs <= groupReleaseMsMax, 'the time to let go lies in its bounds');
 assert(runArgumentsBytesMax < recordBytesMax, 'arguments fit in a record');

@@ -227,7 +227,7 @@ export const fetchOffsets: MethodOf<typeof taskd.FetchOffsetsRequest, typeof tas
   'groups.offsets',
   taskd.FetchOffsetsRequest,
   taskd.FetchOffsetsResponse,
-  { role: 'consumer', idempotent: true },
+  { role: 'consumer', idempotent: true, size: 'data' },
 );
 export const listGroups: MethodOf<typeof taskd.ListGroupsRequest, typeof taskd.ListGroupsResponse> = method(
   0x0306,
