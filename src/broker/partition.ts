@@ -15,6 +15,7 @@
  * The order of effects after a sync: the producers' committed state, then the waiting answers in log order, then the
  * in-process readers, then the waiting fetches.
  */
+import { writeU64 } from '../base/bytes.js';
 import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import { BatchBuilder } from '../batch/builder.js';
 import { Attribute, BatchClass, isControl, readHeader } from '../batch/header.js';
@@ -23,7 +24,7 @@ import type { ProducedBatch } from './produced-batches.js';
 import { ProducerTable } from './producer-table.js';
 
 /** Types of records in control batches. */
-export const ControlRecord = { NO_OP: 1 } as const;
+export const ControlRecord = { NO_OP: 1, TRIM: 2 } as const;
 
 const replayReadBytes = 4 * 1024 * 1024;
 
@@ -140,14 +141,7 @@ export class Partition {
     try {
       await this.#replayProducers();
       await this.#log.raiseTerm();
-      const builder = new BatchBuilder();
-      builder.append({ type: ControlRecord.NO_OP });
-      const attributes = Attribute.CONTROL;
-      const noOp = builder.finish({ baseTimestamp: 0, batchClass: BatchClass.OWNER, attributes });
-      const endOffset = this.#log.append(noOp) + 1;
-      await new Promise<void>((resolve, reject) => {
-        this.whenCommitted({ endOffset, committed: resolve, failed: reject });
-      });
+      await this.#appendControl(ControlRecord.NO_OP);
       this.#isActive = true;
     } catch (error) {
       this.#failed(error instanceof Error ? error.message : String(error));
@@ -182,6 +176,22 @@ export class Partition {
     this.#waiters.push(waiter);
     // A repeat of what is committed already is answered by the same rule, in this turn.
     if (this.#waiters.length === 1 && waiter.endOffset <= this.#log.syncedEnd) this.#settle(this.#log.syncedEnd);
+  }
+
+  /**
+   * Takes away what lies below `offset`, which is at most the watermark: a control record says so and is committed, then
+   * the producers' state is saved, then the log's start moves. Durable when it resolves; a crash in between is made good
+   * when the partition opens. No effect below the log's start.
+   */
+  async trimBefore(offset: number): Promise<void> {
+    this.assertWritable();
+    if (!(offset <= this.highWatermark)) {
+      const message = `records below offset ${offset} are to go, but only those below ${this.highWatermark} are committed`;
+      throw new TaskdError(ErrorCode.OFFSET_OUT_OF_RANGE, message);
+    }
+    if (offset <= this.logStart) return;
+    await this.#appendControl(ControlRecord.TRIM, trimValue(offset));
+    await this.#log.trimTo(offset);
   }
 
   /** Serves nothing any more; what was appended is still answered when it is on disk. */
@@ -268,6 +278,18 @@ export class Partition {
     return { baseOffset, endOffset: baseOffset + recordCount, appendTimestamp, duplicate: false };
   }
 
+  /** Resolves when the record is committed. */
+  #appendControl(type: number, value?: Uint8Array): Promise<void> {
+    const builder = new BatchBuilder();
+    builder.append(value === undefined ? { type } : { type, value });
+    const attributes = Attribute.CONTROL;
+    const batch = builder.finish({ baseTimestamp: 0, batchClass: BatchClass.OWNER, attributes });
+    const endOffset = this.#log.append(batch) + 1;
+    return new Promise<void>((resolve, reject) => {
+      this.whenCommitted({ endOffset, committed: resolve, failed: reject });
+    });
+  }
+
   async #replayProducers(): Promise<void> {
     let offset = this.#log.logStart;
     while (offset < this.#log.syncedEnd) {
@@ -312,6 +334,13 @@ export class Partition {
     for (const listener of this.#listeners) listener.committed();
     this.onCommitted(this);
   }
+}
+
+/** The value of a TRIM record: the offset as u64, big-endian. */
+function trimValue(offset: number): Uint8Array {
+  const value = new Uint8Array(8);
+  writeU64(value, 0, offset);
+  return value;
 }
 
 function joined(first: Appended, next: Appended): Appended {

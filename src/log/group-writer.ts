@@ -185,6 +185,7 @@ export class GroupWriter {
       throw new Error(`the folder could not be synced: ${describe(error)}`, { cause: error });
     }
     segment.handle = handle;
+    segment.isOnDisk = true;
   }
 
   /** A file of this name can only be left of an attempt on a full disk: nothing in it was ever synced. */

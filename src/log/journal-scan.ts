@@ -5,8 +5,10 @@ import type { ReplicaState } from './replica-state.js';
 /** A generation whose snapshot is whole, with the turns after it. */
 export interface JournalGeneration {
   readonly generation: number;
-  /** The latest state of each replica. */
+  /** The latest state of each replica that is not gone. */
   readonly states: readonly ReplicaState[];
+  /** The highest replica id that was ever used. */
+  readonly lastReplicaId: number;
   /** Position in its file after the last good record. */
   readonly end: number;
 }
@@ -75,10 +77,14 @@ function readGeneration(
   const states = new Map<number, ReplicaState>();
   let at = start.length;
   let number = 1;
+  let { lastReplicaId } = start;
   for (;;) {
     const record = readJournalRecord(bytes, at);
-    if (record?.kind !== 'replica' || record.generation !== start.generation || record.number !== number) break;
-    states.set(record.state.replicaId, record.state);
+    if (record === undefined || record.kind === 'start') break;
+    if (record.generation !== start.generation || record.number !== number) break;
+    if (record.kind === 'gone') states.delete(record.replicaId);
+    else states.set(record.state.replicaId, record.state);
+    lastReplicaId = Math.max(lastReplicaId, record.kind === 'gone' ? record.replicaId : record.state.replicaId);
     at += record.length;
     number++;
   }
@@ -91,7 +97,7 @@ function readGeneration(
     return { generation: start.generation, sentence };
   }
   if (number < start.snapshotRecords) return undefined;
-  return { generation: start.generation, states: [...states.values()], end: at };
+  return { generation: start.generation, states: [...states.values()], lastReplicaId, end: at };
 }
 
 function eachRecord(bytes: Uint8Array, from: number, visit: (record: JournalRecord) => void): void {

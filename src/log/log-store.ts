@@ -47,8 +47,9 @@ export class LogStore {
   readonly #journal: StateJournal;
   readonly #host: LogHost;
   readonly #logs = new Map<string, Promise<PartitionLog>>();
+  /** By topic and partition. */
+  readonly #replicas = new Map<string, ReplicaState>();
   readonly #open = new Set<PartitionLog>();
-  #lastReplicaId = 0;
   #timer: Timer | undefined;
   #isClosed = false;
 
@@ -74,7 +75,7 @@ export class LogStore {
       pointMoved: (now) => this.#pointMoved(now),
     };
     journal.onFailed = (error) => this.#fail(error);
-    for (const { replicaId } of journal.states()) this.#lastReplicaId = Math.max(this.#lastReplicaId, replicaId);
+    for (const state of journal.states()) this.#replicas.set(`${state.topicId}/${state.partition}`, state);
   }
 
   /**
@@ -89,7 +90,7 @@ export class LogStore {
     return new LogStore(runtime, folder, lock, journal, clusterId, diskId, options);
   }
 
-  /** Every replica that was ever created here, from the journal's manifest, by topic and partition. */
+  /** Every replica that is here, from the journal's manifest, by topic and partition. */
   replicas(): readonly ReplicaInfo[] {
     return Array.from(this.#journal.states(), ({ topicId, partition, replicaId }) => ({
       topicId,
@@ -124,6 +125,33 @@ export class LogStore {
     return this.#remember(name, () => this.#recover(state));
   }
 
+  /**
+   * Gives up all logs of a topic, which are closed and serve nothing any more, and moves its folder to `trash/`, from
+   * which it is removed after a day. Durable when it resolves; nothing happens when the topic has no replica here.
+   */
+  async remove(topicId: number): Promise<void> {
+    const states = [...this.#replicas.values()].filter((state) => state.topicId === topicId);
+    if (states.length === 0) return;
+    const { files, clock } = this.#runtime;
+    for (const { partition } of states) {
+      const name = `${topicId}/${partition}`;
+      this.#replicas.delete(name);
+      const log = await this.#logs.get(name);
+      if (log === undefined) continue;
+      await log.close();
+      this.#logs.delete(name);
+      this.#open.delete(log);
+    }
+    const from = `${this.#folder}/data/${topicId}`;
+    await files.makeFolder(`${this.#folder}/trash`);
+    if (await files.exists(from)) await files.rename(from, `${this.#folder}/trash/${topicId}-${clock.wallMs()}`);
+    await files.syncFolder(`${this.#folder}/trash`);
+    await files.syncFolder(`${this.#folder}/data`);
+    await files.syncFolder(this.#folder);
+    for (const state of states) this.#journal.remove(state);
+    await this.#journal.flush();
+  }
+
   /** Syncs and closes every log, notes the clean end, releases the folder. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
@@ -140,10 +168,7 @@ export class LogStore {
   }
 
   #find(topicId: number, partition: number): ReplicaState | undefined {
-    for (const state of this.#journal.states()) {
-      if (state.topicId === topicId && state.partition === partition) return state;
-    }
-    return undefined;
+    return this.#replicas.get(`${topicId}/${partition}`);
   }
 
   /** Two callers that want the same log get the same one; a failure is forgotten. */
@@ -176,6 +201,7 @@ export class LogStore {
       throw storageFailed(`${path} could not be created`, 'mend the disk or its rights and try again', error);
     }
     this.#journal.put(state);
+    this.#replicas.set(`${topicId}/${partition}`, state);
     await this.#journal.flush();
     return this.#recover(state);
   }
@@ -186,12 +212,14 @@ export class LogStore {
       const state = {
         topicId,
         partition,
-        replicaId: ++this.#lastReplicaId,
+        replicaId: this.#journal.newReplicaId(),
         salt,
         term: 0,
         logStart: 0,
         recoveryPoint: 0,
         clean: undefined,
+        point: undefined,
+        snapshotEnd: undefined,
       };
       if (!(await this.#runtime.files.exists(`${this.#folder}/${replicaFolder(state)}`))) return state;
     }

@@ -13,6 +13,7 @@ import { assert, ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import { headerBytes, placeBatch, readHeader, stampBatch } from '../batch/header.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { GroupWriter } from './group-writer.js';
+import { LogKeeper, type LogSnapshot, type Retention } from './log-keeper.js';
 import { LogReader } from './log-reader.js';
 import type { Recovered } from './recovery.js';
 import { type ReplicaState, replicaFolder } from './replica-state.js';
@@ -59,6 +60,7 @@ export class PartitionLog {
   readonly #writer: GroupWriter;
   readonly #reader: LogReader;
   readonly #tail: Tail;
+  readonly #keeper: LogKeeper;
   #term: number;
   #logEnd: number;
   #syncedEnd: number;
@@ -84,6 +86,7 @@ export class PartitionLog {
     this.#lastTimestampMs = recovered.timestampMs;
     this.#tail = new Tail(host.tails, recovered.end);
     this.#reader = new LogReader(runtime.files, this.#segments);
+    this.#keeper = new LogKeeper(runtime, host.journal, folder, state, this.#segments);
     const { clock, files } = runtime;
     this.#writer = new GroupWriter(clock, files, folder, this.#segments, host.segmentBytes, {
       synced: (group) => this.#synced(group),
@@ -102,7 +105,7 @@ export class PartitionLog {
   }
 
   get logStart(): number {
-    return this.#state.logStart;
+    return this.#keeper.logStart;
   }
 
   /** One past the last appended record. */
@@ -204,6 +207,38 @@ export class PartitionLog {
     if (this.#isClosed) throw closed(this.#name);
     const end = this.#syncedEnd;
     return (await this.#reader.offsetForTime(timestampMs)) ?? end;
+  }
+
+  /** Sets how long records are kept. */
+  configure(retention: Retention): void {
+    this.#keeper.configure(retention);
+  }
+
+  /**
+   * Moves the log's start up to `offset`: durable in the state journal when it resolves, and readers below get
+   * OFFSET_OUT_OF_RANGE from then on. Segments that lie wholly below leave the disk as soon as nobody reads or sends
+   * them. No effect below the start; OFFSET_OUT_OF_RANGE above `syncedEnd`. The caller has a snapshot at or above.
+   */
+  async trimTo(offset: number): Promise<void> {
+    if (this.#isClosed) throw closed(this.#name);
+    if (this.#problem !== undefined) this.#refuse();
+    if (!(offset <= this.#syncedEnd)) throw outOfRange(this, offset);
+    return this.#keeper.trimTo(offset);
+  }
+
+  /**
+   * Saves what must be known of everything below `end`, so that the next open need not read it; `end` is at most
+   * `syncedEnd`. Its file and name are on disk before the state journal names it; the one before goes then. No effect
+   * when one at or above `end` is saved.
+   */
+  async saveSnapshot(end: number, bytes: Uint8Array): Promise<void> {
+    assert(end <= this.#syncedEnd, 'a snapshot holds only what is on disk');
+    if (this.#problem === undefined) return this.#keeper.saveSnapshot(end, bytes);
+  }
+
+  /** The latest snapshot; undefined when there is none that can be believed. */
+  loadSnapshot(): Promise<LogSnapshot | undefined> {
+    return this.#keeper.loadSnapshot(this.#syncedEnd);
   }
 
   /** Writes and syncs what was appended, then closes the files. `LogStore.close` does it for all. */

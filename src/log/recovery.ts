@@ -19,6 +19,7 @@ import type { FileHandle, Files } from '../runtime/files.js';
 import type { CleanEnd, ReplicaState } from './replica-state.js';
 import { Segment, segmentBase, segmentName } from './segment.js';
 import { endOfContent, readRange, type ScanEnd, type ScanPoint, scanSegment } from './segment-scan.js';
+import { isSnapshotName } from './snapshot-file.js';
 import { describe, lackOf, remedyOf, restore } from './storage-error.js';
 
 const copyBytes = 1 << 20;
@@ -97,6 +98,7 @@ class Recovery {
     for (const { name } of await this.#files.list(this.#folder)) {
       const base = segmentBase(name);
       if (base === undefined) {
+        if (isSnapshotName(name)) continue;
         this.#logger.warn({ file: `${this.#folder}/${name}` }, 'a file that is no segment lies in the folder of a log');
         continue;
       }
@@ -105,6 +107,7 @@ class Recovery {
       const size = await handle.size();
       await handle.close();
       segment.size = segment.end = segment.synced = segment.indexedFrom = size;
+      segment.isOnDisk = true;
       this.#segments.push(segment);
     }
     const first = this.#segments[0];

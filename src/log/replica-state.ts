@@ -15,6 +15,16 @@ export interface ReplicaState {
   recoveryPoint: number;
   /** Set by a clean stop; forgotten, durably, when the log is opened, before its first append. */
   clean: CleanEnd | undefined;
+  /** Where the last batch below the recovery point lies; undefined: unknown, its segment is read from its start. */
+  point: BatchPlace | undefined;
+  /** End offset of the snapshot that counts; its file is on disk. */
+  snapshotEnd: number | undefined;
+}
+
+/** A batch in a file. */
+export interface BatchPlace {
+  readonly segmentBase: number;
+  readonly position: number;
 }
 
 /** How a log was left by a clean stop. Believed only if the files match it in every field. */

@@ -15,7 +15,12 @@ export function segmentBase(name: string): number | undefined {
   return Number.isSafeInteger(base) ? base : undefined;
 }
 
-/** One file of a log: batches back to back, then perhaps zeros that were written ahead. */
+/**
+ * One file of a log: batches back to back, then perhaps zeros that were written ahead.
+ *
+ * Whoever reads it or sends bytes of it holds a reference meanwhile. A segment that the log let go of (retention, trim)
+ * stays on disk until the last reference is given back.
+ */
 export class Segment {
   readonly base: number;
   readonly path: string;
@@ -33,6 +38,10 @@ export class Segment {
   firstTimestampMs: number | undefined;
   /** Position of the last batch; means nothing in a segment without one. */
   lastPosition = 0;
+  /** Its file exists: a segment begins in memory, and gets its file with its first write. */
+  isOnDisk: boolean;
+  #references = 0;
+  #onUnused: (() => void) | undefined;
 
   /** A segment with `end` bytes of batches in it which the index doesn't know yet. */
   constructor(base: number, path: string, end: number, size: number) {
@@ -42,5 +51,22 @@ export class Segment {
     this.synced = end;
     this.size = size;
     this.indexedFrom = end;
+    this.isOnDisk = size > 0;
+  }
+
+  /** The file stays as long as not every `acquire` is followed by a `release`. */
+  acquire(): void {
+    this.#references++;
+  }
+
+  release(): void {
+    this.#references--;
+    if (this.#references === 0) this.#onUnused?.();
+  }
+
+  /** Calls `unused` as soon as nobody refers to the segment; nobody may begin to any more. */
+  retire(unused: () => void): void {
+    this.#onUnused = unused;
+    if (this.#references === 0) unused();
   }
 }

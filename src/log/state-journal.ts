@@ -15,7 +15,13 @@
 import type { TaskdError } from '../base/errors.js';
 import type { Clock } from '../runtime/clock.js';
 import type { FileHandle, Files } from '../runtime/files.js';
-import { replicaRecordBytes, startRecordBytes, writeReplicaRecord, writeStartRecord } from './journal-record.js';
+import {
+  replicaRecordBytes,
+  startRecordBytes,
+  writeGoneRecord,
+  writeReplicaRecord,
+  writeStartRecord,
+} from './journal-record.js';
 import { readJournal } from './journal-scan.js';
 import type { ReplicaState } from './replica-state.js';
 import { readRange } from './segment-scan.js';
@@ -39,6 +45,9 @@ export class StateJournal {
   readonly #sizes: number[];
   readonly #states: Map<number, ReplicaState>;
   readonly #changed = new Set<ReplicaState>();
+  /** Ids of replicas that are gone since the last flush. */
+  readonly #gone = new Set<number>();
+  #lastReplicaId: number;
   #file = 0;
   #generation: number;
   #end = 0;
@@ -53,6 +62,7 @@ export class StateJournal {
     handles: readonly FileHandle[],
     sizes: number[],
     states: readonly ReplicaState[],
+    lastReplicaId: number,
     generation: number,
   ) {
     this.#clock = clock;
@@ -60,6 +70,7 @@ export class StateJournal {
     this.#handles = handles;
     this.#sizes = sizes;
     this.#states = new Map(states.map((state) => [state.replicaId, state]));
+    this.#lastReplicaId = lastReplicaId;
     this.#generation = generation;
   }
 
@@ -70,7 +81,7 @@ export class StateJournal {
       if (await files.exists(`${folder}/${name}`)) await files.remove(`${folder}/${name}`);
       handles.push(await files.open(`${folder}/${name}`, 'create'));
     }
-    const journal = new StateJournal(clock, diskId, handles, [0, 0], [], 0);
+    const journal = new StateJournal(clock, diskId, handles, [0, 0], [], 0, 0);
     journal.#file = 1;
     await journal.#writeGeneration();
     return journal;
@@ -95,7 +106,8 @@ export class StateJournal {
       if (typeof reading === 'string')
         throw storageFailed(`the state journal in ${folder} is damaged: ${reading}`, mend);
       const sizes = contents.map((bytes) => bytes.length);
-      const journal = new StateJournal(clock, diskId, handles, sizes, reading.newest.states, reading.highest);
+      const { states, lastReplicaId } = reading.newest;
+      const journal = new StateJournal(clock, diskId, handles, sizes, states, lastReplicaId, reading.highest);
       journal.#file = reading.file;
       await journal.#writeGeneration();
       return journal;
@@ -105,15 +117,27 @@ export class StateJournal {
     }
   }
 
-  /** Every replica ever created here. */
+  /** Every replica that was created here and is not gone. */
   states(): IterableIterator<ReplicaState> {
     return this.#states.values();
+  }
+
+  /** An id that no replica ever had here. */
+  newReplicaId(): number {
+    return ++this.#lastReplicaId;
   }
 
   /** Notes that `state` is new or has changed: the next flush makes it durable as it is then. */
   put(state: ReplicaState): void {
     this.#states.set(state.replicaId, state);
     this.#changed.add(state);
+  }
+
+  /** Notes that a replica is gone: durable with the next flush, and its id is never used again. */
+  remove(state: ReplicaState): void {
+    if (!this.#states.delete(state.replicaId)) return;
+    this.#changed.delete(state);
+    this.#gone.add(state.replicaId);
   }
 
   /**
@@ -151,18 +175,23 @@ export class StateJournal {
   }
 
   async #writeTurn(): Promise<void> {
-    const length = this.#changed.size * replicaRecordBytes;
+    const length = (this.#changed.size + this.#gone.size) * replicaRecordBytes;
     if (length === 0) return;
     if (this.#end + length > this.#capacity()) return this.#writeGeneration();
     const bytes = new Uint8Array(length);
     const turnFirst = this.#number;
     let at = 0;
+    const generation = this.#generation;
     for (const state of this.#changed) {
-      const place = { generation: this.#generation, number: this.#number++, turnFirst };
-      writeReplicaRecord(bytes, at, place, state);
+      writeReplicaRecord(bytes, at, { generation, number: this.#number++, turnFirst }, state);
+      at += replicaRecordBytes;
+    }
+    for (const replicaId of this.#gone) {
+      writeGoneRecord(bytes, at, { generation, number: this.#number++, turnFirst }, replicaId);
       at += replicaRecordBytes;
     }
     this.#changed.clear();
+    this.#gone.clear();
     const position = this.#end;
     this.#end += length;
     await this.#write(bytes, position);
@@ -174,7 +203,7 @@ export class StateJournal {
     this.#generation++;
     this.#number = 0;
     const bytes = new Uint8Array(startRecordBytes + this.#states.size * replicaRecordBytes);
-    writeStartRecord(bytes, 0, this.#generation, this.#states.size + 1, this.#diskId);
+    writeStartRecord(bytes, 0, this.#generation, this.#states.size + 1, this.#diskId, this.#lastReplicaId);
     let at = startRecordBytes;
     for (const state of this.#states.values()) {
       writeReplicaRecord(bytes, at, { generation: this.#generation, number: ++this.#number, turnFirst: 0 }, state);
@@ -182,6 +211,7 @@ export class StateJournal {
     }
     this.#number++;
     this.#changed.clear();
+    this.#gone.clear();
     this.#end = at;
     await this.#write(bytes, 0);
   }

@@ -13,7 +13,7 @@ import type { ReplicaState } from '../../src/log/replica-state.js';
 const diskId = new Uint8Array(16).fill(7);
 
 function state(replicaId: number, term = 0, rest: Partial<ReplicaState> = {}): ReplicaState {
-  const none = { logStart: 0, recoveryPoint: 0, clean: undefined };
+  const none = { logStart: 0, recoveryPoint: 0, clean: undefined, point: undefined, snapshotEnd: undefined };
   return { topicId: 5, partition: replicaId, replicaId, salt: 99, term, ...none, ...rest };
 }
 
@@ -21,7 +21,7 @@ function state(replicaId: number, term = 0, rest: Partial<ReplicaState> = {}): R
 function generation(number: number, snapshot: readonly ReplicaState[], turns: readonly ReplicaState[][]): Buffer {
   const count = snapshot.length + turns.flat().length;
   const bytes = Buffer.alloc(startRecordBytes + count * replicaRecordBytes);
-  writeStartRecord(bytes, 0, number, snapshot.length + 1, diskId);
+  writeStartRecord(bytes, 0, number, snapshot.length + 1, diskId, 0);
   let at = startRecordBytes;
   let next = 1;
   const put = (each: ReplicaState, turnFirst: number): void => {
@@ -58,6 +58,8 @@ const anyState = fc.record({
     fc.record({ end: safe, segmentBase: safe, segmentBytes: u32, lastPosition: u32, lastHeaderCrc: u32 }),
     { nil: undefined },
   ),
+  point: fc.option(fc.record({ segmentBase: safe, position: u32 }), { nil: undefined }),
+  snapshotEnd: fc.option(safe, { nil: undefined }),
 });
 
 t.test('a state comes back as it went in', (t) => {

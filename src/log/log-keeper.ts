@@ -1,0 +1,128 @@
+import type { Runtime } from '../runtime/runtime.js';
+import { type ReplicaState, replicaFolder } from './replica-state.js';
+import type { Segment } from './segment.js';
+import { decodeSnapshot, encodeSnapshot, readSnapshot, removeSnapshot, writeSnapshot } from './snapshot-file.js';
+import type { StateJournal } from './state-journal.js';
+import { describe } from './storage-error.js';
+
+/** How long a log keeps its records; 0: for ever, without a limit. */
+export interface Retention {
+  readonly retentionMs: number;
+  readonly retentionBytes: number;
+}
+
+export interface LogSnapshot {
+  /** The content speaks of everything below. */
+  readonly end: number;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * What one log keeps: where it starts, and the snapshot of what lies below.
+ *
+ * Order of a trim: the new start is made durable in the state journal, then readers see it, then the files of segments
+ * that lie wholly below are removed, oldest first, each as soon as nobody refers to it. A crash in between leaves files
+ * that the next start removes.
+ */
+export class LogKeeper {
+  readonly #runtime: Runtime;
+  readonly #journal: StateJournal;
+  readonly #folder: string;
+  readonly #state: ReplicaState;
+  /** The log's own list; only its beginning is changed here. */
+  readonly #segments: Segment[];
+  #logStart: number;
+  #retention: Retention = { retentionMs: 0, retentionBytes: 0 };
+  #saving: Promise<void> = Promise.resolve();
+
+  constructor(runtime: Runtime, journal: StateJournal, folder: string, state: ReplicaState, segments: Segment[]) {
+    this.#runtime = runtime;
+    this.#journal = journal;
+    this.#folder = folder;
+    this.#state = state;
+    this.#segments = segments;
+    this.#logStart = state.logStart;
+  }
+
+  /** Offset of the first record that can be read. */
+  get logStart(): number {
+    return this.#logStart;
+  }
+
+  get retention(): Retention {
+    return this.#retention;
+  }
+
+  configure(retention: Retention): void {
+    this.#retention = retention;
+  }
+
+  /** See `PartitionLog.trimTo`, which has checked the offset. */
+  async trimTo(offset: number): Promise<void> {
+    const state = this.#state;
+    if (offset <= this.#logStart) return;
+    if (offset > state.logStart) {
+      state.logStart = offset;
+      if (state.recoveryPoint < offset) {
+        state.recoveryPoint = offset;
+        state.point = undefined;
+      }
+      this.#journal.put(state);
+    }
+    await this.#journal.flush();
+    if (offset > this.#logStart) this.#logStart = offset;
+    this.#dropSegments();
+  }
+
+  #dropSegments(): void {
+    const segments = this.#segments;
+    while (segments.length > 1 && segments[1]!.isOnDisk && segments[1]!.base <= this.#logStart) {
+      const segment = segments.shift()!;
+      segment.retire(() => void this.#removeFile(segment));
+    }
+  }
+
+  /** What can't be removed now is removed by the next start. */
+  async #removeFile(segment: Segment): Promise<void> {
+    try {
+      await segment.handle?.close();
+      segment.handle = undefined;
+      await this.#runtime.files.remove(segment.path);
+    } catch (error) {
+      this.#runtime.logger.warn(
+        { file: segment.path, error: describe(error) },
+        'a segment that is no longer wanted could not be removed',
+      );
+    }
+  }
+
+  /** See `PartitionLog.saveSnapshot`. One at a time; a later one counts. */
+  saveSnapshot(end: number, content: Uint8Array): Promise<void> {
+    const save = this.#saving.then(() => this.#save(end, content));
+    this.#saving = save.catch(() => {});
+    return save;
+  }
+
+  /** See `PartitionLog.loadSnapshot`. */
+  async loadSnapshot(syncedEnd: number): Promise<LogSnapshot | undefined> {
+    const end = this.#state.snapshotEnd;
+    if (end === undefined) return undefined;
+    const bytes = await readSnapshot(this.#runtime.files, this.#folder, end);
+    const content = bytes === undefined ? undefined : decodeSnapshot(bytes, this.#state.salt, end);
+    if (content !== undefined && end >= this.#logStart && end <= syncedEnd) return { end, bytes: content };
+    const fields = { log: replicaFolder(this.#state), snapshotEnd: end, logStart: this.#logStart };
+    this.#runtime.logger.error(fields, 'the snapshot of a log is missing or damaged: the log is read from its start');
+    return undefined;
+  }
+
+  async #save(end: number, content: Uint8Array): Promise<void> {
+    const { files } = this.#runtime;
+    const before = this.#state.snapshotEnd;
+    if (before !== undefined && before >= end) return;
+    await writeSnapshot(files, this.#folder, end, encodeSnapshot(this.#state.salt, end, content));
+    this.#state.snapshotEnd = end;
+    this.#journal.put(this.#state);
+    await this.#journal.flush();
+    if (before !== undefined) await removeSnapshot(files, this.#folder, before);
+  }
+}
