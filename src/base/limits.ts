@@ -49,6 +49,8 @@ export const recordBytesMax: number = 4 * MIB;
 export const batchRecordsMax: number = 65_535;
 export const keyBytesMax: number = 64 * KIB;
 export const headersMax: number = 64;
+/** What the body of a compressed batch may grow to at whoever reads its records. */
+export const expandedBytesMax: number = 64 * MIB;
 /** One write group: what one pwritev and one fdatasync make durable. */
 export const writeGroupBytesMax: number = 16 * MIB;
 /** A segment file rolls at this size. */
@@ -82,6 +84,7 @@ assert(preHelloConnectionsMax < connectionsMax, 'connections without a hello lea
 assert(frameBytesMax * 8 <= gatheredBytesMax, 'some of the largest frames may be on their way at once');
 assert(recordBatchBytesMax + metaBytesMax < frameBytesMax, 'the largest batch fits in a frame');
 assert(recordBytesMax < recordBatchBytesMax, 'the largest record fits in a batch');
+assert(recordBatchBytesMax <= expandedBytesMax, 'what fits uncompressed may be compressed');
 assert(recordBatchBytesMax <= writeGroupBytesMax, 'the largest batch fits in a write group');
 assert(writeGroupBytesMax <= segmentBytesMax, 'a write group fits in a segment');
 assert(writeLowWaterBytes < writeHighWaterBytes, 'the low water mark lies below the high one');

@@ -1,4 +1,6 @@
+import { gzip } from '../base/gzip.js';
 import { batchRecordsMax, recordBatchBytesMax } from '../base/limits.js';
+import { Codec } from './body.js';
 import { headerBytes, type ProducerFields, writeHeader } from './header.js';
 import { type NewRecord, recordLength, writeRecord } from './record.js';
 
@@ -44,11 +46,23 @@ export class BatchBuilder {
     return true;
   }
 
-  /** Seals the batch and gives its bytes away; the builder is empty again. Needs at least one record. */
-  finish(fields: Omit<ProducerFields, 'recordCount'>): Uint8Array {
-    const batch = this.#bytes.subarray(0, this.#length);
-    writeHeader(batch, { ...fields, recordCount: this.#count });
+  /**
+   * Seals the batch and gives its bytes away; the builder is empty again. Needs at least one record. With `codec` GZIP
+   * the body is compressed, unless that makes it no smaller.
+   */
+  finish(fields: Omit<ProducerFields, 'recordCount'>, codec: Codec = Codec.NONE): Uint8Array {
+    let batch = this.#bytes.subarray(0, this.#length);
     this.#capacity = Math.max(1024, Math.min(batch.length, this.#bytesWanted));
+    let attributes = fields.attributes ?? 0;
+    if (codec === Codec.GZIP) {
+      const body = gzip(batch.subarray(headerBytes));
+      if (headerBytes + body.length < batch.length) {
+        batch = new Uint8Array(headerBytes + body.length);
+        batch.set(body, headerBytes);
+        attributes |= Codec.GZIP;
+      }
+    }
+    writeHeader(batch, { ...fields, attributes, recordCount: this.#count });
     this.#bytes = nothing;
     this.#length = headerBytes;
     this.#count = 0;

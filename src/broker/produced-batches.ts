@@ -5,6 +5,7 @@
 import { readU32 } from '../base/bytes.js';
 import { ErrorCode, TaskdError } from '../base/errors.js';
 import { moverProducerIdMin, recordBatchBytesMax, recordBytesMax } from '../base/limits.js';
+import { Codec, codecOf } from '../batch/body.js';
 import {
   Attribute,
   type BatchClass,
@@ -72,8 +73,8 @@ function checkHeader(header: BatchHeader, destination: Destination): void {
     throw new TaskdError(ErrorCode.FORBIDDEN, 'mover batches are written by brokers only');
   }
   if (attributes & Attribute.DELAYED) throw invalid('delayed batches are not taken by this version');
-  if (attributes & Attribute.CODEC_MASK) throw invalid('compressed batches are not taken by this version');
-  if (attributes & ~(Attribute.CLASS_MASK << Attribute.CLASS_SHIFT)) {
+  checkCodec(header, destination.internal);
+  if (attributes & ~((Attribute.CLASS_MASK << Attribute.CLASS_SHIFT) | Attribute.CODEC_MASK)) {
     throw invalid(`the attributes 0x${attributes.toString(16)} have bits that this version does not know`);
   }
   if (header.producerId >= moverProducerIdMin) {
@@ -86,8 +87,20 @@ function checkHeader(header: BatchHeader, destination: Destination): void {
   }
 }
 
-/** Counts the records by their lengths alone; for internal topics reads them. */
+function checkCodec(header: BatchHeader, internal: boolean): void {
+  const codec = codecOf(header);
+  if (codec === Codec.NONE) return;
+  if (codec !== Codec.GZIP) throw invalid(`codec ${codec} is not known here; batches are plain (0) or gzip (1)`);
+  if (internal) throw invalid('batches of internal topics are never compressed: their records are read here');
+}
+
+/** A compressed body is its readers' matter: unpacking it here would let a small batch take much memory and time. */
 function checkBody(bytes: Uint8Array, header: BatchHeader, internal: boolean): void {
+  if (codecOf(header) === Codec.NONE) checkRecords(bytes, header, internal);
+}
+
+/** Counts the records by their lengths alone; for internal topics reads them. */
+function checkRecords(bytes: Uint8Array, header: BatchHeader, internal: boolean): void {
   const count = countRecords(bytes);
   if (count !== header.recordCount) {
     const found = count === undefined ? 'bytes that are no records' : `${count} records`;

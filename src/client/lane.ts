@@ -21,6 +21,7 @@
  */
 import { assert, ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import { producerWindowBatches } from '../base/limits.js';
+import { Codec } from '../batch/body.js';
 import { BatchBuilder } from '../batch/builder.js';
 import { type BatchClass, sequenceBatch } from '../batch/header.js';
 import type { NewRecord } from '../batch/record.js';
@@ -31,6 +32,7 @@ export interface LaneOptions {
   readonly batchBytes: number;
   readonly lingerMs: number;
   readonly deliveryTimeoutMs: number;
+  readonly codec: Codec;
 }
 
 /** Some consecutive records of a batch that belong to one caller. */
@@ -64,6 +66,8 @@ export interface Failure<T> {
 const epochMax = 0xffff;
 /** The slower the answers, the larger the batches: five of them must carry what comes meanwhile. */
 const growth = 16;
+/** Compressing takes the turn: 256 KiB are a good millisecond. */
+const compressedGrowth = 4;
 const backoffFirstMs = 10;
 const backoffMaxMs = 1_000;
 const outOfOrderRetryMs = 2;
@@ -122,7 +126,7 @@ export class Lane<T> {
     if (this.#open !== undefined && this.#open.batchClass !== batchClass) this.#seal();
     if (this.#builder === undefined || !this.#builder.append(record)) {
       this.#seal();
-      this.#builder ??= new BatchBuilder(this.#options.batchBytes * growth);
+      this.#builder ??= new BatchBuilder(this.#largestBytes());
       const fits = this.#builder.append(record);
       assert(fits, 'an empty batch takes any legal record');
     }
@@ -257,7 +261,8 @@ export class Lane<T> {
     const open = this.#open;
     if (open === undefined) return;
     const recordCount = this.#builder!.recordCount;
-    const bytes = this.#builder!.finish({ baseTimestamp: open.wallMs, batchClass: open.batchClass });
+    const fields = { baseTimestamp: open.wallMs, batchClass: open.batchClass };
+    const bytes = this.#builder!.finish(fields, this.#options.codec);
     this.#open = undefined;
     this.#sealedBytes += bytes.length;
     this.#ready.push({
@@ -273,6 +278,11 @@ export class Lane<T> {
       maybeAppended: false,
       problem: undefined,
     });
+  }
+
+  #largestBytes(): number {
+    const { batchBytes, codec } = this.#options;
+    return batchBytes * (codec === Codec.NONE ? growth : compressedGrowth);
   }
 
   #settle(batch: LaneBatch<T>, nowMs: number): void {

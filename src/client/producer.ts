@@ -1,4 +1,5 @@
 import { ErrorCode, isTaskdError, Retry, TaskdError } from '../base/errors.js';
+import { Codec } from '../batch/body.js';
 import type { BatchClass } from '../batch/header.js';
 import { type NewRecord, recordLength, recordProblem } from '../batch/record.js';
 import type { Caller } from '../rpc/caller.js';
@@ -7,7 +8,7 @@ import { Timers } from '../timer/timers.js';
 import type { taskd } from '../wire/generated/messages.js';
 import { initProducer, produce } from '../wire/methods.js';
 import { Delivery } from './delivery.js';
-import { type Failure, Lane, type LaneBatch } from './lane.js';
+import { type Failure, Lane, type LaneBatch, type LaneOptions } from './lane.js';
 import type { CallerSource, TopicDirectory } from './topic-directory.js';
 
 export interface ProducerOptions {
@@ -19,6 +20,8 @@ export interface ProducerOptions {
   readonly deliveryTimeoutMs?: number;
   /** Bytes of records without an outcome; more of them wait. Default 64 MiB. */
   readonly bufferBytesMax?: number;
+  /** How batches are compressed, on their way and on disk. Default 'none'. */
+  readonly compression?: 'none' | 'gzip';
 }
 
 /** Where a record was stored. */
@@ -68,7 +71,7 @@ export class Producer {
   readonly #callers: CallerSource;
   readonly #topics: TopicDirectory;
   readonly #timers: Timers;
-  readonly #laneOptions: { batchBytes: number; lingerMs: number; deliveryTimeoutMs: number };
+  readonly #laneOptions: LaneOptions;
   readonly #bufferBytesMax: number;
   readonly #lanes = new Map<number, LaneState>();
   readonly #forgetTopics: () => void;
@@ -94,6 +97,7 @@ export class Producer {
       batchBytes: options.batchBytes ?? 64 * 1024,
       lingerMs: Math.min(options.lingerMs ?? 2, 5),
       deliveryTimeoutMs: options.deliveryTimeoutMs ?? 120_000,
+      codec: options.compression === 'gzip' ? Codec.GZIP : Codec.NONE,
     };
     this.#forgetTopics = topics.onChange(() => this.#touchAll());
   }

@@ -1,13 +1,14 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { ErrorCode, errorCodeName, Retry, TaskdError } from '../../src/base/errors.js';
+import { Codec } from '../../src/batch/body.js';
 import { BatchClass, type BatchHeader, headerBytes, readBatch } from '../../src/batch/header.js';
 import { readRecords } from '../../src/batch/record.js';
 import { ProducerTable } from '../../src/broker/producer-table.js';
 import { Lane, type LaneBatch } from '../../src/client/lane.js';
 import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
 
-const options = { batchBytes: 400, lingerMs: 5, deliveryTimeoutMs: 10_000 };
+const options = { batchBytes: 400, lingerMs: 5, deliveryTimeoutMs: 10_000, codec: Codec.NONE };
 const error = (code: ErrorCode, retry: Retry = Retry.NEVER) => new TaskdError(code, 'as told', { retry });
 
 function lane(): Lane<string> {

@@ -3,37 +3,16 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { ErrorCode, isTaskdError } from '../../src/base/errors.js';
-import { BatchClass, headerBytes } from '../../src/batch/header.js';
-import { readRecords } from '../../src/batch/record.js';
-import { Fetcher } from '../../src/client/fetcher.js';
+import { BatchClass } from '../../src/batch/header.js';
 import { Producer } from '../../src/client/producer.js';
 import type { TopicDirectory } from '../../src/client/topic-directory.js';
 import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
 import { brokerAndClient, ClientKit, temporaryFolder } from '../support/broker-node.js';
 import { ManualClock } from '../support/manual-clock.js';
+import { readAll } from '../support/read-all.js';
 import { MemoryLogger } from '../support/rpc-pair.js';
 
 const value = (text: string): { value: Uint8Array } => ({ value: Buffer.from(text) });
-
-async function readAll(client: ClientKit, topicId: number, partition: number): Promise<string[]> {
-  const texts: string[] = [];
-  await new Promise<void>((resolve, reject) => {
-    const place = { topicId, partition, offset: 0 };
-    const fetcher = new Fetcher(client.runtime, client.connections, client.topics, place, {
-      batch: (header, bytes) => {
-        readRecords(bytes.subarray(headerBytes), header.baseOffset, header.recordCount, (record) => {
-          texts.push(Buffer.from(record.value ?? []).toString());
-        });
-      },
-      caughtUp: () => {
-        fetcher.close();
-        resolve();
-      },
-      lost: (_start, error) => reject(error),
-    });
-  });
-  return texts;
-}
 
 class BrokerProcess {
   readonly #child: ChildProcess;
@@ -101,7 +80,7 @@ t.test('killed twice under load: every acknowledged record is there once and in 
   await more(500);
   isOn = false;
   await Promise.all(loads);
-  const stored = [await readAll(client, topicId, 0), await readAll(client, topicId, 1)];
+  const stored = [(await readAll(client, topicId, 0)).texts, (await readAll(client, topicId, 1)).texts];
   const times = new Map<string, number>();
   for (const name of stored.flat()) times.set(name, (times.get(name) ?? 0) + 1);
   const wrong = outcomes.flatMap((outcome, name) => {
@@ -122,7 +101,7 @@ t.test('records of one call stay together in order, over many batches', async (t
   t.equal(offsets.length, 5_000);
   t.ok(offsets.every((offset, i) => i === 0 || offset === offsets[i - 1]! + 1));
   t.same(
-    await readAll(client, topicId, 0),
+    (await readAll(client, topicId, 0)).texts,
     records.map((record) => Buffer.from(record.value).toString()),
   );
 });

@@ -2,11 +2,13 @@ import t from 'tap';
 import { ErrorCode } from '../../src/base/errors.js';
 import { keyPartition } from '../../src/base/murmur2.js';
 import { json } from '../../src/client/client.js';
+import type { ProducerOptions } from '../../src/client/producer.js';
 import { TopicProducer } from '../../src/client/topic-producer.js';
 import { brokerAndClient, type ClientKit } from '../support/broker-node.js';
+import { readAll } from '../support/read-all.js';
 
-function topicProducer(client: ClientKit): TopicProducer {
-  return new TopicProducer({ runtime: client.runtime, callers: client.connections, topics: client.topics });
+function topicProducer(client: ClientKit, options: ProducerOptions = {}): TopicProducer {
+  return new TopicProducer({ runtime: client.runtime, callers: client.connections, topics: client.topics }, options);
 }
 
 t.test('sends by the name of a topic, in the order of the calls', async (t) => {
@@ -53,4 +55,19 @@ t.test('what is no record or no topic is told at once, with the limit', async (t
   await t.rejects(producer.sendAll('some', [{ value: 'x' }, { key: 7 } as never]), { code: ErrorCode.INVALID });
   t.throws(() => json(() => 1), { code: ErrorCode.INVALID });
   t.throws(() => json(1n), { code: ErrorCode.INVALID });
+});
+
+t.test('what is compressed comes back as it was', async (t) => {
+  const { client } = await brokerAndClient(t);
+  const { topicId } = await client.topics.create('packed', 1, false);
+  const producer = topicProducer(client, { compression: 'gzip' });
+  t.teardown(() => producer.close());
+  const values = Array.from({ length: 500 }, (_, i) => `line ${i} `.repeat(20));
+  await producer.sendAll(
+    'packed',
+    values.map((value) => ({ value })),
+  );
+  const { texts, bytes } = await readAll(client, topicId, 0);
+  t.same(texts, values);
+  t.ok(bytes < values.join('').length / 4, `${bytes} bytes`);
 });
