@@ -4,18 +4,19 @@
  * 1. The folder is synced: names that were found may not have been durable.
  * 2. A clean end is believed when the last segment matches it in every field. Otherwise all batches are read from the
  *    segment that holds the recovery point on: both CRCs, consecutive offsets, terms and timestamps that never fall.
- * 3. A bad batch at or above the recovery point, in the last segment, is what a crash may leave of the last write
- *    group: it is cut. Anywhere else, or if more follows than one group could have been, synced data is gone: nothing
- *    is changed and the log is read-only.
+ * 3. A bad batch is torn if it lies at or above the recovery point, in the last segment, and every valid batch after it
+ *    belongs to the same write group: a crash may leave any part of the group that was being written. It is cut. A
+ *    later segment or a batch of a later group proves that it had been synced: then synced data is gone, nothing is
+ *    changed and the log is read-only.
  * 4. Recovered is not durable: what is kept above the recovery point may be in the page cache only. The same bytes are
  *    written back in place and synced before they count.
  *
  * The folder of a log is never left worse: a crash during recovery is followed by the same recovery.
  */
-import { writeGroupBytesMax } from '../base/limits.js';
 import type { Logger } from '../base/logger.js';
 import { type BatchHeader, headerBytes, readHeader } from '../batch/header.js';
 import type { FileHandle, Files } from '../runtime/files.js';
+import { findLaterGroup } from './look-ahead.js';
 import type { CleanEnd, ReplicaState } from './replica-state.js';
 import { Segment, segmentBase, segmentName } from './segment.js';
 import { endOfContent, readRange, type ScanEnd, type ScanPoint, scanSegment } from './segment-scan.js';
@@ -165,6 +166,7 @@ class Recovery {
       const found = `the log holds term ${this.#point.term}, the state journal only ${term}`;
       throw new Damage(`${this.#folder}: ${found}: the journal is older than the log`);
     }
+    await this.#assertTorn(last, cut!);
     await this.#cut(last, cut!);
     for (const [segment, from] of rewriteFrom) await this.#rewrite(segment, from);
   }
@@ -185,16 +187,21 @@ class Recovery {
     return end;
   }
 
-  /** Takes what follows the last good batch away. Only zeros or the torn rest of one write group may be there. */
+  /** Throws when what follows the last good batch proves that more had been synced. */
+  async #assertTorn(last: Segment, end: ScanEnd): Promise<void> {
+    const placed = { salt: this.#state.salt, segmentBase: last.base };
+    const later = await findLaterGroup(await this.#open(last), placed, end.position, last.size);
+    if (later === undefined) return;
+    const proof = `a later write group at byte ${later.position}, offset ${later.header.baseOffset}`;
+    throw new Damage(`${this.#describe(last, end)}, but ${proof} proves that it had been synced`);
+  }
+
+  /** Takes what follows the last good batch away: zeros, or the torn rest of one write group. */
   async #cut(last: Segment, end: ScanEnd): Promise<void> {
     if (last.size === last.end) return;
     const handle = await this.#open(last);
     const content = await endOfContent(handle, last.end, last.size);
     const bytes = content - last.end;
-    if (bytes > writeGroupBytesMax) {
-      const limit = `${bytes} bytes follow, more than one write group of ${writeGroupBytesMax}`;
-      throw new Damage(`${this.#describe(last, end)}, and ${limit}: it isn't torn but damaged`);
-    }
     if (bytes > 0) {
       const after = this.#lastHeader === undefined ? 'an empty log' : `offset ${this.#lastHeader.baseOffset}`;
       const fields = { file: last.path, fromByte: last.end, bytes, fromOffset: end.offset, why: end.why, after };

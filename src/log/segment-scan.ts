@@ -59,7 +59,7 @@ export async function scanSegment(
 }
 
 /** The bytes of a file in [from, to), fewer where the file ends before. */
-export async function readRange(handle: FileHandle, from: number, to: number): Promise<Uint8Array> {
+export async function readRange(handle: FileHandle, from: number, to: number): Promise<Buffer> {
   const bytes = Buffer.allocUnsafeSlow(to - from);
   const count = await handle.read(bytes, from);
   return count === bytes.length ? bytes : bytes.subarray(0, count);

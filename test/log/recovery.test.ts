@@ -139,11 +139,31 @@ t.test('a bad batch before a later segment is damage even above the recovery poi
   });
 });
 
-t.test('more garbage than one write group is damage, not a tear', async (t) => {
+t.test('rot in a synced batch above the recovery point is damage as soon as a later group is whole', async (t) => {
+  const folder = await crashed('rot-above', false);
+  const { bytes, starts } = batches(folder);
+  for (let at = 0; at < bytes.length; at += 7) {
+    const inBatch = starts.findLast((start) => start <= at)!;
+    if (at - inBatch >= 4 && at - inBatch < 12) continue;
+    const changed = Buffer.from(bytes);
+    changed[at]! ^= 0x40;
+    await withSegment(folder, changed, async (log, path) => {
+      const isLast = inBatch === starts[3];
+      t.match(log.problem, isLast ? undefined : /but a later write group at byte \d+, offset \d/, `byte ${at}`);
+      t.same(await allValues(log), values.slice(0, starts.indexOf(inBatch)));
+      if (!isLast) t.same(readFileSync(path), changed, 'every byte is kept');
+    });
+  }
+  const hole = Buffer.from(bytes).fill(0, starts[1], starts[2]);
+  await withSegment(folder, hole, async (log) => t.match(log.problem, /the batch is not whole.*|it ends, but a later/));
+});
+
+t.test('garbage behind the last batch is cut, however much it is, and what a value holds is no proof', async (t) => {
   const folder = await crashed('garbage', false);
-  const { bytes } = batches(folder);
-  await withSegment(folder, Buffer.concat([bytes, Buffer.alloc(16 * 1024 * 1024 + 1, 7)]), async (log) => {
-    t.match(log.problem, /more than one write group of 16777216: it isn't torn but damaged/);
+  const { bytes, starts } = batches(folder);
+  const copied = Buffer.concat([bytes, Buffer.alloc(90, 7), bytes.subarray(starts[1]), Buffer.alloc(17 << 20, 7)]);
+  await withSegment(folder, copied, async (log) => {
+    t.equal(log.problem, undefined);
     t.same(await allValues(log), values);
   });
 });
