@@ -52,6 +52,8 @@ export class GroupWriter {
   #busy: Promise<void> | undefined;
   #failed = false;
   #lastSyncMs = -aheadWithinMs;
+  /** A group that begins here or above is no longer wanted: it stops waiting for room on a full disk. */
+  #cutEnd = Number.POSITIVE_INFINITY;
 
   /** `segments` is the log's own list, at least one in it; the writer appends to it when it rolls. */
   constructor(
@@ -77,7 +79,7 @@ export class GroupWriter {
     const last = this.#groups[count - 1];
     const isOpen = last !== undefined && !(this.#isSealed && count === 1);
     if (isOpen && !isNew && last.length + length <= writeGroupBytesMax) return last;
-    const group = new WriteGroup(segment, segment.end);
+    const group = new WriteGroup(segment, segment.end, base);
     this.#groups.push(group);
     this.#busy ??= this.#run();
     return group;
@@ -96,6 +98,17 @@ export class GroupWriter {
     while (this.#busy !== undefined) await this.#busy;
   }
 
+  /**
+   * Drops the groups that begin at or above `end`, in files not yet made too. Resolves when the others are on disk, or
+   * the writer has failed. Nothing may be appended meanwhile.
+   */
+  async cutAt(end: number): Promise<void> {
+    this.#cutEnd = end;
+    while (this.#groups.length > (this.#isSealed ? 1 : 0) && this.#groups.at(-1)!.base >= end) this.#groups.pop();
+    await this.idle();
+    this.#cutEnd = Number.POSITIVE_INFINITY;
+  }
+
   /** Nothing more is written; a group that is being written may still reach the disk, but nobody is told. */
   stop(): void {
     this.#failed = true;
@@ -107,8 +120,13 @@ export class GroupWriter {
     for (let group = this.#groups[0]; group !== undefined; group = this.#groups[0]) {
       this.#isSealed = true;
       try {
-        await this.#writeWhenRoom(group);
+        const isWritten = await this.#writeWhenRoom(group);
         if (this.#failed) break;
+        if (!isWritten) {
+          this.#groups.length = 0;
+          this.#events.full(undefined);
+          break;
+        }
         await group.segment.handle!.dataSync();
       } catch (error) {
         if (!this.#failed) {
@@ -124,19 +142,21 @@ export class GroupWriter {
       this.#lastSyncMs = this.#clock.monotonicMs();
       this.#events.synced(group);
     }
+    this.#isSealed = false;
     this.#busy = undefined;
   }
 
   /**
    * While the disk is full nothing of the group counts: the same bytes are written to the same place again, first at
-   * once without zeros ahead, then each second.
+   * once without zeros ahead, then each second. False when it failed or is no longer wanted.
    */
-  async #writeWhenRoom(group: WriteGroup): Promise<void> {
+  async #writeWhenRoom(group: WriteGroup): Promise<boolean> {
     for (let attempt = 0; !this.#failed; attempt++) {
+      if (attempt > 1 && group.base >= this.#cutEnd) return false;
       try {
         await this.#write(group, attempt === 0);
         if (attempt > 1) this.#events.full(undefined);
-        return;
+        return true;
       } catch (error) {
         const lack = lackOf(error);
         if (lack === undefined) throw error;
@@ -145,6 +165,7 @@ export class GroupWriter {
         await new Promise<void>((resolve) => this.#clock.timer(fullRetryMs, resolve));
       }
     }
+    return false;
   }
 
   async #write(group: WriteGroup, mayWriteAhead: boolean): Promise<void> {

@@ -18,7 +18,7 @@
  *                                         52 u32 term
  *                                         56 u64 logStart
  *                                         64 u64 recoveryPoint
- *                                         72 u32 flags: bit 0 clean end, 1 snapshot, 2 point's place
+ *                                         72 u32 flags: bit 0 clean end, 1 snapshot, 2 point's place, 3 cutTo
  *                                         76 u32 clean: lastPosition
  *                                         80 u64 clean: end
  *                                         88 u64 clean: segmentBase
@@ -27,7 +27,9 @@
  *                                        104 u64 snapshotEnd
  *                                        112 u64 point: segmentBase
  *                                        120 u32 point: position
- *                                        124 to 192: 0
+ *                                        124 u32 0
+ *                                        128 u64 cutTo
+ *                                        136 to 192: 0
  * ```
  */
 import { readU16, readU32, readU64, writeU16, writeU32, writeU64 } from '../base/bytes.js';
@@ -40,9 +42,11 @@ export const journalAlignment = 64;
 export const startRecordBytes = 64;
 export const replicaRecordBytes = 192;
 export const diskIdBytes = 16;
+/** The first version's records of a replica end after the clean end. */
+const firstReplicaRecordBytes = 128;
 
 const Kind = { START: 1, REPLICA: 2, GONE: 3 } as const;
-const Flag = { CLEAN: 1, SNAPSHOT: 2, POINT: 4 } as const;
+const Flag = { CLEAN: 1, SNAPSHOT: 2, POINT: 4, CUT: 8 } as const;
 
 /** What every record says of itself. */
 export interface JournalPlace {
@@ -99,8 +103,12 @@ export function writeReplicaRecord(into: Uint8Array, at: number, place: JournalP
   writeU32(into, at + 52, state.term);
   writeU64(into, at + 56, state.logStart);
   writeU64(into, at + 64, state.recoveryPoint);
-  const { clean, snapshotEnd, point } = state;
+  const { clean, snapshotEnd, point, cutTo } = state;
   let flags = 0;
+  if (cutTo !== undefined) {
+    flags |= Flag.CUT;
+    writeU64(into, at + 128, cutTo);
+  }
   if (clean !== undefined) {
     flags |= Flag.CLEAN;
     writeU32(into, at + 76, clean.lastPosition);
@@ -157,7 +165,9 @@ export function readJournalRecord(bytes: Uint8Array, at: number): JournalRecord 
     if (lastReplicaId === undefined) return undefined;
     return { ...place, kind: 'start', length, snapshotRecords: readU32(bytes, at + 28), diskId, lastReplicaId };
   }
-  if (length !== replicaRecordBytes) return undefined;
+  if (length !== replicaRecordBytes && !(kind === Kind.REPLICA && length === firstReplicaRecordBytes)) {
+    return undefined;
+  }
   if (kind === Kind.GONE) {
     const replicaId = readU64(bytes, at + 40);
     return replicaId === undefined ? undefined : { ...place, kind: 'gone', length, replicaId };
@@ -176,6 +186,7 @@ function readState(bytes: Uint8Array, at: number): ReplicaState | undefined {
   const clean = (flags & Flag.CLEAN) === 0 ? undefined : readCleanEnd(bytes, at);
   const snapshotEnd = (flags & Flag.SNAPSHOT) === 0 ? undefined : readU64(bytes, at + 104);
   const point = (flags & Flag.POINT) === 0 ? undefined : readPoint(bytes, at);
+  const cutTo = (flags & Flag.CUT) === 0 ? undefined : readU64(bytes, at + 128);
   if (topicId === undefined || replicaId === undefined || logStart === undefined || recoveryPoint === undefined) {
     return undefined;
   }
@@ -190,6 +201,7 @@ function readState(bytes: Uint8Array, at: number): ReplicaState | undefined {
     clean,
     point,
     snapshotEnd,
+    cutTo,
   };
 }
 

@@ -220,6 +220,7 @@ export class LogStore {
         clean: undefined,
         point: undefined,
         snapshotEnd: undefined,
+        cutTo: undefined,
       };
       if (!(await this.#runtime.files.exists(`${this.#folder}/${replicaFolder(state)}`))) return state;
     }
@@ -229,8 +230,9 @@ export class LogStore {
     const { files, logger } = this.#runtime;
     const path = `${this.#folder}/${replicaFolder(state)}`;
     const recovered = await recover(files, path, state, logger);
-    if (state.clean !== undefined && recovered.problem === undefined) {
+    if ((state.clean !== undefined || state.cutTo !== undefined) && recovered.problem === undefined) {
       state.clean = undefined;
+      state.cutTo = undefined;
       this.#journal.put(state);
       await this.#journal.flush();
     }

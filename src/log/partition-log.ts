@@ -9,7 +9,7 @@
  * ```
  */
 import { readU32 } from '../base/bytes.js';
-import { assert, ErrorCode, Retry, TaskdError } from '../base/errors.js';
+import { assert, ErrorCode, isTaskdError, Retry, TaskdError } from '../base/errors.js';
 import { headerBytes, placeBatch, readHeader, stampBatch } from '../batch/header.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { GroupWriter } from './group-writer.js';
@@ -22,6 +22,7 @@ import { readRange } from './segment-scan.js';
 import type { StateJournal } from './state-journal.js';
 import { type Lack, storageFailed, storageFull } from './storage-error.js';
 import { Tail, type TailBudget } from './tail.js';
+import { type CutPlace, cutFiles, findCut } from './truncation.js';
 import type { WriteGroup } from './write-group.js';
 
 /** Bytes that may wait for the disk in one log. */
@@ -55,6 +56,7 @@ export class PartitionLog {
   onFailed: (error: TaskdError) => void = () => {};
   readonly #runtime: Runtime;
   readonly #host: LogHost;
+  readonly #folder: string;
   readonly #state: ReplicaState;
   readonly #segments: Segment[];
   readonly #writer: GroupWriter;
@@ -67,6 +69,8 @@ export class PartitionLog {
   #lastTimestampMs: number;
   #unsyncedBytes = 0;
   #bytesSincePoint = 0;
+  /** A sync that ends tells of nothing above: it is being cut off. */
+  #cutEnd = Number.POSITIVE_INFINITY;
   /** Why appends are refused now. */
   #refusal: TaskdError | undefined;
   #problem: string | undefined;
@@ -79,6 +83,7 @@ export class PartitionLog {
     this.replicaId = state.replicaId;
     this.#runtime = runtime;
     this.#host = host;
+    this.#folder = folder;
     this.#state = state;
     this.#segments = recovered.segments;
     this.#term = state.term;
@@ -241,6 +246,54 @@ export class PartitionLog {
     return this.#keeper.loadSnapshot(this.#syncedEnd);
   }
 
+  /**
+   * Cuts the log to `end`, a batch boundary at or above the recovery point. Appends are refused (BUSY, retry AFTER)
+   * until it resolves; then the cut is durable, and the caller rolls back what it derived from the records above `end`
+   * before it appends again. `onSynced` never tells of an end above `end` from the call on. INVALID, with nothing
+   * changed, when `end` is no batch boundary here; STORAGE_FAILED, for good, when the files can't be cut.
+   */
+  async truncateTo(end: number): Promise<void> {
+    if (this.#problem !== undefined || this.#isClosed) this.#refuse();
+    if (this.#cutEnd !== Number.POSITIVE_INFINITY) throw busy(this.#name);
+    if (end === this.#logEnd) return;
+    if (end < Math.max(this.#state.recoveryPoint, this.logStart) || end > this.#logEnd) throw noCut(this, end);
+    const { files } = this.#runtime;
+    this.#refusal = busy(this.#name);
+    this.#cutEnd = end;
+    try {
+      // What is below the cut reaches the disk first; a sync that ends now tells of nothing above it.
+      await this.#writer.cutAt(end);
+      if (this.#problem !== undefined) throw this.#refusal;
+      const place = await findCut(files, this.#segments, end);
+      if (place === undefined) throw noCut(this, end);
+      await this.#storeCut(end);
+      await cutFiles(files, this.#folder, this.#segments, place);
+      this.#wasCut(end, place);
+      await this.#storeCut(undefined);
+    } catch (error) {
+      if (isTaskdError(error, ErrorCode.INVALID)) throw error;
+      this.fail(storageFailed(`${this.#name} could not be cut to offset ${end}`, remedy, error));
+      throw this.#refusal!;
+    } finally {
+      this.#cutEnd = Number.POSITIVE_INFINITY;
+      if (this.#problem === undefined) this.#refusal = this.#isClosed ? closed(this.#name) : undefined;
+    }
+  }
+
+  async #storeCut(cutTo: number | undefined): Promise<void> {
+    this.#state.cutTo = cutTo;
+    this.#host.journal.put(this.#state);
+    await this.#host.journal.flush();
+  }
+
+  #wasCut(end: number, place: CutPlace): void {
+    this.#logEnd = this.#syncedEnd = end;
+    this.#lastTimestampMs = place.lastHeader?.appendTimestamp ?? 0;
+    this.#unsyncedBytes = 0;
+    this.#tail.clear(end);
+    this.#runtime.logger.info({ topicId: this.topicId, partition: this.partition, end }, 'the log was cut');
+  }
+
   /** Writes and syncs what was appended, then closes the files. `LogStore.close` does it for all. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
@@ -261,8 +314,9 @@ export class PartitionLog {
   /** For the store: moves the recovery point to what is synced; true when the journal has something to flush. */
   moveRecoveryPoint(): boolean {
     this.#bytesSincePoint = 0;
-    if (this.#state.recoveryPoint >= this.#syncedEnd || this.#problem !== undefined) return false;
-    this.#state.recoveryPoint = this.#syncedEnd;
+    const point = Math.min(this.#syncedEnd, this.#cutEnd);
+    if (this.#state.recoveryPoint >= point || this.#problem !== undefined) return false;
+    this.#state.recoveryPoint = point;
     this.#host.journal.put(this.#state);
     return true;
   }
@@ -291,15 +345,18 @@ export class PartitionLog {
   #synced(group: WriteGroup): void {
     this.#unsyncedBytes -= group.length;
     this.#bytesSincePoint += group.length;
-    this.#syncedEnd = group.end;
-    this.#tail.synced(group.end);
+    const end = Math.min(group.end, this.#cutEnd);
+    if (end <= this.#syncedEnd) return;
+    this.#syncedEnd = end;
+    this.#tail.synced(end);
     this.#host.pointMoved(this.#bytesSincePoint > recoveryBytesMax);
-    this.onSynced(group.end);
+    this.onSynced(end);
   }
 
   #full(lack: Lack | undefined): void {
     if (this.#problem !== undefined || this.#isClosed) return;
-    this.#refusal = lack === undefined ? undefined : storageFull(this.#name, lack);
+    const isBeingCut = this.#cutEnd !== Number.POSITIVE_INFINITY;
+    if (!isBeingCut) this.#refusal = lack === undefined ? undefined : storageFull(this.#name, lack);
     const fields = { topicId: this.topicId, partition: this.partition };
     if (lack === undefined) this.#runtime.logger.info(fields, 'appends are taken again');
     else this.#runtime.logger.warn(fields, `${lack}: appends are refused until that has changed`);
@@ -334,6 +391,11 @@ const closed = (name: string): TaskdError => new TaskdError(ErrorCode.DRAINING, 
 function busy(name: string): TaskdError {
   const message = `${name} has ${unsyncedBytesMax} bytes waiting for the disk; send less or wait`;
   return new TaskdError(ErrorCode.BUSY, message, { retry: Retry.AFTER, retryAfterMs: 10 });
+}
+
+function noCut(log: PartitionLog, end: number): TaskdError {
+  const message = `the log can't be cut to offset ${end}: it holds ${log.logStart} to ${log.logEnd}, and only a batch boundary above all that is committed will do`;
+  return new TaskdError(ErrorCode.INVALID, message);
 }
 
 function outOfRange(log: PartitionLog, offset: number): TaskdError {

@@ -22,6 +22,7 @@ import { Segment, segmentBase, segmentName } from './segment.js';
 import { endOfContent, readRange, type ScanEnd, type ScanPoint, scanSegment } from './segment-scan.js';
 import { isSnapshotName } from './snapshot-file.js';
 import { describe, lackOf, remedyOf, restore } from './storage-error.js';
+import { cutFiles, findCut } from './truncation.js';
 
 const copyBytes = 1 << 20;
 
@@ -74,8 +75,9 @@ class Recovery {
   async run(): Promise<Recovered> {
     await this.#files.syncFolder(this.#folder);
     await this.#findSegments();
+    const { clean, cutTo } = this.#state;
+    if (cutTo !== undefined) await this.#finishCut(cutTo);
     const last = this.#segments.at(-1)!;
-    const { clean } = this.#state;
     if (clean === undefined || !(await this.#matches(last, clean))) await this.#scan();
     await this.#closeHandles(last);
     last.handle = await this.#open(last);
@@ -117,6 +119,16 @@ class Recovery {
       const found = first === undefined ? 'there is none' : `the first one found begins at ${first.base}`;
       throw new Damage(`${this.#folder}: the segment with offset ${logStart} is missing: ${found}`);
     }
+  }
+
+  /** A cut that a crash interrupted; what lies above it may be in any state. */
+  async #finishCut(end: number): Promise<void> {
+    const place = await findCut(this.#files, this.#segments, end);
+    if (place === undefined) throw new Damage(`${this.#folder}: the log was being cut to offset ${end}, which is gone`);
+    this.#logger.warn({ folder: this.#folder, end }, 'finishing a cut of the log that was interrupted');
+    await cutFiles(this.#files, this.#folder, this.#segments, place);
+    const last = this.#segments.at(-1)!;
+    this.#handles.set(last, last.handle!);
   }
 
   async #matches(last: Segment, clean: CleanEnd): Promise<boolean> {

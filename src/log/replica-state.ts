@@ -19,6 +19,8 @@ export interface ReplicaState {
   point: BatchPlace | undefined;
   /** End offset of the snapshot that counts; its file is on disk. */
   snapshotEnd: number | undefined;
+  /** The log is being cut to this end: set, durably, before its files change, and forgotten before the next append. */
+  cutTo: number | undefined;
 }
 
 /** A batch in a file. */

@@ -29,6 +29,12 @@ export class SparseIndex {
     this.#timestamps = earlier.#timestamps.concat(this.#timestamps);
   }
 
+  /** Forgets what lies at or above `position`. */
+  cut(position: number): void {
+    const count = above(this.#positions, position - 1);
+    this.#offsets.length = this.#positions.length = this.#timestamps.length = count;
+  }
+
   /** Position of a batch that begins at or before `offset`; 0 when none is known. */
   find(offset: number): number {
     const at = above(this.#offsets, offset) - 1;

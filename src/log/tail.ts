@@ -100,6 +100,14 @@ export class Tail {
     this.#budget.trim();
   }
 
+  /** Everything is let go, after a cut: what remains of the log is in its files, up to `end`. */
+  clear(end: number): void {
+    this.#syncedEnd = end;
+    for (const slab of this.#slabs) this.#budget.release(slab);
+    this.#slabs.length = 0;
+    this.#bytes = 0;
+  }
+
   /** Lets go of the oldest slab; false when it holds what isn't on disk yet. */
   dropFirst(): boolean {
     const first = this.#slabs[0];

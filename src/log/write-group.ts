@@ -6,6 +6,8 @@ export class WriteGroup {
   readonly segment: Segment;
   /** Position of its first byte in the segment. */
   readonly position: number;
+  /** Offset of its first record. */
+  readonly base: number;
   length = 0;
   /** One past its last record. */
   end = 0;
@@ -14,9 +16,10 @@ export class WriteGroup {
   #slabFrom = 0;
   #slabTo = 0;
 
-  constructor(segment: Segment, position: number) {
+  constructor(segment: Segment, position: number, base: number) {
     this.segment = segment;
     this.position = position;
+    this.base = base;
   }
 
   /** Takes the `length` bytes that were just added to the end of `slab`. */

@@ -1,5 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
+import { writeU32 } from '../../src/base/bytes.js';
+import { crc32 } from '../../src/base/crc32.js';
 import {
   readJournalRecord,
   replicaRecordBytes,
@@ -13,7 +15,14 @@ import type { ReplicaState } from '../../src/log/replica-state.js';
 const diskId = new Uint8Array(16).fill(7);
 
 function state(replicaId: number, term = 0, rest: Partial<ReplicaState> = {}): ReplicaState {
-  const none = { logStart: 0, recoveryPoint: 0, clean: undefined, point: undefined, snapshotEnd: undefined };
+  const none = {
+    logStart: 0,
+    recoveryPoint: 0,
+    clean: undefined,
+    point: undefined,
+    snapshotEnd: undefined,
+    cutTo: undefined,
+  };
   return { topicId: 5, partition: replicaId, replicaId, salt: 99, term, ...none, ...rest };
 }
 
@@ -60,6 +69,7 @@ const anyState = fc.record({
   ),
   point: fc.option(fc.record({ segmentBase: safe, position: u32 }), { nil: undefined }),
   snapshotEnd: fc.option(safe, { nil: undefined }),
+  cutTo: fc.option(safe, { nil: undefined }),
 });
 
 t.test('a state comes back as it went in', (t) => {
@@ -72,6 +82,18 @@ t.test('a state comes back as it went in', (t) => {
     }),
     { numRuns: 100 },
   );
+  t.end();
+});
+
+t.test('a record of the first version, 128 bytes, is still read', (t) => {
+  const clean = { end: 9, segmentBase: 4, segmentBytes: 800, lastPosition: 700, lastHeaderCrc: 5 };
+  const put = state(3, 7, { logStart: 4, recoveryPoint: 9, clean });
+  const bytes = new Uint8Array(replicaRecordBytes);
+  writeReplicaRecord(bytes, 0, { generation: 1, number: 1, turnFirst: 0 }, put);
+  const old = bytes.slice(0, 128);
+  writeU32(old, 8, 128);
+  writeU32(old, 0, crc32(old.subarray(4)));
+  t.match(readJournalRecord(old, 0), { kind: 'replica', length: 128, state: put });
   t.end();
 });
 
