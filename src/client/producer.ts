@@ -27,8 +27,11 @@ export interface ProducerOptions {
 /** Where a record was stored. */
 export interface Delivered {
   readonly partition: number;
+  /** Of a delayed record: its place in the queue where it waits. */
   readonly offset: number;
   readonly appendTimestampMs: number;
+  /** Of a delayed record: what it can be cancelled by. */
+  readonly delayedId?: string;
 }
 
 interface LaneState {

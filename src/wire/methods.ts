@@ -192,6 +192,20 @@ export const deleteTopic: MethodOf<typeof taskd.DeleteTopicRequest, typeof taskd
   taskd.DeleteTopicResponse,
   { role: 'admin' },
 );
+export const cancelDelayed: MethodOf<typeof taskd.CancelDelayedRequest, typeof taskd.CancelDelayedResponse> = method(
+  0x0209,
+  'broker.cancelDelayed',
+  taskd.CancelDelayedRequest,
+  taskd.CancelDelayedResponse,
+  { role: 'producer', idempotent: true },
+);
+export const openDelayLevel: MethodOf<typeof taskd.OpenDelayLevelRequest, typeof taskd.OpenDelayLevelResponse> = method(
+  0x020a,
+  'broker.openDelayLevel',
+  taskd.OpenDelayLevelRequest,
+  taskd.OpenDelayLevelResponse,
+  { role: 'producer', idempotent: true },
+);
 
 // 3: consumer groups
 export const joinGroup: MethodOf<typeof taskd.JoinGroupRequest, typeof taskd.GroupPush> = method(
