@@ -16,7 +16,7 @@ import { GroupWriter } from './group-writer.js';
 import { LogKeeper, type LogSnapshot, type Retention } from './log-keeper.js';
 import { LogReader } from './log-reader.js';
 import type { Recovered } from './recovery.js';
-import { type ReplicaState, replicaFolder } from './replica-state.js';
+import { type BatchPlace, type ReplicaState, replicaFolder } from './replica-state.js';
 import type { Segment } from './segment.js';
 import { readRange } from './segment-scan.js';
 import type { StateJournal } from './state-journal.js';
@@ -71,6 +71,8 @@ export class PartitionLog {
   #bytesSincePoint = 0;
   /** A sync that ends tells of nothing above: it is being cut off. */
   #cutEnd = Number.POSITIVE_INFINITY;
+  /** Where the last synced batch lies, once there was one in this life. */
+  #lastSynced: BatchPlace | undefined;
   /** Why appends are refused now. */
   #refusal: TaskdError | undefined;
   #problem: string | undefined;
@@ -92,6 +94,10 @@ export class PartitionLog {
     this.#tail = new Tail(host.tails, recovered.end);
     this.#reader = new LogReader(runtime.files, this.#segments);
     this.#keeper = new LogKeeper(runtime, host.journal, folder, state, this.#segments);
+    const last = recovered.segments.at(-1);
+    if (last !== undefined && last.end > 0) {
+      this.#lastSynced = { segmentBase: last.base, position: last.lastPosition };
+    }
     const { clock, files } = runtime;
     this.#writer = new GroupWriter(clock, files, folder, this.#segments, host.segmentBytes, {
       synced: (group) => this.#synced(group),
@@ -288,6 +294,7 @@ export class PartitionLog {
 
   #wasCut(end: number, place: CutPlace): void {
     this.#logEnd = this.#syncedEnd = end;
+    this.#lastSynced = undefined;
     this.#lastTimestampMs = place.lastHeader?.appendTimestamp ?? 0;
     this.#unsyncedBytes = 0;
     this.#tail.clear(end);
@@ -317,6 +324,7 @@ export class PartitionLog {
     const point = Math.min(this.#syncedEnd, this.#cutEnd);
     if (this.#state.recoveryPoint >= point || this.#problem !== undefined) return false;
     this.#state.recoveryPoint = point;
+    this.#state.point = point === this.#syncedEnd ? this.#lastSynced : undefined;
     this.#host.journal.put(this.#state);
     return true;
   }
@@ -348,6 +356,8 @@ export class PartitionLog {
     const end = Math.min(group.end, this.#cutEnd);
     if (end <= this.#syncedEnd) return;
     this.#syncedEnd = end;
+    const isWhole = end === group.end;
+    this.#lastSynced = isWhole ? { segmentBase: group.segment.base, position: group.lastPosition } : undefined;
     this.#tail.synced(end);
     this.#host.pointMoved(this.#bytesSincePoint > recoveryBytesMax);
     this.onSynced(end);
@@ -372,6 +382,7 @@ export class PartitionLog {
       const { lastPosition } = last;
       const header = readHeader(await readRange(handle, lastPosition, lastPosition + headerBytes), 0);
       this.#state.recoveryPoint = this.#syncedEnd;
+      this.#state.point = { segmentBase: last.base, position: lastPosition };
       if (typeof header !== 'string') {
         const { headerCrc: lastHeaderCrc } = header;
         const end = this.#syncedEnd;

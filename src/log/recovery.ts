@@ -3,7 +3,8 @@
  *
  * 1. The folder is synced: names that were found may not have been durable.
  * 2. A clean end is believed when the last segment matches it in every field. Otherwise all batches are read from the
- *    segment that holds the recovery point on: both CRCs, consecutive offsets, terms and timestamps that never fall.
+ *    last one below the recovery point on (or, when the journal's note of its place does not fit, from the beginning of
+ *    its segment): both CRCs, consecutive offsets, terms and timestamps that never fall.
  * 3. A bad batch is torn if it lies at or above the recovery point, in the last segment, and every valid batch after it
  *    belongs to the same write group: a crash may leave any part of the group that was being written. It is cut. A
  *    later segment or a batch of a later group proves that it had been synced: then synced data is gone, nothing is
@@ -14,7 +15,7 @@
  * The folder of a log is never left worse: a crash during recovery is followed by the same recovery.
  */
 import type { Logger } from '../base/logger.js';
-import { type BatchHeader, headerBytes, readHeader } from '../batch/header.js';
+import { type BatchHeader, headerBytes, isPlacedHere, readHeader } from '../batch/header.js';
 import type { FileHandle, Files } from '../runtime/files.js';
 import { findLaterGroup } from './look-ahead.js';
 import type { CleanEnd, ReplicaState } from './replica-state.js';
@@ -155,13 +156,14 @@ class Recovery {
     // Strictly below: an empty last segment would not tell the last term and timestamp.
     let at = segments.length - 1;
     while (at > 0 && segments[at]!.base >= recoveryPoint) at--;
-    this.#point = { ...this.#point, offset: segments[at]!.base };
+    this.#point = await this.#startIn(segments[at]!);
+    const first = at;
     const rewriteFrom = new Map<Segment, number>();
     let cut: ScanEnd | undefined;
     for (; at < segments.length; at++) {
       const segment = segments[at]!;
       const next = segments[at + 1];
-      const end = await this.#scanOne(segment, rewriteFrom);
+      const end = await this.#scanOne(segment, at === first ? this.#point.position : 0, rewriteFrom);
       const isWhole = end.why === 'end' || end.why === 'zeros';
       if (next !== undefined && isWhole && end.offset === next.base) continue;
       if (next !== undefined) {
@@ -183,18 +185,30 @@ class Recovery {
     for (const [segment, from] of rewriteFrom) await this.#rewrite(segment, from);
   }
 
-  async #scanOne(segment: Segment, rewriteFrom: Map<Segment, number>): Promise<ScanEnd> {
+  /** The last batch below the recovery point, if it lies where the journal says; else the segment's beginning. */
+  async #startIn(segment: Segment): Promise<ScanPoint> {
+    const { point, recoveryPoint, salt } = this.#state;
+    const beginning = { position: 0, offset: segment.base, term: 0, timestampMs: 0 };
+    if (point === undefined || point.segmentBase !== segment.base) return beginning;
+    const { position } = point;
+    const header = readHeader(await readRange(await this.#open(segment), position, position + headerBytes), 0);
+    if (typeof header === 'string' || !isPlacedHere(header, salt, segment.base, position)) return beginning;
+    if (header.baseOffset + header.recordCount !== recoveryPoint) return beginning;
+    return { ...beginning, position, offset: header.baseOffset };
+  }
+
+  async #scanOne(segment: Segment, from: number, rewriteFrom: Map<Segment, number>): Promise<ScanEnd> {
     const handle = await this.#open(segment);
     const { recoveryPoint } = this.#state;
-    const end = await scanSegment(handle, { ...this.#point, position: 0 }, segment.size, (header, position) => {
+    const end = await scanSegment(handle, { ...this.#point, position: from }, segment.size, (header, position) => {
       segment.index.add(header.baseOffset, position, header.appendTimestamp);
-      segment.firstTimestampMs ??= header.appendTimestamp;
+      if (position === 0) segment.firstTimestampMs = header.appendTimestamp;
       if (header.baseOffset >= recoveryPoint && !rewriteFrom.has(segment)) rewriteFrom.set(segment, position);
       segment.lastPosition = position;
       this.#lastHeader = header;
     });
     segment.end = segment.synced = end.position;
-    segment.indexedFrom = 0;
+    segment.indexedFrom = from;
     this.#point = end;
     return end;
   }

@@ -9,6 +9,8 @@ export class WriteGroup {
   /** Offset of its first record. */
   readonly base: number;
   length = 0;
+  /** Position of its last batch in the segment. */
+  lastPosition: number;
   /** One past its last record. */
   end = 0;
   readonly #chunks: Uint8Array[] = [];
@@ -20,6 +22,7 @@ export class WriteGroup {
     this.segment = segment;
     this.position = position;
     this.base = base;
+    this.lastPosition = position;
   }
 
   /** Takes the `length` bytes that were just added to the end of `slab`. */
@@ -30,6 +33,7 @@ export class WriteGroup {
       this.#slabFrom = slab.length - length;
     }
     this.#slabTo = slab.length;
+    this.lastPosition = this.position + this.length;
     this.length += length;
     this.end = end;
   }
