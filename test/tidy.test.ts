@@ -15,7 +15,7 @@ const layers: Record<string, readonly string[]> = {
   base: [],
   runtime: [],
   batch: [],
-  wire: [],
+  wire: ['runtime'],
   timer: ['runtime'],
   log: ['batch', 'runtime'],
   transport: ['wire', 'runtime', 'timer'],
@@ -54,6 +54,7 @@ const packages: Record<string, readonly string[]> = {
   'prom-client': [],
   zod: [],
   yaml: [],
+  koffi: ['runtime'],
 };
 
 /** Node's own modules that a layer may use beyond the seams: pure functions only. */

@@ -32,6 +32,7 @@ export async function reservePort(net: Net, wanted: Address): Promise<ReservedPo
         return Promise.resolve(listener);
       },
       dial: (to, timeoutMs) => net.dial(to, timeoutMs),
+      regions: net.regions,
     },
     async release() {
       if (accept === undefined) await listener.close();

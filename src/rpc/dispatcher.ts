@@ -8,6 +8,7 @@
 import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import { drainMs, inFlightCallsMax } from '../base/limits.js';
 import type { Clock } from '../runtime/clock.js';
+import { type Piece, releasePieces } from '../runtime/file-region.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { Budget } from '../transport/budget.js';
 import { Handler, type Inbound, type UserEvent } from '../transport/handler.js';
@@ -145,14 +146,15 @@ export class Dispatcher extends Handler {
     this.#write(Kind.GOAWAY, 0, 0, taskd.GoAway, { reason, leaveWithinMs }, undefined);
   }
 
-  answer(call: InboundCall, message: unknown, payload: readonly Uint8Array[] | undefined): void {
-    if (this.#finish(call)) {
+  answer(call: InboundCall, message: unknown, payload: readonly Piece[] | undefined): void {
+    if (this.#finish(call) && this.channel.isActive) {
       try {
         this.#write(Kind.RES, call.method.id, call.correlation, call.method.answer, message, payload);
       } catch (error) {
+        releasePieces(payload);
         this.#error(call.method, call.correlation, error);
       }
-    }
+    } else releasePieces(payload);
     this.#endIfDone();
   }
 
@@ -350,7 +352,7 @@ export class Dispatcher extends Handler {
     correlation: number,
     codec: Codec<unknown, never> | undefined,
     message: unknown,
-    payload: readonly Uint8Array[] | undefined,
+    payload: readonly Piece[] | undefined,
   ): void {
     const out = this.#out;
     out.kind = kind;

@@ -1,3 +1,4 @@
+import { type Piece, releasePieces } from '../runtime/file-region.js';
 import type { Method } from '../wire/methods.js';
 import type { Dispatcher } from './dispatcher.js';
 import type { Peer, ServerCall } from './service.js';
@@ -42,8 +43,11 @@ export class InboundCall implements ServerCall<unknown> {
     else this.#onCancel = callback;
   }
 
-  reply(message: unknown, payload?: readonly Uint8Array[]): void {
-    if (this.#isAnswered) return;
+  reply(message: unknown, payload?: readonly Piece[]): void {
+    if (this.#isAnswered) {
+      releasePieces(payload);
+      return;
+    }
     this.#isAnswered = true;
     this.#dispatcher.answer(this, message, payload);
   }

@@ -1,3 +1,4 @@
+import type { Piece } from '../runtime/file-region.js';
 import type { Address } from '../runtime/net.js';
 import type { Method } from '../wire/methods.js';
 
@@ -28,7 +29,8 @@ export interface ServerCall<A> {
   /** True once the caller gave up or its connection closed; nobody waits for the answer. */
   readonly isCancelled: boolean;
   onCancel(callback: () => void): void;
-  reply(message: A, payload?: readonly Uint8Array[]): void;
+  /** Regions in the payload are released, also when nobody waits for the answer any more. */
+  reply(message: A, payload?: readonly Piece[]): void;
   /** `TaskdError`s go as they are; anything else becomes INTERNAL with an id that the log also has. */
   fail(error: unknown): void;
 }

@@ -1,3 +1,5 @@
+import type { Piece, RegionStats } from './file-region.js';
+
 export interface Address {
   readonly host: string;
   readonly port: number;
@@ -36,10 +38,11 @@ export interface Connection {
   /** Must be called once, in the turn in which the connection was handed over. */
   start(events: ConnectionEvents): void;
   /**
-   * Queues `chunks` to leave in order, in as few system calls as can be. The connection owns them until they left.
-   * After `end`, `reset` or `closed` they are dropped.
+   * Queues `pieces` to leave in order, in as few system calls as can be. The connection owns bytes until they left, and
+   * releases a region once it left. After `end`, `reset` or `closed` they are dropped, so regions released. A file that
+   * can't be read, or ends before its region does, cuts the connection: what was promised can't be sent.
    */
-  write(chunks: readonly Uint8Array[]): void;
+  write(pieces: readonly Piece[]): void;
   /** Sends what is queued, then FIN. Reading goes on. */
   end(): void;
   /** Cuts at once with RST; what is queued is lost. `closed` follows. */
@@ -61,6 +64,7 @@ export interface Net {
   listen(address: Address, accept: (connection: Connection) => void): Promise<Listener>;
   /** Connects within `timeoutMs`. */
   dial(address: Address, timeoutMs: number): Promise<Connection>;
+  readonly regions: RegionStats;
 }
 
 export type NetErrorCode =

@@ -131,7 +131,7 @@ export class Channel implements ConnectionEvents {
   /** Bytes were put into `out`: they leave at the end of this turn. */
   wrote(): void {
     if (this.#state !== 'active') {
-      this.out.take();
+      this.out.drop();
       return;
     }
     if (this.out.pendingBytes >= earlyFlushBytes) this.flush();
@@ -146,9 +146,11 @@ export class Channel implements ConnectionEvents {
 
   flush(): void {
     if (this.out.pendingBytes === 0) return;
-    const chunks = this.out.take();
-    if (this.#state === 'inactive') return;
-    this.#connection.write(chunks);
+    if (this.#state === 'inactive') {
+      this.out.drop();
+      return;
+    }
+    this.#connection.write(this.out.take());
     if (this.#isWritable && this.#connection.queuedBytes > writeHighWaterBytes) {
       this.#isWritable = false;
       this.#stalledSinceMs = this.clock.monotonicMs();
@@ -163,7 +165,7 @@ export class Channel implements ConnectionEvents {
     if (mode === 'reset') {
       this.#state = 'closing';
       this.#mode = mode;
-      this.out.take();
+      this.out.drop();
       this.#connection.reset();
       return;
     }
@@ -229,7 +231,7 @@ export class Channel implements ConnectionEvents {
   closed(error: Error | undefined): void {
     if (this.#state === 'inactive') return;
     this.#state = 'inactive';
-    this.out.take();
+    this.out.drop();
     this.#head.next.channelInactive(error);
     this.onInactive?.();
   }

@@ -1,4 +1,5 @@
 import type { Clock } from '../runtime/clock.js';
+import type { Piece } from '../runtime/file-region.js';
 import type { Address, Connection, ConnectionEvents } from '../runtime/net.js';
 import { Channel } from './channel.js';
 import type { Handler } from './handler.js';
@@ -9,7 +10,7 @@ const nowhere: Address = { host: 'embedded', port: 0 };
 class EmbeddedConnection implements Connection {
   readonly local: Address = nowhere;
   readonly remote: Address = nowhere;
-  readonly written: Uint8Array[] = [];
+  readonly written: Piece[] = [];
   /** Stands for bytes that the kernel does not take. */
   queuedBytes = 0;
   writes = 0;
@@ -21,9 +22,9 @@ class EmbeddedConnection implements Connection {
   start(events: ConnectionEvents): void {
     this.events = events;
   }
-  write(chunks: readonly Uint8Array[]): void {
+  write(pieces: readonly Piece[]): void {
     this.writes++;
-    for (const chunk of chunks) this.written.push(chunk);
+    for (const piece of pieces) this.written.push(piece);
   }
   end(): void {
     this.hasEnded = true;
@@ -89,8 +90,12 @@ export class EmbeddedChannel {
     this.#connection.events!.drained();
   }
 
-  /** All that was written and flushed since the last take. */
+  /** All that was written and flushed since the last take; there must be no region of a file in it. */
   take(): Buffer {
-    return Buffer.concat(this.#connection.written.splice(0));
+    return Buffer.concat(this.takePieces() as Uint8Array[]);
+  }
+
+  takePieces(): Piece[] {
+    return this.#connection.written.splice(0);
   }
 }

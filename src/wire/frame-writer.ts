@@ -7,7 +7,8 @@
  */
 import { writeU32 } from '../base/bytes.js';
 import { crc32 } from '../base/crc32.js';
-import { ErrorCode, TaskdError } from '../base/errors.js';
+import { assert, ErrorCode, TaskdError } from '../base/errors.js';
+import { bytesOf, FileRegion, type Piece, releasePieces } from '../runtime/file-region.js';
 import { crcBytes, Flag, headerBytes } from './frame.js';
 import { checkLength, type FrameLimits } from './frame-decoder.js';
 import type { Codec } from './methods.js';
@@ -33,7 +34,8 @@ export class OutboundFrame {
   /** Without a codec the meta is empty. */
   codec: Codec<unknown> | undefined;
   message: unknown;
-  payload: readonly Uint8Array[] | undefined;
+  /** Regions of files only without the CRC flag: their bytes are not looked at here. */
+  payload: readonly Piece[] | undefined;
   /** Appended to a request's meta when not 0. */
   credit = 0;
   deadlineMs = 0;
@@ -46,8 +48,8 @@ export class FrameWriter {
   /** Where the bytes that were not taken yet begin in the slab. */
   #start = 0;
   /** What precedes the slab's open part. */
-  #chunks: Uint8Array[] = [];
-  #chunkBytes = 0;
+  #pieces: Piece[] = [];
+  #pieceBytes = 0;
   /** Bytes of slab since the last take. */
   #slabBytes = 0;
 
@@ -57,7 +59,7 @@ export class FrameWriter {
 
   /** Bytes written and not taken. */
   get pendingBytes(): number {
-    return this.#chunkBytes + this.#writer.pos - this.#start;
+    return this.#pieceBytes + this.#writer.pos - this.#start;
   }
 
   /**
@@ -86,9 +88,8 @@ export class FrameWriter {
     if (frame.credit !== 0) writer.uint32(creditTag).uint32(frame.credit);
     if (frame.deadlineMs !== 0) writer.uint32(deadlineTag).uint32(frame.deadlineMs);
     const metaBytes = writer.pos - begin - headerBytes;
-    let payloadBytes = 0;
     const payload = frame.payload;
-    if (payload !== undefined) for (const chunk of payload) payloadBytes += chunk.length;
+    const payloadBytes = payload === undefined ? 0 : bytesOf(payload);
     const hasCrc = (frame.flags & Flag.CRC) !== 0;
     const length = headerBytes - 4 + metaBytes + payloadBytes + (hasCrc ? crcBytes : 0);
     if (length > limits.anyMethodMax) checkLength(length, frame.method, limits);
@@ -102,12 +103,12 @@ export class FrameWriter {
     writeU32(buffer, begin + 12, metaBytes);
     let crc = hasCrc ? crc32(buffer.subarray(begin + 4, writer.pos)) : 0;
     if (payload !== undefined && payloadBytes > 0) {
-      if (hasCrc) for (const chunk of payload) crc = crc32(chunk, crc);
-      if (payloadBytes <= copyBytesMax) for (const chunk of payload) writer.raw(chunk);
+      if (hasCrc) crc = crcOf(payload, crc);
+      if (payloadBytes <= copyBytesMax && isAllBytes(payload)) for (const chunk of payload) writer.raw(chunk);
       else {
         this.#cut();
-        for (const chunk of payload) this.#chunks.push(chunk);
-        this.#chunkBytes += payloadBytes;
+        for (const piece of payload) this.#pieces.push(piece);
+        this.#pieceBytes += payloadBytes;
       }
     }
     if (hasCrc) {
@@ -122,13 +123,13 @@ export class FrameWriter {
   }
 
   /** All that was written since the last take, in order; the slab's part may not be changed by anybody any more. */
-  take(): readonly Uint8Array[] {
+  take(): readonly Piece[] {
     this.#cut();
-    const chunks = this.#chunks;
-    this.#chunks = [];
+    const pieces = this.#pieces;
+    this.#pieces = [];
     const turnBytes = this.#slabBytes;
     this.#slabBytes = 0;
-    this.#chunkBytes = 0;
+    this.#pieceBytes = 0;
     const writer = this.#writer;
     const restBytes = writer.buf.length - writer.pos;
     if (restBytes < turnBytes || restBytes < slabBytesMin / 2 || writer.buf.length > slabBytesMax) {
@@ -137,16 +138,34 @@ export class FrameWriter {
       writer.pos = 0;
       this.#start = 0;
     }
-    return chunks;
+    return pieces;
+  }
+
+  /** Forgets what was written since the last take. */
+  drop(): void {
+    releasePieces(this.take());
   }
 
   /** Closes the slab's open part. */
   #cut(): void {
     const { buf, pos } = this.#writer;
     if (pos === this.#start) return;
-    this.#chunks.push(buf.subarray(this.#start, pos));
-    this.#chunkBytes += pos - this.#start;
+    this.#pieces.push(buf.subarray(this.#start, pos));
+    this.#pieceBytes += pos - this.#start;
     this.#slabBytes += pos - this.#start;
     this.#start = pos;
   }
+}
+
+function isAllBytes(payload: readonly Piece[]): payload is readonly Uint8Array[] {
+  for (const piece of payload) if (piece instanceof FileRegion) return false;
+  return true;
+}
+
+function crcOf(payload: readonly Piece[], crc: number): number {
+  for (const piece of payload) {
+    assert(!(piece instanceof FileRegion), 'a frame with its own CRC carries no region of a file');
+    crc = crc32(piece, crc);
+  }
+  return crc;
 }

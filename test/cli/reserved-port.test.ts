@@ -1,5 +1,6 @@
 import t from 'tap';
 import { reservePort } from '../../src/cli/reserved-port.js';
+import { noRegions } from '../../src/runtime/file-region.js';
 import type { Address, Connection, Net } from '../../src/runtime/net.js';
 
 function fakeNet(): { net: Net; accept: (connection: Connection) => void; listens: number; closes: number } {
@@ -19,6 +20,7 @@ function fakeNet(): { net: Net; accept: (connection: Connection) => void; listen
         };
       },
       dial: () => Promise.reject(new Error('not here')),
+      regions: noRegions,
     } satisfies Net,
   };
   return fake;

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { connectionsMax, frameBytesMax, gatheredBytesMax } from '../../src/base/limits.js';
 import { RpcServer } from '../../src/rpc/server.js';
+import { noRegions } from '../../src/runtime/file-region.js';
 import type { Address, Connection, ConnectionEvents, Net } from '../../src/runtime/net.js';
 import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
 import { Kind } from '../../src/wire/frame.js';
@@ -44,6 +45,7 @@ async function open(t: {
       return Promise.resolve({ address, close: () => Promise.resolve() });
     },
     dial: () => Promise.reject(new Error('nobody dials')),
+    regions: noRegions,
   };
   const server = new RpcServer({ ...nodeRuntime(logger), clock: new ManualClock(), net }, identity);
   await server.listen(somewhere);

@@ -86,7 +86,7 @@ export class DecoderFuzz {
       out.deadlineMs = random.below(1_000);
       this.#writer.write(out, openLimits);
     }
-    const bytes = Buffer.concat(this.#writer.take());
+    const bytes = Buffer.concat(this.#writer.take() as Uint8Array[]);
     for (let changes = random.below(4); changes > 0; changes--) bytes[random.below(bytes.length)] = random.below(256);
     return bytes;
   }

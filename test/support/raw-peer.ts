@@ -19,7 +19,7 @@ export interface RawFrame {
 export function frameBytes(fields: Partial<Record<keyof OutboundFrame, unknown>>): Buffer {
   const writer = new FrameWriter();
   writer.write(Object.assign(new OutboundFrame(), fields), openLimits);
-  return Buffer.concat(writer.take());
+  return Buffer.concat(writer.take() as Uint8Array[]);
 }
 
 export function helloBytes(message: taskd.Hello.$Properties = { clientId: 'raw', kind: 'client' }): Buffer {

@@ -46,7 +46,7 @@ function pings(count: number): Buffer {
       openLimits,
     );
   }
-  return Buffer.concat(writer.take());
+  return Buffer.concat(writer.take() as Uint8Array[]);
 }
 
 t.test('who is silent pings, and is cut after three intervals without a byte', async (t) => {

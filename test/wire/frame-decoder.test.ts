@@ -32,7 +32,7 @@ function see(frame: Frame): Seen {
 function encode(frames: Partial<OutboundFrame>[]): Buffer {
   const writer = new FrameWriter();
   for (const frame of frames) writer.write(Object.assign(new OutboundFrame(), frame), openLimits);
-  return Buffer.concat(writer.take());
+  return Buffer.concat(writer.take() as Uint8Array[]);
 }
 
 function decode(chunks: readonly Uint8Array[]): Seen[] {

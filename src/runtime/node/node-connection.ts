@@ -1,6 +1,9 @@
 import type * as net from 'node:net';
+import { FileRegion, type Piece, releasePieces } from '../file-region.js';
 import type { Address, Connection, ConnectionEvents } from '../net.js';
 import { toNetError } from './node-net-error.js';
+import type { RegionSender } from './region-sender.js';
+import { SocketQueue } from './socket-queue.js';
 
 /** Up to so many bytes, the chunks of one write are copied together: cheaper than a vector of many small ones. */
 const joinBytesMax = 16 * 1024;
@@ -18,6 +21,10 @@ export class NodeConnection implements Connection {
   readonly local: Address;
   readonly remote: Address;
   readonly #socket: net.Socket;
+  readonly #sender: RegionSender;
+  /** From the first region of a file on. */
+  #queue: SocketQueue | undefined;
+  #hasEnded = false;
   readonly #receiveInto: ((receive: Receive) => void) | undefined;
   #events: ConnectionEvents | undefined;
   #error: Error | undefined;
@@ -30,8 +37,9 @@ export class NodeConnection implements Connection {
   #held: (() => void)[] = [];
   #releasePlanned = false;
 
-  constructor(socket: net.Socket, receiveInto?: (receive: Receive) => void) {
+  constructor(socket: net.Socket, sender: RegionSender, receiveInto?: (receive: Receive) => void) {
     this.#socket = socket;
+    this.#sender = sender;
     this.#receiveInto = receiveInto;
     this.local = { host: socket.localAddress ?? '', port: socket.localPort ?? 0 };
     this.remote = { host: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 };
@@ -42,7 +50,7 @@ export class NodeConnection implements Connection {
   }
 
   get queuedBytes(): number {
-    return this.#socket.writableLength;
+    return this.#socket.writableLength + (this.#queue?.bytes ?? 0);
   }
 
   start(events: ConnectionEvents): void {
@@ -57,9 +65,18 @@ export class NodeConnection implements Connection {
     this.#socket.resume();
   }
 
-  write(chunks: readonly Uint8Array[]): void {
+  write(pieces: readonly Piece[]): void {
+    if (this.#hasEnded || !this.#socket.writable) releasePieces(pieces);
+    else if (this.#queue?.isEmpty !== false && !hasRegion(pieces)) this.#writeBytes(pieces as readonly Uint8Array[]);
+    else {
+      this.#queue ??= new SocketQueue(this.#socket, this.#sender, this.#drained, this.#regionFailed);
+      this.#queue.add(pieces);
+    }
+  }
+
+  #writeBytes(chunks: readonly Uint8Array[]): void {
     const socket = this.#socket;
-    if (!socket.writable || chunks.length === 0) return;
+    if (chunks.length === 0) return;
     if (chunks.length === 1) {
       socket.write(chunks[0]!, this.#written);
       return;
@@ -78,11 +95,15 @@ export class NodeConnection implements Connection {
   }
 
   end(): void {
-    if (this.#socket.writable) this.#socket.end();
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    if (this.#queue !== undefined) this.#queue.end();
+    else if (this.#socket.writable) this.#socket.end();
   }
 
   reset(): void {
     this.#held = [];
+    this.#queue?.die();
     if (!this.#socket.destroyed) this.#socket.resetAndDestroy();
   }
 
@@ -127,6 +148,7 @@ export class NodeConnection implements Connection {
 
   readonly #ended = (): void => {
     this.#isClosed = true;
+    this.#queue?.die();
     const events = this.#events;
     if (events === undefined) return;
     if (this.#error !== undefined) this.#held = []; // Cut: what was not told is lost.
@@ -135,6 +157,23 @@ export class NodeConnection implements Connection {
   };
 
   readonly #written = (error: Error | null | undefined): void => {
-    if (!error && !this.#isClosed) this.#events?.drained();
+    if (error || this.#isClosed) return;
+    this.#queue?.socketDrained();
+    this.#drained();
   };
+
+  readonly #drained = (): void => {
+    if (!this.#isClosed) this.#events?.drained();
+  };
+
+  readonly #regionFailed = (error: Error): void => {
+    this.#error ??= error;
+    this.#sender.logger.error({ peer: this.remote, error: error.message }, 'a connection was cut');
+    if (!this.#socket.destroyed) this.#socket.resetAndDestroy();
+  };
+}
+
+function hasRegion(pieces: readonly Piece[]): boolean {
+  for (const piece of pieces) if (piece instanceof FileRegion) return true;
+  return false;
 }

@@ -1,5 +1,6 @@
 import * as fs from 'node:fs';
 import { createServer } from 'node:net';
+import { assert } from '../../base/errors.js';
 import {
   FileError,
   type FileErrorCode,
@@ -56,19 +57,31 @@ function withoutFirst(chunks: readonly Uint8Array[], skip: number): Uint8Array[]
   return rest;
 }
 
-class NodeFileHandle implements FileHandle {
+export class NodeFileHandle implements FileHandle {
   readonly #path: string;
   readonly #fd: number;
+  #isClosed = false;
 
   constructor(path: string, fd: number) {
     this.#path = path;
     this.#fd = fd;
   }
 
+  /** The descriptor, for a call that returns before anything else happens; it may be another file's after `close`. */
+  get fd(): number {
+    assert(!this.#isClosed, `${this.#path} is used after it was closed`);
+    return this.#fd;
+  }
+
+  /** Reads on the loop's own thread: only for bytes that are known to be in memory. Returns how many were there. */
+  readResident(into: Uint8Array, position: number): number {
+    return fs.readSync(this.fd, into, 0, into.length, position);
+  }
+
   read(into: Uint8Array, position: number): Promise<number> {
     return new Promise((resolve, reject) => {
       let filled = 0;
-      const next = (): void => fs.read(this.#fd, into, filled, into.length - filled, position + filled, done);
+      const next = (): void => fs.read(this.fd, into, filled, into.length - filled, position + filled, done);
       const done = (error: NodeJS.ErrnoException | null, count: number): void => {
         filled += count;
         if (error) reject(toFileError(this.#path, error));
@@ -117,7 +130,9 @@ class NodeFileHandle implements FileHandle {
   }
 
   close(): Promise<void> {
-    return call<void>(this.#path, (done) => fs.close(this.#fd, done as fs.NoParamCallback));
+    const fd = this.fd;
+    this.#isClosed = true;
+    return call<void>(this.#path, (done) => fs.close(fd, done as fs.NoParamCallback));
   }
 }
 

@@ -1,8 +1,11 @@
 import * as net from 'node:net';
 import type { Logger } from '../../base/logger.js';
+import type { RegionStats } from '../file-region.js';
 import { type Address, type Connection, type Listener, type Net, NetError } from '../net.js';
+import type { KernelCalls } from './kernel-calls.js';
 import { NodeConnection, type Receive } from './node-connection.js';
 import { toNetError } from './node-net-error.js';
+import { RegionSender } from './region-sender.js';
 
 /** Connections that may wait to be accepted: a restart's rush of returning clients must not be refused. */
 const acceptBacklog = 4_096;
@@ -32,17 +35,28 @@ class NodeListener implements Listener {
 /** The system's TCP. */
 export class NodeNet implements Net {
   readonly #logger: Logger;
+  readonly #sender: RegionSender;
   #readBuffer: Uint8Array | undefined;
 
   constructor(logger: Logger) {
     this.#logger = logger;
+    this.#sender = new RegionSender(logger);
+  }
+
+  get regions(): RegionStats {
+    return this.#sender;
+  }
+
+  /** From now on regions of files are sent by the kernel where it can. */
+  useKernel(kernel: KernelCalls): void {
+    this.#sender.useKernel(kernel);
   }
 
   listen(address: Address, accept: (connection: Connection) => void): Promise<Listener> {
     const what = `listen on ${address.host}:${address.port}`;
     return new Promise((resolve, reject) => {
       const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-        accept(new NodeConnection(socket));
+        accept(new NodeConnection(socket, this.#sender));
       });
       const failed = (error: Error): void => reject(toNetError(what, error));
       server.once('error', failed);
@@ -85,7 +99,7 @@ export class NodeNet implements Net {
         clearTimeout(timeout);
         socket.off('error', failed);
         resolve(
-          new NodeConnection(socket, (data) => {
+          new NodeConnection(socket, this.#sender, (data) => {
             receive = data;
           }),
         );

@@ -1,3 +1,4 @@
+import { FileRegion, type Piece, releasePieces } from '../file-region.js';
 import { type Address, type Connection, type ConnectionEvents, NetError } from '../net.js';
 import type { Random } from '../random.js';
 import type { EventLoop } from './event-loop.js';
@@ -7,6 +8,8 @@ import type { SimIncarnation } from './sim-incarnation.js';
 const windowBytes = 256 * 1024;
 /** The most that one callback hands over, as a real read does. */
 const readBytesMax = 64 * 1024;
+/** The most of a file that is read at once to be sent. */
+const regionReadBytesMax = 32 * 1024;
 
 /** What travels to the other end. */
 export type Segment = { readonly data: Uint8Array } | 'fin' | 'rst';
@@ -24,7 +27,8 @@ export interface Carrier {
  * - cut (reset here, RST from there, owner dead): whatever was under way is lost → closed
  *
  * Bytes are copied when the simulated kernel takes them, which may be after `write` returned, and the chunk given to
- * `data` is overwritten when its turn is over: code that breaks the ownership rules meets garbage here.
+ * `data` is overwritten when its turn is over: code that breaks the ownership rules meets garbage here. Regions of files
+ * are read when the simulated kernel has room for them, a part at a time.
  */
 export class SimConnection implements Connection {
   readonly local: Address;
@@ -37,7 +41,11 @@ export class SimConnection implements Connection {
   readonly #carrier: Carrier;
   readonly #random: Random;
   #events: ConnectionEvents | undefined;
-  #unsent: Uint8Array[] = [];
+  #unsent: Piece[] = [];
+  /** The first piece is a region that is being read. */
+  #isReading = false;
+  /** Bytes of that region that were read before. */
+  #regionSent = 0;
   #unsentBytes = 0;
   #inFlightBytes = 0;
   #received: Uint8Array[] = [];
@@ -89,16 +97,20 @@ export class SimConnection implements Connection {
     else this.#planDelivery();
   }
 
-  write(chunks: readonly Uint8Array[]): void {
-    if (this.#isOver || this.#isEnding || !this.owner.mayOperate()) return;
+  write(pieces: readonly Piece[]): void {
+    if (this.#isOver || this.#isEnding || !this.owner.mayOperate()) {
+      releasePieces(pieces);
+      return;
+    }
     if (this.#isResetUnseen) {
+      releasePieces(pieces);
       this.cut('reset by the peer');
       return;
     }
-    for (const chunk of chunks) {
-      if (chunk.length === 0) continue;
-      this.#unsent.push(chunk);
-      this.#unsentBytes += chunk.length;
+    for (const piece of pieces) {
+      if (piece.length === 0) continue;
+      this.#unsent.push(piece);
+      this.#unsentBytes += piece.length;
     }
     if (this.#random.below(2) === 0) this.#pump();
     else this.#planPump();
@@ -161,6 +173,8 @@ export class SimConnection implements Connection {
   #over(error: Error | undefined): void {
     this.#isOver = true;
     this.#error = error;
+    // A read under way lets go of its own region.
+    releasePieces(this.#isReading ? this.#unsent.slice(1) : this.#unsent);
     this.#unsent = [];
     this.#unsentBytes = 0;
     this.#received = [];
@@ -191,10 +205,14 @@ export class SimConnection implements Connection {
 
   /** The kernel takes what fits in the window. */
   #pump(): void {
-    if (this.#isOver) return;
+    if (this.#isOver || this.#isReading) return;
     let taken = false;
     while (this.#unsent.length > 0 && this.#inFlightBytes < windowBytes) {
       const chunk = this.#unsent[0]!;
+      if (chunk instanceof FileRegion) {
+        this.#readRegion(chunk);
+        break;
+      }
       const bytes = Math.min(chunk.length, windowBytes - this.#inFlightBytes);
       if (bytes === chunk.length) this.#unsent.shift();
       else this.#unsent[0] = chunk.subarray(bytes);
@@ -212,6 +230,36 @@ export class SimConnection implements Connection {
       this.#finSent = true;
       this.#carrier.carry(this, 'fin');
       this.#closeWhenBothEnded();
+    }
+  }
+
+  /** Puts the next bytes of the first piece before it. */
+  #readRegion(region: FileRegion): void {
+    const left = region.length - this.#regionSent;
+    const most = Math.min(left, regionReadBytesMax);
+    const bytes = new Uint8Array(this.#random.below(2) === 0 ? most : 1 + this.#random.below(most));
+    this.#isReading = true;
+    void region.file.read(bytes, region.position + this.#regionSent).then(
+      (count) => this.#regionRead(region, bytes, count === bytes.length ? undefined : 'the file ends early'),
+      (error) => this.#regionRead(region, bytes, (error as Error).message),
+    );
+  }
+
+  #regionRead(region: FileRegion, bytes: Uint8Array, problem: string | undefined): void {
+    this.#isReading = false;
+    if (this.#isOver) region.release();
+    else if (problem !== undefined) {
+      this.#carrier.carry(this, 'rst');
+      this.cut(problem);
+    } else {
+      this.#regionSent += bytes.length;
+      if (this.#regionSent < region.length) this.#unsent.unshift(bytes);
+      else {
+        this.#regionSent = 0;
+        this.#unsent[0] = bytes;
+        region.release();
+      }
+      this.#pump();
     }
   }
 

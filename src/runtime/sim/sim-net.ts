@@ -1,3 +1,4 @@
+import { noRegions, type RegionStats } from '../file-region.js';
 import { type Address, type Connection, type Listener, type Net, NetError } from '../net.js';
 import type { EventLoop } from './event-loop.js';
 import type { SimConnection } from './sim-connection.js';
@@ -6,6 +7,7 @@ import type { SimNetwork } from './sim-network.js';
 
 /** Sockets of one incarnation on the world's network. */
 export class SimNet implements Net {
+  readonly regions: RegionStats = noRegions;
   readonly #loop: EventLoop;
   readonly #owner: SimIncarnation;
   readonly #network: SimNetwork;
