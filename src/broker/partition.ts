@@ -20,6 +20,7 @@ import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import { BatchBuilder } from '../batch/builder.js';
 import { Attribute, BatchClass, isControl, readHeader } from '../batch/header.js';
 import type { PartitionLog } from '../log/partition-log.js';
+import { type CommitWaiter, CommitWaiters } from './commit-waiters.js';
 import type { ProducedBatch } from './produced-batches.js';
 import { ProducerTable } from './producer-table.js';
 
@@ -31,13 +32,6 @@ const replayReadBytes = 4 * 1024 * 1024;
 /** One number that stands for a partition in maps. */
 export function partitionKey(topicId: number, partition: number): number {
   return topicId * 0x1_0000 + partition;
-}
-
-/** Someone who waits until the watermark has passed `endOffset`. Exactly one of the two is called, once. */
-export interface CommitWaiter {
-  readonly endOffset: number;
-  committed(): void;
-  failed(error: TaskdError): void;
 }
 
 /** Someone in this process who reads what is committed. */
@@ -70,8 +64,9 @@ export class Partition {
   onCommitted: (partition: Partition) => void = () => {};
   readonly #log: PartitionLog;
   readonly #producers = new ProducerTable();
-  /** In the order in which they came; each is answered when all before it were, or later. */
-  #waiters: CommitWaiter[] = [];
+  readonly #waiters = new CommitWaiters();
+  /** Those who are content with a batch that is in the file and not on disk yet. */
+  readonly #early = new CommitWaiters();
   readonly #listeners = new Set<CommitListener>();
   #isActive = false;
   #isStopped = false;
@@ -89,11 +84,21 @@ export class Partition {
     this.internal = internal;
     this.#problem = log.problem;
     log.onSynced = (syncedEnd) => this.#committed(syncedEnd);
+    log.onWritten = (writtenEnd) => this.#early.settle(writtenEnd);
     log.onFailed = (error) => this.#failed(error.message);
   }
 
   get term(): number {
     return this.#log.term;
+  }
+
+  /** See `TopicConfig.flush_interval_ms`; 0 unless set, and always for internal topics. May change at any time. */
+  get flushIntervalMs(): number {
+    return this.#log.flushIntervalMs;
+  }
+
+  set flushIntervalMs(ms: number) {
+    this.#log.flushIntervalMs = this.internal ? 0 : ms;
   }
 
   get logStart(): number {
@@ -172,10 +177,18 @@ export class Partition {
     return baseOffset;
   }
 
+  /** With a flush interval the sync comes at once: somebody waits for it. */
   whenCommitted(waiter: CommitWaiter): void {
-    this.#waiters.push(waiter);
-    // A repeat of what is committed already is answered by the same rule, in this turn.
-    if (this.#waiters.length === 1 && waiter.endOffset <= this.#log.syncedEnd) this.#settle(this.#log.syncedEnd);
+    if (this.flushIntervalMs > 0) this.#log.hurry();
+    this.#waiters.add(waiter, this.#log.syncedEnd);
+  }
+
+  /**
+   * With a flush interval: answers once the batches are in the file, so that they survive the death of this process but
+   * not a power loss. Nothing else follows from it: the watermark, sequences and readers wait for the sync.
+   */
+  whenWritten(waiter: CommitWaiter): void {
+    this.#early.add(waiter, this.#log.syncedEnd);
   }
 
   /**
@@ -309,28 +322,19 @@ export class Partition {
 
   #committed(end: number): void {
     this.#producers.committed(end);
-    this.#settle(end);
+    this.#waiters.settle(end);
+    this.#early.settle(end);
     for (const listener of this.#listeners) listener.committed();
     this.onCommitted(this);
-  }
-
-  #settle(end: number): void {
-    const waiters = this.#waiters;
-    let done = 0;
-    while (done < waiters.length && waiters[done]!.endOffset <= end) done++;
-    if (done === 0) return;
-    this.#waiters = done === waiters.length ? [] : waiters.slice(done);
-    for (let i = 0; i < done; i++) waiters[i]!.committed();
   }
 
   #failed(problem: string): void {
     if (this.#problem !== undefined) return;
     this.#problem = problem;
-    const waiters = this.#waiters;
-    this.#waiters = [];
     const message = `${this.#name} failed before the records were on disk: ${problem}`;
     const error = new TaskdError(ErrorCode.OUTCOME_UNKNOWN, message, { retry: Retry.SAME });
-    for (const waiter of waiters) waiter.failed(error);
+    this.#waiters.fail(error);
+    this.#early.fail(error);
     for (const listener of this.#listeners) listener.committed();
     this.onCommitted(this);
   }

@@ -3,7 +3,8 @@ import type { BatchClass } from '../batch/header.js';
 import type { ServerCall } from '../rpc/service.js';
 import type { taskd } from '../wire/generated/messages.js';
 import { clusterTopic } from './cluster-shard.js';
-import type { Appended, CommitWaiter } from './partition.js';
+import type { CommitWaiter } from './commit-waiters.js';
+import type { Appended } from './partition.js';
 import type { Partitions } from './partitions.js';
 import { readProduced } from './produced-batches.js';
 
@@ -11,7 +12,10 @@ type ProduceCall = ServerCall<taskd.IProduceResponse>;
 
 const classMax = 2;
 
-/** Answers `produce`: checks, appends, and replies once everything is on disk. */
+/**
+ * Answers `produce`: checks, appends, and replies once everything is on disk; where the topic has a flush interval, once
+ * it is in the file.
+ */
 export class ProduceService {
   readonly #partitions: Partitions;
   /** Requests that were refused, for metrics. */
@@ -41,7 +45,11 @@ export class ProduceService {
     partition.assertWritable();
     const internal = partition.internal;
     const batches = readProduced(call.payload, { batchClass: batchClass as BatchClass, internal });
-    partition.whenCommitted(new ProduceWaiter(call, partition.append(batches)));
+    const appended = partition.append(batches);
+    const isEarly = partition.flushIntervalMs > 0 && !appended.duplicate;
+    const waiter = new ProduceWaiter(call, appended, isEarly);
+    if (isEarly) partition.whenWritten(waiter);
+    else partition.whenCommitted(waiter);
   }
 }
 
@@ -54,10 +62,12 @@ function sequenceOverlap(lastSequence: number): TaskdError {
 class ProduceWaiter implements CommitWaiter {
   readonly #call: ProduceCall;
   readonly #appended: Appended;
+  readonly #flushedLater: boolean;
 
-  constructor(call: ProduceCall, appended: Appended) {
+  constructor(call: ProduceCall, appended: Appended, flushedLater: boolean) {
     this.#call = call;
     this.#appended = appended;
+    this.#flushedLater = flushedLater;
   }
 
   get endOffset(): number {
@@ -71,7 +81,7 @@ class ProduceWaiter implements CommitWaiter {
       return;
     }
     const place = baseOffset === undefined ? {} : { baseOffset };
-    this.#call.reply({ ...place, appendTimestampMs: appendTimestamp, duplicate });
+    this.#call.reply({ ...place, appendTimestampMs: appendTimestamp, duplicate, flushedLater: this.#flushedLater });
   }
 
   failed(error: TaskdError): void {

@@ -9,6 +9,9 @@
  * writing, syncing ── any other error ──► failed (final)
  * ```
  *
+ * With a flush interval a group stays open for that long: gathering ⇄ writing, then syncing. It is one group all the
+ * same: until its sync the disk may have put any part of it down, and the next is not written before.
+ *
  * Order: a group's segment file is created and its folder synced, then the group is written, then synced, and only
  * then may the next be written. So a segment file exists only when all before it is on disk, and a crash can tear one
  * group only: the last. A failed sync is final, because the system reports it once and may forget the pages.
@@ -19,7 +22,7 @@ import type { Clock } from '../runtime/clock.js';
 import { FileError, type Files } from '../runtime/files.js';
 import { Segment, segmentName } from './segment.js';
 import { describe, fullRetryMs, type Lack, lackOf } from './storage-error.js';
-import { WriteGroup } from './write-group.js';
+import { type GroupPart, WriteGroup } from './write-group.js';
 
 /** Zeros are written ahead in such steps, so that the next small groups' syncs change no file size. */
 const aheadBytes = 256 * 1024;
@@ -31,6 +34,8 @@ const zeros = Buffer.alloc(aheadBytes);
 
 /** What the writer tells its log. */
 export interface GroupEvents {
+  /** With a flush interval: all below `end` is in the file, but not on disk. */
+  written(end: number): void;
   /** All up to the end of `group` is on disk. */
   synced(group: WriteGroup): void;
   /** Nothing can be written now, or (undefined) it can again; groups wait meanwhile. */
@@ -47,10 +52,17 @@ export class GroupWriter {
   readonly #segmentBytes: number;
   readonly #events: GroupEvents;
   readonly #groups: WriteGroup[] = [];
-  /** The first group is being written and takes no more batches. */
+  /** The first group is being written, */
+  #isBegun = false;
+  /** and takes no more batches. */
   #isSealed = false;
   #busy: Promise<void> | undefined;
   #failed = false;
+  #flushIntervalMs = 0;
+  /** The group being gathered is synced without waiting for the flush interval. */
+  #isHurried = false;
+  /** Ends the wait for more to write. */
+  #wake: (() => void) | undefined;
   #lastSyncMs = -aheadWithinMs;
   /** A group that begins here or above is no longer wanted: it stops waiting for room on a full disk. */
   #cutEnd = Number.POSITIVE_INFINITY;
@@ -72,16 +84,33 @@ export class GroupWriter {
     this.#events = events;
   }
 
+  get flushIntervalMs(): number {
+    return this.#flushIntervalMs;
+  }
+
+  /**
+   * 0: each group is written once and synced at once. Else it takes batches for so long, which are written as they come,
+   * and is synced then, or when it is full.
+   */
+  set flushIntervalMs(ms: number) {
+    if (ms < this.#flushIntervalMs) this.hurry();
+    this.#flushIntervalMs = ms;
+  }
+
   /** The group that takes a batch of `length` bytes whose first offset is `base`; the caller adds it in this turn. */
   groupFor(length: number, base: number): WriteGroup {
     const { segment, isNew } = this.#segmentFor(length, base);
     const count = this.#groups.length;
     const last = this.#groups[count - 1];
     const isOpen = last !== undefined && !(this.#isSealed && count === 1);
-    if (isOpen && !isNew && last.length + length <= writeGroupBytesMax) return last;
+    if (isOpen && !isNew && last.length + length <= writeGroupBytesMax) {
+      this.#wake?.();
+      return last;
+    }
     const group = new WriteGroup(segment, segment.end, base);
     this.#groups.push(group);
-    this.#busy ??= this.#run();
+    if (this.#busy === undefined) this.#busy = this.#run();
+    else this.#wake?.();
     return group;
   }
 
@@ -93,9 +122,19 @@ export class GroupWriter {
     return { segment, isNew: true };
   }
 
+  /** What was appended so far is synced without waiting for the flush interval. */
+  hurry(): void {
+    if (this.#groups.length === 0) return;
+    this.#isHurried = true;
+    this.#wake?.();
+  }
+
   /** Resolves when everything appended so far is on disk, or the writer has failed. */
   async idle(): Promise<void> {
-    while (this.#busy !== undefined) await this.#busy;
+    while (this.#busy !== undefined) {
+      this.hurry();
+      await this.#busy;
+    }
   }
 
   /**
@@ -104,7 +143,7 @@ export class GroupWriter {
    */
   async cutAt(end: number): Promise<void> {
     this.#cutEnd = end;
-    while (this.#groups.length > (this.#isSealed ? 1 : 0) && this.#groups.at(-1)!.base >= end) this.#groups.pop();
+    while (this.#groups.length > (this.#isBegun ? 1 : 0) && this.#groups.at(-1)!.base >= end) this.#groups.pop();
     await this.idle();
     this.#cutEnd = Number.POSITIVE_INFINITY;
   }
@@ -113,14 +152,15 @@ export class GroupWriter {
   stop(): void {
     this.#failed = true;
     this.#groups.length = 0;
+    this.#wake?.();
   }
 
   async #run(): Promise<void> {
     await new Promise<void>((resolve) => this.#clock.defer(resolve));
     for (let group = this.#groups[0]; group !== undefined; group = this.#groups[0]) {
-      this.#isSealed = true;
       try {
-        const isWritten = await this.#writeWhenRoom(group);
+        this.#isBegun = true;
+        const isWritten = await this.#writeAll(group);
         if (this.#failed) break;
         if (!isWritten) {
           this.#groups.length = 0;
@@ -137,24 +177,61 @@ export class GroupWriter {
       }
       if (this.#failed) break;
       this.#groups.shift();
-      this.#isSealed = false;
+      this.#isBegun = this.#isSealed = false;
       group.segment.synced = group.position + group.length;
       this.#lastSyncMs = this.#clock.monotonicMs();
       this.#events.synced(group);
     }
-    this.#isSealed = false;
+    this.#isBegun = this.#isSealed = false;
     this.#busy = undefined;
   }
 
+  /** Puts the whole group into the file; with a flush interval it goes on taking batches until that is over. */
+  async #writeAll(group: WriteGroup): Promise<boolean> {
+    const dueMs = this.#clock.monotonicMs() + this.#flushIntervalMs;
+    for (;;) {
+      this.#isSealed = this.#isDue(dueMs);
+      if (group.hasMore) {
+        const part = group.take();
+        if (!(await this.#writeWhenRoom(group, part)) || this.#failed) return false;
+        if (this.#flushIntervalMs > 0) this.#events.written(part.end);
+      }
+      if (this.#isSealed) return true;
+      if (!group.hasMore) await this.#change(dueMs);
+      if (this.#failed) return false;
+    }
+  }
+
+  /** True when the first group must be closed and synced now. */
+  #isDue(dueMs: number): boolean {
+    const isLast = this.#groups.length === 1;
+    const isDue = !isLast || this.#isHurried || this.#clock.monotonicMs() >= dueMs;
+    if (isLast) this.#isHurried = false;
+    return isDue;
+  }
+
+  /** Resolves at the end of a turn that appended or hurries, at `dueMs` at the latest. */
+  async #change(dueMs: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = this.#clock.timer(dueMs - this.#clock.monotonicMs(), resolve);
+      this.#wake = () => {
+        this.#wake = undefined;
+        timer.cancel();
+        this.#clock.defer(resolve);
+      };
+    });
+    this.#wake = undefined;
+  }
+
   /**
-   * While the disk is full nothing of the group counts: the same bytes are written to the same place again, first at
+   * While the disk is full nothing of the part counts: the same bytes are written to the same place again, first at
    * once without zeros ahead, then each second. False when it failed or is no longer wanted.
    */
-  async #writeWhenRoom(group: WriteGroup): Promise<boolean> {
+  async #writeWhenRoom(group: WriteGroup, part: GroupPart): Promise<boolean> {
     for (let attempt = 0; !this.#failed; attempt++) {
       if (attempt > 1 && group.base >= this.#cutEnd) return false;
       try {
-        await this.#write(group, attempt === 0);
+        await this.#write(group, part, attempt === 0);
         if (attempt > 1) this.#events.full(undefined);
         return true;
       } catch (error) {
@@ -168,22 +245,24 @@ export class GroupWriter {
     return false;
   }
 
-  async #write(group: WriteGroup, mayWriteAhead: boolean): Promise<void> {
+  async #write(group: WriteGroup, part: GroupPart, mayWriteAhead: boolean): Promise<void> {
     const { segment } = group;
     segment.handle ?? (await this.#createFile(segment));
-    const end = group.position + group.length;
-    const chunks = [...group.seal()];
+    const chunks = [...part.chunks];
+    let end = part.position;
+    for (const chunk of chunks) end += chunk.length;
     let ahead = 0;
     if (mayWriteAhead && end > segment.size && this.#isSmallAndFrequent(group)) {
       ahead = Math.max(0, Math.min(Math.ceil((end + 1) / aheadBytes) * aheadBytes, this.#segmentBytes) - end);
       if (ahead > 0) chunks.push(zeros.subarray(0, ahead));
     }
-    await segment.handle!.write(chunks, group.position);
+    await segment.handle!.write(chunks, part.position);
     segment.size = Math.max(segment.size, end + ahead);
   }
 
   #isSmallAndFrequent(group: WriteGroup): boolean {
-    return group.length <= smallGroupBytes && this.#clock.monotonicMs() - this.#lastSyncMs < aheadWithinMs;
+    if (this.#flushIntervalMs > 0 || group.length > smallGroupBytes) return false;
+    return this.#clock.monotonicMs() - this.#lastSyncMs < aheadWithinMs;
   }
 
   /** Creates the file of a new last segment; all before it is on disk by then. */

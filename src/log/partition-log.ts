@@ -52,6 +52,11 @@ export class PartitionLog {
    * Every acknowledgement comes from here.
    */
   onSynced: (syncedEnd: number) => void = () => {};
+  /**
+   * With a flush interval: called after each write, everything below `writtenEnd` is in the file. It survives the death
+   * of the process, not a power loss.
+   */
+  onWritten: (writtenEnd: number) => void = () => {};
   /** Called once when a write or a sync failed: nothing above `syncedEnd` will ever be acknowledged. */
   onFailed: (error: TaskdError) => void = () => {};
   readonly #runtime: Runtime;
@@ -100,6 +105,7 @@ export class PartitionLog {
     }
     const { clock, files } = runtime;
     this.#writer = new GroupWriter(clock, files, folder, this.#segments, host.segmentBytes, {
+      written: (end) => this.onWritten(end),
       synced: (group) => this.#synced(group),
       full: (lack) => this.#full(lack),
       failed: (error) => this.fail(storageFailed(`${this.#name} could not be written`, remedy, error)),
@@ -132,6 +138,15 @@ export class PartitionLog {
   /** The append timestamp of the latest batch, so the one that the last `append` gave; 0 for an empty log. */
   get lastTimestampMs(): number {
     return this.#lastTimestampMs;
+  }
+
+  /** See `TopicConfig.flush_interval_ms`; 0 (every write group is synced at once) unless set. May change at any time. */
+  get flushIntervalMs(): number {
+    return this.#writer.flushIntervalMs;
+  }
+
+  set flushIntervalMs(ms: number) {
+    this.#writer.flushIntervalMs = ms;
   }
 
   /** Bytes of all batches in the log. */
@@ -194,6 +209,11 @@ export class PartitionLog {
     this.#lastTimestampMs = appendTimestamp;
     this.#unsyncedBytes += length;
     return baseOffset;
+  }
+
+  /** What was appended so far is synced without waiting for the flush interval. */
+  hurry(): void {
+    this.#writer.hurry();
   }
 
   /**

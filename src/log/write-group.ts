@@ -1,7 +1,14 @@
 import type { Segment } from './segment.js';
 import type { Slab } from './tail.js';
 
-/** Batches that one write puts on disk and one sync makes durable, all in one segment. */
+/** A stretch of a group's bytes, to be put at `position` of the segment; `end` is one past its last record. */
+export interface GroupPart {
+  readonly chunks: readonly Uint8Array[];
+  readonly position: number;
+  readonly end: number;
+}
+
+/** Batches that one sync makes durable, all in one segment; one write puts them there, or several with a flush interval. */
 export class WriteGroup {
   readonly segment: Segment;
   /** Position of its first byte in the segment. */
@@ -13,10 +20,12 @@ export class WriteGroup {
   lastPosition: number;
   /** One past its last record. */
   end = 0;
-  readonly #chunks: Uint8Array[] = [];
+  #chunks: Uint8Array[] = [];
   #slab: Slab | undefined;
   #slabFrom = 0;
   #slabTo = 0;
+  /** Bytes that were taken for writing. */
+  #taken = 0;
 
   constructor(segment: Segment, position: number, base: number) {
     this.segment = segment;
@@ -38,11 +47,19 @@ export class WriteGroup {
     this.end = end;
   }
 
-  /** The group's bytes; nothing is added after this. */
-  seal(): readonly Uint8Array[] {
+  /** True while something was added and not taken. */
+  get hasMore(): boolean {
+    return this.length > this.#taken;
+  }
+
+  /** What was added since the last take, which is to be written now. */
+  take(): GroupPart {
     this.#flushSlab();
     this.#slab = undefined;
-    return this.#chunks;
+    const part = { chunks: this.#chunks, position: this.position + this.#taken, end: this.end };
+    this.#chunks = [];
+    this.#taken = this.length;
+    return part;
   }
 
   #flushSlab(): void {
