@@ -3,12 +3,14 @@
  *   npm run sim -- --seed N [--print]        one seed, with its log when it fails or with --print
  *   npm run sim -- --seeds N [--from S]      N seeds from S (default 1)
  *   npm run sim -- --minutes M [--from S]    as many seeds as fit
- * With --stop the first failing seed is the last.
+ *   npm run sim -- --crash-points N          N seeds of the queue world: one broker that crashes at any operation
+ * Each seed is run in every world; --world NAME picks one. With --stop the first failure is the last.
  * Prints progress, the failing seeds with their problems, and exits with 1 when there is one.
  */
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
-import { runSeed, type SeedResult } from '../test/sim/scenario.js';
+import type { WorldResult } from '../test/sim/world-result.js';
+import { type World, worlds } from '../test/sim/worlds.js';
 
 const failuresMax = 10;
 const logTail = 60;
@@ -17,6 +19,8 @@ const { values } = parseArgs({
   options: {
     seed: { type: 'string' },
     seeds: { type: 'string' },
+    'crash-points': { type: 'string' },
+    world: { type: 'string' },
     from: { type: 'string', default: '1' },
     minutes: { type: 'string' },
     print: { type: 'boolean', default: false },
@@ -24,7 +28,7 @@ const { values } = parseArgs({
   },
 });
 
-function number(name: 'seed' | 'seeds' | 'from' | 'minutes', fallback: number): number {
+function number(name: 'seed' | 'seeds' | 'crash-points' | 'from' | 'minutes', fallback: number): number {
   const text = values[name];
   if (text === undefined) return fallback;
   const value = Number(text);
@@ -33,55 +37,95 @@ function number(name: 'seed' | 'seeds' | 'from' | 'minutes', fallback: number): 
   process.exit(2);
 }
 
-function report(result: SeedResult, withLog: boolean): void {
-  process.stdout.write(`\nseed ${result.seed} FAILED: ${result.problem?.message}\n`);
-  process.stdout.write(`  ${result.acknowledged} acknowledged, ${result.starts} starts; ${result.faults}\n`);
+function chosenWorlds(): readonly World[] {
+  const name = values.world ?? (values['crash-points'] === undefined ? undefined : 'queue');
+  const chosen = worlds.filter((world) => name === undefined || world.name === name);
+  if (chosen.length > 0) return chosen;
+  process.stderr.write(`sim: --world "${name}" is none of: ${worlds.map((world) => world.name).join(', ')}\n`);
+  process.exit(2);
+}
+
+function inWords(counts: Readonly<Record<string, number>>): string {
+  return Object.entries(counts)
+    .map(([name, count]) => `${count} ${name}`)
+    .join(', ');
+}
+
+function report(world: World, result: WorldResult, withLog: boolean): void {
+  process.stdout.write(`\nseed ${result.seed} FAILED: ${world.name}: ${result.problem?.message}\n`);
+  process.stdout.write(`  ${inWords(result.counts)}; ${result.faults}\n`);
   if (withLog) {
     process.stdout.write(`${result.log.slice(-logTail).join('\n')}\n${result.problem?.stack ?? ''}\n`);
     const cause = result.problem?.cause;
     if (cause instanceof Error) process.stdout.write(`caused by ${cause.stack}\n`);
   }
-  process.stdout.write(`  again: npm run sim -- --seed ${result.seed} --print\n`);
+  process.stdout.write(`  again: npm run sim -- --world ${world.name} --seed ${result.seed} --print\n`);
+}
+
+/** What the seeds of one world came to. */
+class Tally {
+  readonly world: World;
+  readonly failed: number[] = [];
+  #done = 0;
+  #ms = 0;
+  readonly #counts = new Map<string, number>();
+
+  constructor(world: World) {
+    this.world = world;
+  }
+
+  add(result: WorldResult, ms: number): void {
+    this.#done++;
+    this.#ms += ms;
+    if (result.problem !== undefined) this.failed.push(result.seed);
+    for (const [name, count] of Object.entries(result.counts)) {
+      this.#counts.set(name, (this.#counts.get(name) ?? 0) + count);
+    }
+  }
+
+  line(): string {
+    const each = (this.#ms / Math.max(1, this.#done)).toFixed(0);
+    const failed = `${this.failed.length} failed${this.failed.length === 0 ? '' : `: ${this.failed.join(' ')}`}`;
+    const sums = inWords(Object.fromEntries(this.#counts));
+    return `${this.world.name}: ${this.#done} seeds in ${(this.#ms / 1000).toFixed(1)} s (${each} ms each), ${sums}, ${failed}\n`;
+  }
 }
 
 const single = values.seed !== undefined;
 const first = single ? number('seed', 1) : number('from', 1);
 const minutes = number('minutes', Number.POSITIVE_INFINITY);
-const isHunt = values.minutes !== undefined && values.seeds === undefined;
-const count = single ? 1 : isHunt ? Number.POSITIVE_INFINITY : number('seeds', 20);
+const seeds = number('crash-points', number('seeds', 20));
+const isHunt = values.minutes !== undefined && values.seeds === undefined && values['crash-points'] === undefined;
+const count = single ? 1 : isHunt ? Number.POSITIVE_INFINITY : seeds;
+const tallies = chosenWorlds().map((world) => new Tally(world));
 const startMs = performance.now();
-const failed: number[] = [];
-let done = 0;
-let acknowledged = 0;
-let starts = 0;
+let failures = 0;
 let lastLine = 0;
 
-for (let seed = first; seed < first + count; seed++) {
-  if (performance.now() - startMs > minutes * 60_000) break;
+async function runOne(tally: Tally, seed: number): Promise<void> {
   const print = values.print ? (line: string) => process.stdout.write(`${line}\n`) : undefined;
-  const result = await runSeed(seed, print === undefined ? {} : { print });
-  done++;
-  acknowledged += result.acknowledged;
-  starts += result.starts;
+  const beganMs = performance.now();
+  const result = await tally.world.run(seed, print === undefined ? {} : { print });
+  tally.add(result, performance.now() - beganMs);
   if (result.problem !== undefined) {
-    failed.push(seed);
-    report(result, single && !values.print);
-    if (values.stop || failed.length >= failuresMax) break;
+    failures++;
+    report(tally.world, result, single && !values.print);
   } else if (single) {
+    const time = `${(result.virtualMs / 1000).toFixed(1)} s of virtual time`;
     process.stdout.write(
-      `seed ${seed}: ${result.acknowledged} acknowledged, ${result.starts} starts, ${result.fires} fires, ${result.events} events, ` +
-        `${(result.virtualMs / 1000).toFixed(1)} s of virtual time, digest ${result.digest}; ${result.faults}\n`,
+      `seed ${seed}: ${tally.world.name}: ${inWords(result.counts)}, ${result.events} events, ${time}, digest ${result.digest}; ${result.faults}\n`,
     );
   }
+}
+
+const isOver = (): boolean => failures > 0 && (values.stop || failures >= failuresMax);
+for (let seed = first; seed < first + count && !isOver(); seed++) {
+  if (performance.now() - startMs > minutes * 60_000) break;
+  for (const tally of tallies) if (!isOver()) await runOne(tally, seed);
   if (!single && performance.now() - lastLine > 1_000) {
     lastLine = performance.now();
-    if (process.stderr.isTTY) process.stderr.write(`\r${done} seeds, ${failed.length} failed `);
+    if (process.stderr.isTTY) process.stderr.write(`\r${seed - first + 1} seeds, ${failures} failed `);
   }
 }
-const seconds = (performance.now() - startMs) / 1000;
-process.stdout.write(
-  `${done} seeds in ${seconds.toFixed(1)} s (${((seconds * 1000) / Math.max(1, done)).toFixed(0)} ms each), ` +
-    `${acknowledged} submits acknowledged, ${starts} starts, ${failed.length} failed` +
-    `${failed.length === 0 ? '' : `: ${failed.join(' ')}`}\n`,
-);
-process.exitCode = failed.length === 0 ? 0 : 1;
+for (const tally of tallies) process.stdout.write(tally.line());
+process.exitCode = failures === 0 ? 0 : 1;

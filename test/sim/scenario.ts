@@ -4,30 +4,11 @@ import type { NetworkSpeed } from '../../src/runtime/sim/sim-network.js';
 import { SimWorld } from '../../src/runtime/sim/sim-world.js';
 import { Cluster } from './cluster.js';
 import { Faults } from './faults.js';
+import type { ScenarioOptions, WorldResult } from './world-result.js';
 
 /** Faults go on for so long, and then everything has so long to come to an end. */
 const faultsMs = 20_000;
 const settleMs = 120_000;
-
-export interface SeedResult {
-  readonly seed: number;
-  /** Undefined when all checkers were content. */
-  readonly problem: Error | undefined;
-  readonly acknowledged: number;
-  readonly starts: number;
-  readonly fires: number;
-  readonly events: number;
-  readonly virtualMs: number;
-  readonly digest: number;
-  readonly faults: string;
-  /** The last lines of the world's log. */
-  readonly log: readonly string[];
-}
-
-export interface ScenarioOptions {
-  /** Gets each line of the world's log as it comes. */
-  readonly print?: (line: string) => void;
-}
 
 /** From a fast machine to one whose disk and wires are slow, which keeps what is in flight in flight for longer. */
 function speeds(seed: number): { network: NetworkSpeed; disk: DiskSpeed } {
@@ -40,7 +21,7 @@ function speeds(seed: number): { network: NetworkSpeed; disk: DiskSpeed } {
 }
 
 /** Runs the main job under one seed: faults for a while, then calm until every acknowledged submit has ended. */
-export async function runSeed(seed: number, options: ScenarioOptions = {}): Promise<SeedResult> {
+export async function runSeed(seed: number, options: ScenarioOptions = {}): Promise<WorldResult> {
   const world = new SimWorld(seed, { ...options, ...speeds(seed) });
   const cluster = new Cluster(world);
   const faults = new Faults(world, cluster.processes, world.process('server'));
@@ -63,9 +44,11 @@ export async function runSeed(seed: number, options: ScenarioOptions = {}): Prom
   return {
     seed,
     problem,
-    acknowledged: cluster.ends.acknowledgedCount,
-    starts: cluster.starts.count,
-    fires: cluster.fires.count,
+    counts: {
+      submits: cluster.ends.acknowledgedCount,
+      starts: cluster.starts.count,
+      fires: cluster.fires.count,
+    },
     events: world.events,
     virtualMs: world.nowMs,
     digest: world.digest,

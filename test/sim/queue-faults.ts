@@ -1,0 +1,190 @@
+import type { Random } from '../../src/runtime/random.js';
+import type { SimWorld } from '../../src/runtime/sim/sim-world.js';
+import type { Queue } from './queue.js';
+
+const kinds = [
+  'kill',
+  'kill at an operation',
+  'power loss',
+  'power loss at an operation',
+  'power loss at a promise',
+  'stop',
+  'failing sync',
+  'full disk',
+  'slow disk',
+  'cut',
+] as const;
+
+type Fault = (typeof kinds)[number];
+
+const downMsMax = 300;
+/** A crash may come at any operation of a start and of what follows it. */
+const operationsMax = 150;
+const fullMsMax = 1_500;
+const fullBytesLeft = 64 * 1024;
+const slowMsMax = 600;
+const keeperMs = 20;
+
+/**
+ * Breaks a queue at random while it is on. A crash comes before, in or after any operation on files: what was under way
+ * then happened, or not, or in part, and a power loss takes any sectors that were not synced.
+ */
+export class QueueFaults {
+  readonly #world: SimWorld;
+  readonly #queue: Queue;
+  readonly #random: Random;
+  readonly #everyMs: number;
+  readonly #weights: readonly number[];
+  readonly #counts = new Map<Fault, number>();
+  #isOn = false;
+  /** The power goes as soon as somebody was promised something. */
+  #isLurking = false;
+  /** A sync failed, or will: somebody looks and starts the broker again, and then the power goes at a promise. */
+  #isSyncFailing = false;
+
+  constructor(world: SimWorld, queue: Queue) {
+    this.#world = world;
+    this.#queue = queue;
+    this.#random = world.random.fork();
+    this.#everyMs = 60 * 2 ** (this.#random.unit() * 4);
+    this.#weights = kinds.map(() => this.#random.below(4));
+  }
+
+  /** How often each was done, as text. */
+  summary(): string {
+    return [...this.#counts].map(([kind, count]) => `${count} ${kind}`).join(', ');
+  }
+
+  start(): void {
+    this.#isOn = true;
+    this.#queue.onPromise = () => this.#promised();
+    this.#keep();
+    this.#plan();
+  }
+
+  /** No more faults; the broker runs. */
+  stop(): void {
+    this.#isOn = false;
+    const { broker } = this.#queue;
+    this.#world.network.heal();
+    if (this.#isSyncFailing) broker.kill();
+    broker.disk.failingSyncs = 0;
+    broker.disk.limitBytes = Number.POSITIVE_INFINITY;
+    broker.disk.syncExtraMs = 0;
+    broker.killAfterOperations(Number.POSITIVE_INFINITY);
+    if (!broker.isAlive) broker.restart();
+  }
+
+  #promised(): void {
+    const { broker } = this.#queue;
+    if (!this.#isOn || !this.#isLurking || !broker.isAlive) return;
+    this.#isLurking = false;
+    broker.kill({ powerLoss: true });
+  }
+
+  /** Starts the broker again a while after it died, and after a failed sync. */
+  #keep(): void {
+    const { broker } = this.#queue;
+    let upAtMs: number | undefined;
+    const look = (): void => {
+      if (broker.isAlive) upAtMs = undefined;
+      else if (upAtMs === undefined) upAtMs = this.#world.nowMs + this.#random.unit() ** 2 * downMsMax;
+      else if (this.#world.nowMs >= upAtMs) {
+        broker.restart();
+        // Often it dies again in its start, or just after.
+        if (this.#isOn && this.#random.below(3) === 0) this.#dieAtAnOperation();
+      }
+      if (this.#isSyncFailing && broker.disk.failingSyncs === 0) {
+        this.#isSyncFailing = false;
+        this.#world.after(this.#random.unit() * 100, () => {
+          broker.kill();
+          this.#isLurking ||= this.#random.below(2) === 0;
+        });
+      }
+      this.#world.after(keeperMs, look);
+    };
+    look();
+  }
+
+  #dieAtAnOperation(): void {
+    const powerLoss = this.#random.below(2) === 0;
+    this.#queue.broker.killAfterOperations(this.#random.below(operationsMax), { powerLoss });
+  }
+
+  #plan(): void {
+    this.#world.after(-Math.log(1 - this.#random.unit()) * this.#everyMs, () => {
+      if (!this.#isOn) return;
+      this.#one();
+      this.#plan();
+    });
+  }
+
+  #one(): void {
+    const kind = this.#pick();
+    if (kind === undefined) return;
+    const { broker, clients } = this.#queue;
+    const { disk } = broker;
+    this.#counts.set(kind, (this.#counts.get(kind) ?? 0) + 1);
+    this.#world.log.add('fault', broker.name, {}, kind);
+    const cut = (): void => {
+      for (const client of clients) {
+        if (this.#random.below(2) === 0) this.#world.network.cut(broker.name, client.name);
+      }
+    };
+    switch (kind) {
+      case 'kill':
+      case 'power loss':
+        broker.kill({ powerLoss: kind === 'power loss' });
+        break;
+      case 'kill at an operation':
+      case 'power loss at an operation':
+        broker.killAfterOperations(this.#random.below(20), { powerLoss: kind !== 'kill at an operation' });
+        break;
+      case 'power loss at a promise':
+        this.#isLurking = true;
+        break;
+      case 'stop':
+        broker.stop();
+        break;
+      case 'failing sync':
+        disk.failingSyncs = 1;
+        this.#isSyncFailing = true;
+        break;
+      case 'full disk': {
+        const { freeBytes, totalBytes } = disk.space();
+        disk.limitBytes = totalBytes - freeBytes + this.#random.below(fullBytesLeft);
+        this.#world.after(this.#random.unit() ** 2 * fullMsMax, () => {
+          disk.limitBytes = Number.POSITIVE_INFINITY;
+        });
+        break;
+      }
+      case 'slow disk': {
+        // What is asked again meanwhile, over a new connection, may be answered too early.
+        disk.syncExtraMs = 10 * 2 ** (this.#random.unit() * 5);
+        const forMs = this.#random.unit() * slowMsMax;
+        this.#world.after(this.#random.unit() * forMs, cut);
+        this.#world.after(this.#random.unit() * forMs, () => {
+          this.#isLurking ||= this.#random.below(2) === 0;
+        });
+        this.#world.after(forMs, () => {
+          disk.syncExtraMs = 0;
+        });
+        break;
+      }
+      case 'cut':
+        cut();
+        break;
+    }
+  }
+
+  #pick(): Fault | undefined {
+    const total = this.#weights.reduce((sum, weight) => sum + weight, 0);
+    if (total === 0) return undefined;
+    let at = this.#random.below(total);
+    for (const [i, weight] of this.#weights.entries()) {
+      if (at < weight) return kinds[i];
+      at -= weight;
+    }
+    return undefined;
+  }
+}

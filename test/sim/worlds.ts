@@ -1,0 +1,14 @@
+import { runQueueSeed } from './queue-scenario.js';
+import { runSeed } from './scenario.js';
+import type { ScenarioOptions, WorldResult } from './world-result.js';
+
+/** One kind of simulated world; `npm run sim` runs each seed in all of them. */
+export interface World {
+  readonly name: string;
+  run(seed: number, options?: ScenarioOptions): Promise<WorldResult>;
+}
+
+export const worlds: readonly World[] = [
+  { name: 'jobs', run: runSeed },
+  { name: 'queue', run: runQueueSeed },
+];
