@@ -1,11 +1,13 @@
 /**
  * Long-poll fetch: an answer leaves as soon as enough is there, something went wrong, or the wait is over.
  *
- * Hot data is answered in the turn of the request, or of the sync that made it; data that must be read from the file
- * goes through a gate, so that readers far behind can't take the whole thread pool.
+ * Hot data is answered from memory in the turn of the request, or of the sync that made it. What is only on disk is
+ * answered with regions of files, which the connection sends; opening files goes through a gate, so that readers far
+ * behind can't take the whole thread pool. Only a fetch that asks for `checked` batches has them read and checked here.
  */
 import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import type { ServerCall } from '../rpc/service.js';
+import { bytesOf, type Piece, releasePieces } from '../runtime/file-region.js';
 import type { Timers } from '../timer/timers.js';
 import type { taskd } from '../wire/generated/messages.js';
 import { type Partition, partitionKey } from './partition.js';
@@ -23,7 +25,7 @@ const fetchBytesDefault: number = 1024 * 1024;
 export const fetchWaitMaxMs = 30_000;
 /** Fetches that wait at once. */
 export const fetchesWaitingMax = 100_000;
-/** Reads from files at once. */
+/** Fetches that open or read files at once. */
 const coldReadsMax = 8;
 /** The answer leaves so long before the caller gives up. */
 const answerEarlyMs = 20;
@@ -40,13 +42,14 @@ interface Fetch extends Waiting {
   readonly wanted: readonly Wanted[];
   readonly bytesMax: number;
   readonly bytesMin: number;
+  readonly isChecked: boolean;
   timer: number;
 }
 
 /** What one partition gives to an answer. */
 interface Found {
   readonly state: Partition | undefined;
-  readonly chunks: readonly Uint8Array[];
+  readonly pieces: readonly Piece[];
   readonly bytes: number;
   readonly error: TaskdError | undefined;
 }
@@ -90,6 +93,7 @@ export class FetchService {
       wanted,
       bytesMax: Math.min(request.bytesMax || fetchBytesDefault, fetchBytesMax),
       bytesMin: Math.min(request.bytesMin, fetchBytesMax),
+      isChecked: request.checked,
       timer: 0,
     };
     const waitMs = Math.min(request.waitMs, fetchWaitMaxMs, call.remainingMs() - answerEarlyMs);
@@ -135,7 +139,7 @@ export class FetchService {
       if (fetch.bytesMin <= 1) return true;
       const chunks = partition.readHot(wanted.offset, fetch.bytesMin);
       if (chunks === undefined) return true;
-      bytes += lengthOf(chunks);
+      bytes += bytesOf(chunks);
     }
     return fetch.bytesMin === 0 || bytes >= fetch.bytesMin;
   }
@@ -161,13 +165,13 @@ export class FetchService {
   /** What is in memory; undefined when the file must be read. */
   #find(wanted: Wanted, bytesMax: number): Found | undefined {
     const state = this.#partitions.find(wanted.topicId, wanted.partition);
-    if (state === undefined) return { state, chunks: [], bytes: 0, error: notFound(wanted) };
+    if (state === undefined) return { state, pieces: [], bytes: 0, error: notFound(wanted) };
     const error = problemOf(state, wanted.offset);
     if (error !== undefined || wanted.offset >= state.highWatermark || bytesMax === 0) {
-      return { state, chunks: [], bytes: 0, error };
+      return { state, pieces: [], bytes: 0, error };
     }
-    const chunks = state.readHot(wanted.offset, Math.min(wanted.bytesMax, bytesMax));
-    return chunks === undefined ? undefined : { state, chunks, bytes: lengthOf(chunks), error: undefined };
+    const pieces = state.readHot(wanted.offset, Math.min(wanted.bytesMax, bytesMax));
+    return pieces === undefined ? undefined : { state, pieces, bytes: bytesOf(pieces), error: undefined };
   }
 
   #answerCold(fetch: Fetch): void {
@@ -196,23 +200,27 @@ export class FetchService {
   async #readCold(fetch: Fetch): Promise<Answer | TaskdError> {
     const answer = new Answer(fetch.bytesMax);
     for (const wanted of fetch.wanted) {
-      const found = await this.#findAnywhere(wanted, answer.left);
-      if (found instanceof TaskdError) return found;
+      const found = await this.#findAnywhere(wanted, answer.left, fetch.isChecked);
+      if (found instanceof TaskdError) {
+        answer.drop();
+        return found;
+      }
       answer.add(found);
     }
     return answer;
   }
 
-  async #findAnywhere(wanted: Wanted, bytesMax: number): Promise<Found | TaskdError> {
+  async #findAnywhere(wanted: Wanted, bytesMax: number, isChecked: boolean): Promise<Found | TaskdError> {
     try {
       const hot = this.#find(wanted, bytesMax);
       if (hot !== undefined) return hot;
       const state = this.#partitions.get(wanted.topicId, wanted.partition);
-      const chunks = await state.read(wanted.offset, Math.min(wanted.bytesMax, bytesMax));
-      return { state, chunks, bytes: lengthOf(chunks), error: undefined };
+      const most = Math.min(wanted.bytesMax, bytesMax);
+      const pieces = await (isChecked ? state.read(wanted.offset, most) : state.regions(wanted.offset, most));
+      return { state, pieces, bytes: bytesOf(pieces), error: undefined };
     } catch (error) {
       const state = this.#partitions.find(wanted.topicId, wanted.partition);
-      if (error instanceof TaskdError) return { state, chunks: [], bytes: 0, error };
+      if (error instanceof TaskdError) return { state, pieces: [], bytes: 0, error };
       const message = `partition ${wanted.partition} of topic ${wanted.topicId} could not be read`;
       return new TaskdError(ErrorCode.INTERNAL, message, { cause: error, retry: Retry.AFTER, retryAfterMs: 100 });
     }
@@ -240,12 +248,6 @@ function notFound({ topicId, partition }: Wanted): TaskdError {
   return new TaskdError(ErrorCode.NOT_FOUND, message);
 }
 
-function lengthOf(chunks: readonly Uint8Array[]): number {
-  let bytes = 0;
-  for (const chunk of chunks) bytes += chunk.length;
-  return bytes;
-}
-
 /** Gathers what the partitions give, in order, within the bytes that were asked. */
 class Answer {
   left: number;
@@ -260,14 +262,24 @@ class Answer {
   /** Only the first partition that has data may go beyond, since a batch is never cut. */
   add(found: Found): void {
     const fits = found.bytes <= this.left || this.left === this.#bytesMax;
-    this.#found.push(fits ? found : { ...found, chunks: [], bytes: 0 });
-    if (fits) this.left = Math.max(0, this.left - found.bytes);
+    if (fits) {
+      this.#found.push(found);
+      this.left = Math.max(0, this.left - found.bytes);
+    } else {
+      releasePieces(found.pieces);
+      this.#found.push({ ...found, pieces: [], bytes: 0 });
+    }
+  }
+
+  /** Nobody will get it. */
+  drop(): void {
+    for (const { pieces } of this.#found) releasePieces(pieces);
   }
 
   reply(fetch: Fetch): void {
-    const payload: Uint8Array[] = [];
-    const partitions = this.#found.map(({ state, chunks, bytes, error }, i) => {
-      payload.push(...chunks);
+    const payload: Piece[] = [];
+    const partitions = this.#found.map(({ state, pieces, bytes, error }, i) => {
+      payload.push(...pieces);
       const { topicId, partition } = fetch.wanted[i]!;
       const each: taskd.IFetchedPartition = { topicId, partition, payloadBytes: bytes };
       if (state?.isActive) {

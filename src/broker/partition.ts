@@ -20,6 +20,7 @@ import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import { BatchBuilder } from '../batch/builder.js';
 import { Attribute, BatchClass, isControl, readHeader } from '../batch/header.js';
 import type { PartitionLog } from '../log/partition-log.js';
+import type { FileRegion } from '../runtime/file-region.js';
 import { type CommitWaiter, CommitWaiters } from './commit-waiters.js';
 import type { ProducedBatch } from './produced-batches.js';
 import { ProducerTable } from './producer-table.js';
@@ -223,6 +224,11 @@ export class Partition {
   /** See `PartitionLog.readHot`. */
   readHot(offset: number, bytesMax: number): Uint8Array[] | undefined {
     return this.#log.readHot(offset, bytesMax);
+  }
+
+  /** See `PartitionLog.regions`. */
+  regions(offset: number, bytesMax: number): Promise<FileRegion[]> {
+    return this.#log.regions(offset, bytesMax);
   }
 
   /** See `PartitionLog.read`. */

@@ -1,6 +1,10 @@
 /**
  * Reads one partition and goes on reading: one long poll after another, a connection of its own kind (bulk), so that a
- * large answer holds up nothing else.
+ * large answer holds up nothing else. The next one is asked for as soon as the headers of an answer are known, so it is
+ * on its way while the bodies are checked and handled.
+ *
+ * A broker sends what its disk gives back, so a batch may be damaged. It is never told: the same offset is asked for
+ * once more, now with the broker's own check, which answers DATA_LOSS if it is the disk and not the way.
  *
  * ```
  *  idle ──leader known──▶ asking ──batches──▶ asking …      (hold() makes it wait before it asks)
@@ -13,10 +17,13 @@
  * ```
  */
 import { ErrorCode, isTaskdError, Retry, TaskdError } from '../base/errors.js';
-import { type BatchHeader, isControl, readBatch } from '../batch/header.js';
+import { type BatchHeader, isControl } from '../batch/header.js';
+import type { Answer } from '../rpc/caller.js';
+import type { Address } from '../runtime/net.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { taskd } from '../wire/generated/messages.js';
 import { fetch, listOffsets } from '../wire/methods.js';
+import { checkedBatch, type FetchedBatches, findBatches } from './fetched-batches.js';
 import type { CallerSource, TopicDirectory } from './topic-directory.js';
 
 /** Called in the loop's own turn, in log order. */
@@ -49,6 +56,13 @@ interface Look {
   readonly beganMs: number;
 }
 
+/** A fetch that was sent. */
+interface Asked {
+  readonly offset: number;
+  readonly beganMs: number;
+  readonly answer: Promise<Answer<taskd.FetchResponse>>;
+}
+
 const answerMarginMs = 5_000;
 const pauseFirstMs = 10;
 const pauseMaxMs = 1_000;
@@ -67,6 +81,10 @@ export class Fetcher {
   #pauseMs = pauseFirstMs;
   #isClosed = false;
   #isHeld = false;
+  /** Asked for before the answer before it was handled. */
+  #next: Asked | undefined;
+  /** A batch came damaged: the broker shall look at it. */
+  #mustCheck = false;
   #goOn: (() => void) | undefined;
   /** A look at the end that waits until reading has come so far, and the latest one after it. */
   #look: Look | undefined;
@@ -136,41 +154,60 @@ export class Fetcher {
         await this.#leaderChange();
         continue;
       }
-      const beganMs = this.#runtime.clock.monotonicMs();
-      const place = { topicId: this.#topicId, partition: this.#partition, offset: this.#offset };
-      const request = { partitions: [place], bytesMax: this.#bytesMax, bytesMin: 1, waitMs: this.#waitMs };
+      const asked = this.#next?.offset === this.#offset ? this.#next : this.#ask(leader, this.#offset);
+      this.#next = undefined;
       try {
-        const deadlineMs = this.#waitMs + answerMarginMs;
-        const { message, payload } = await this.#callers.to(leader, 'bulk').call(fetch, request, { deadlineMs });
+        const { message, payload } = await asked.answer;
         if (this.#isClosed) return;
-        this.#take(message, payload, beganMs);
+        this.#take(message, payload, asked.beganMs, leader);
         this.#pauseMs = pauseFirstMs;
+        this.#mustCheck = false;
       } catch (error) {
         if (this.#isClosed || !(await this.#survives(error))) return;
       }
     }
   }
 
-  #take(answer: taskd.FetchResponse, payload: Uint8Array, beganMs: number): void {
+  #ask(leader: Address, offset: number): Asked {
+    const place = { topicId: this.#topicId, partition: this.#partition, offset };
+    const request = { partitions: [place], bytesMax: this.#bytesMax, bytesMin: 1, waitMs: this.#waitMs };
+    const checked = this.#mustCheck ? { checked: true } : {};
+    const deadlineMs = this.#waitMs + answerMarginMs;
+    const answer = this.#callers.to(leader, 'bulk').call(fetch, { ...request, ...checked }, { deadlineMs });
+    answer.catch(() => {}); // It may be of no use any more when it fails.
+    return { offset, beganMs: this.#runtime.clock.monotonicMs(), answer };
+  }
+
+  #take(answer: taskd.FetchResponse, payload: Uint8Array, beganMs: number, leader: Address): void {
     const found = answer.partitions[0];
     if (found === undefined) throw new TaskdError(ErrorCode.MALFORMED, 'the broker answered for no partition');
     this.#logStart = found.logStart ?? 0;
     if (found.error?.code) throw errorOf(found.error);
-    for (let at = 0; at < payload.length; ) {
-      const header = readBatch(payload, at);
-      if (typeof header === 'string') {
-        throw new TaskdError(ErrorCode.MALFORMED, `a fetched batch after offset ${this.#offset} is bad (${header})`);
-      }
-      const end = header.baseOffset + header.recordCount;
-      if (end > this.#offset) {
-        this.#offset = end;
-        if (!isControl(header)) this.#events.batch(header, payload.subarray(at, at + header.length));
-        if (this.#isClosed) return;
-      }
-      at += header.length;
+    const fetched = findBatches(payload, this.#offset);
+    if (fetched.problem === undefined && fetched.end > this.#offset && !this.#isHeld) {
+      this.#next = this.#ask(leader, fetched.end);
     }
+    this.#tell(payload, fetched);
+    if (this.#isClosed) return;
     if (this.#offset >= (found.highWatermark ?? 0)) this.#events.caughtUp?.(this.#offset, beganMs);
     this.#finishLook();
+  }
+
+  #tell(payload: Uint8Array, { batches, problem }: FetchedBatches): void {
+    for (const batch of batches) {
+      const bytes = checkedBatch(payload, batch);
+      if (bytes === undefined) throw this.#damaged('bodyCrc');
+      const { header } = batch;
+      this.#offset = header.baseOffset + header.recordCount;
+      if (!isControl(header)) this.#events.batch(header, bytes);
+      if (this.#isClosed) return;
+    }
+    if (problem !== undefined) throw this.#damaged(problem);
+  }
+
+  #damaged(problem: string): TaskdError {
+    this.#mustCheck = true;
+    return new TaskdError(ErrorCode.MALFORMED, `a fetched batch after offset ${this.#offset} is bad (${problem})`);
   }
 
   /** Decides what an error means; false when it is the end. */

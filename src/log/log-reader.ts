@@ -1,5 +1,6 @@
 import { ErrorCode, TaskdError } from '../base/errors.js';
 import { type BatchHeader, headerBytes, readBatch, readHeader } from '../batch/header.js';
+import { FileRegion } from '../runtime/file-region.js';
 import type { FileHandle, Files } from '../runtime/files.js';
 import type { Segment } from './segment.js';
 import { readRange, scanSegment } from './segment-scan.js';
@@ -47,6 +48,31 @@ export class LogReader {
         position += header.length;
       }
     });
+  }
+
+  /**
+   * Where the bytes lie that `read` would give, unchecked and perhaps with some batches before them. The segment is held
+   * until each region is released.
+   */
+  async regions(offset: number, bytesMax: number): Promise<FileRegion[]> {
+    const segment = this.#segments[this.#indexOf(offset)]!;
+    segment.acquire();
+    let handle: FileHandle | undefined;
+    try {
+      handle = await this.#files.open(segment.path, 'read');
+      await this.#ensureIndex(segment, handle);
+    } catch (error) {
+      segment.release();
+      void handle?.close();
+      throw error;
+    }
+    const file = handle;
+    const { from, to } = segment.index.range(offset, bytesMax, segment.synced);
+    const released = (): void => {
+      segment.release();
+      void file.close();
+    };
+    return [new FileRegion(file, from, to - from, released)];
   }
 
   /** Base offset of the first batch appended at `timestampMs` or later, or undefined when no synced one was. */

@@ -11,6 +11,7 @@
 import { readU32 } from '../base/bytes.js';
 import { assert, ErrorCode, isTaskdError, Retry, TaskdError } from '../base/errors.js';
 import { headerBytes, placeBatch, readHeader, stampBatch } from '../batch/header.js';
+import type { FileRegion } from '../runtime/file-region.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { GroupWriter } from './group-writer.js';
 import { LogKeeper, type LogSnapshot, type Retention } from './log-keeper.js';
@@ -226,11 +227,24 @@ export class PartitionLog {
     return this.readHot(offset, bytesMax) ?? this.#reader.read(offset, bytesMax);
   }
 
+  /**
+   * Where on disk the bytes lie that `read` would give, to be sent as they are: not checked, and perhaps with batches
+   * before the one that holds `offset`. Each region keeps its file until it is released. Rejects as `read` does.
+   */
+  async regions(offset: number, bytesMax: number): Promise<FileRegion[]> {
+    this.#checkReadable(offset);
+    return offset === this.#syncedEnd ? [] : this.#reader.regions(offset, bytesMax);
+  }
+
   /** What `read` would give, at once, when it is all in memory; undefined when the file must be read. Throws like it. */
   readHot(offset: number, bytesMax: number): Uint8Array[] | undefined {
+    this.#checkReadable(offset);
+    return offset === this.#syncedEnd ? [] : this.#tail.read(offset, bytesMax);
+  }
+
+  #checkReadable(offset: number): void {
     if (this.#isClosed) throw closed(this.#name);
     if (offset < this.logStart || offset > this.#syncedEnd) throw outOfRange(this, offset);
-    return offset === this.#syncedEnd ? [] : this.#tail.read(offset, bytesMax);
   }
 
   /** The base offset of the first batch appended at `timestampMs` or later; `syncedEnd` when there is none. */

@@ -41,6 +41,19 @@ export class SparseIndex {
     return at < 0 ? 0 : this.#positions[at]!;
   }
 
+  /**
+   * The bytes of whole batches from one that begins at or before `offset` to at most `bytesMax` bytes later, but at least
+   * to the end of the one that holds `offset`. `limit` is the end of a batch beyond it.
+   */
+  range(offset: number, bytesMax: number, limit: number): { readonly from: number; readonly to: number } {
+    const positions = this.#positions;
+    const at = Math.max(1, above(this.#offsets, offset));
+    const from = positions[at - 1] ?? 0;
+    if (limit - from <= bytesMax) return { from, to: limit };
+    const last = above(positions, from + bytesMax) - 1;
+    return { from, to: Math.min(limit, positions[Math.max(at, last)] ?? limit) };
+  }
+
   /** Position of a batch before which every batch was appended before `timestampMs`. */
   findTime(timestampMs: number): number {
     const at = above(this.#timestamps, timestampMs - 1) - 1;
