@@ -8,7 +8,9 @@ import type { Address } from '../runtime/net.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { Timers } from '../timer/timers.js';
 import {
+  alterTopic,
   createTopic,
+  deleteTopic,
   describeTopics,
   fetch,
   initProducer,
@@ -27,7 +29,7 @@ import { TopicService } from './topic-service.js';
 
 export interface BrokerOptions {
   readonly dataFolder: string;
-  /** A topic that someone describes and that does not exist is made, with one partition. */
+  /** A topic that someone wants to use and that does not exist is made, with one partition. */
   readonly autoCreateTopics: boolean;
   /** See `LogStoreOptions`. */
   readonly segmentBytes?: number;
@@ -168,18 +170,20 @@ export class Broker {
     const partitions = new Partitions(store);
     const fetches = new FetchService(partitions, this.#timers);
     try {
-      await partitions.openTopic(clusterTopic.topicId, clusterTopic.partitions, true);
+      await partitions.openTopic(clusterTopic);
     } catch (error) {
       await store.close();
       throw error;
     }
     const clusterLog = partitions.get(clusterTopic.topicId, 0);
     const cluster = new Cluster(new PartitionTaskLog(this.#runtime, clusterLog));
-    const topics = new TopicService(cluster, partitions, this.#address, this.#options.autoCreateTopics);
+    const { autoCreateTopics } = this.#options;
+    const topics = new TopicService(this.#runtime, cluster, partitions, this.#address, autoCreateTopics);
     this.#parts = { store, partitions, cluster, produce: new ProduceService(partitions), fetch: fetches, topics };
     clusterLog.assertServing();
     await cluster.start();
     await this.#openTopics(partitions, [...cluster.shard.topics()]);
+    await topics.sweep();
     this.#isServing = true;
   }
 
@@ -189,7 +193,7 @@ export class Broker {
     const worker = async (): Promise<void> => {
       for (let topic = topics[next++]; topic !== undefined; topic = topics[next++]) {
         try {
-          await partitions.openTopic(topic.topicId, topic.partitions, topic.internal);
+          await partitions.openTopic(topic);
         } catch (error) {
           this.#runtime.logger.error({ error, topic: topic.name }, 'a topic could not be opened');
         }
@@ -206,6 +210,8 @@ export class Broker {
     this.#serve(services, produce, (parts, request, call) => parts.produce.handle(request, call));
     this.#serve(services, fetch, (parts, request, call) => parts.fetch.handle(request, call));
     this.#serve(services, createTopic, (parts, request, call) => parts.topics.createTopic(request, call));
+    this.#serve(services, alterTopic, (parts, request, call) => parts.topics.alterTopic(request, call));
+    this.#serve(services, deleteTopic, (parts, request, call) => parts.topics.deleteTopic(request, call));
     this.#serve(services, describeTopics, (parts, request, call) => parts.topics.describeTopics(request, call));
     this.#serve(services, listOffsets, (parts, request, call) => parts.topics.listOffsets(request, call));
     this.#serve(services, initProducer, (parts, _request, call) => parts.topics.initProducer(call));

@@ -3,17 +3,26 @@
  * thing that changes it. A record that does not fit what came before it is void, with the reason.
  */
 import { ErrorCode, TaskdError } from '../base/errors.js';
+import type { TopicConfig } from '../base/topic-config.js';
 import { BatchClass } from '../batch/header.js';
 import type { NewRecord, StoredRecord } from '../batch/record.js';
 import type { Shard } from '../coordinator/shard-runtime.js';
 import type { CommittedBatch } from '../coordinator/task-log.js';
 import { taskd } from '../wire/generated/messages.js';
+import { readTopicConfig, writeTopicConfig } from '../wire/topic-config.js';
 
 /** The topic whose one partition holds this shard's records; its id is fixed, since it is where ids come from. */
-export const clusterTopic = { topicId: 0, name: '__cluster', partitions: 1, replicas: 1, internal: true } as const;
+export const clusterTopic: TopicInfo = {
+  topicId: 0,
+  name: '__cluster',
+  partitions: 1,
+  replicas: 1,
+  internal: true,
+  config: {},
+};
 
 /** Types of records in `__cluster`. Format: never reuse a number. */
-const ClusterRecord = { TOPIC_CREATED: 1, PRODUCER_IDS_TAKEN: 2 } as const;
+const ClusterRecord = { TOPIC_CREATED: 1, PRODUCER_IDS_TAKEN: 2, TOPIC_ALTERED: 3, TOPIC_DELETED: 4 } as const;
 
 /** Partitions of one topic. */
 export const topicPartitionsMax = 1_024;
@@ -22,8 +31,10 @@ export const topicPartitionsMax = 1_024;
  * none left for connections and new segments, not even at the next start.
  */
 export const clusterPartitionsMax = 4_096;
-/** Topics of the cluster. */
+/** Topics at once. */
 export const topicsMax = 10_000;
+/** Ids are never used again. */
+export const topicIdMax = 0xffff_ffff;
 /** Producer ids that a broker takes at once. */
 export const producerIdBlock = 1_000;
 
@@ -33,6 +44,8 @@ export interface TopicInfo {
   readonly partitions: number;
   readonly replicas: number;
   readonly internal: boolean;
+  /** What was set; the rest has its defaults. */
+  readonly config: TopicConfig;
 }
 
 /** What became of a record: `undefined` when it was applied, else why it is void. */
@@ -46,7 +59,12 @@ export class ClusterShard implements Shard<ClusterVerdict> {
   #nextProducerId = 1;
   #caughtUp: { readonly resolve: () => void; readonly reject: (error: TaskdError) => void } | undefined;
 
-  /** Of all topics that were created. */
+  /** Topics that exist. */
+  get topicCount(): number {
+    return this.#byId.size;
+  }
+
+  /** Of all topics that exist. */
   get partitionCount(): number {
     return this.#partitionCount;
   }
@@ -59,6 +77,11 @@ export class ClusterShard implements Shard<ClusterVerdict> {
   /** The first producer id that was never taken. */
   get nextProducerId(): number {
     return this.#nextProducerId;
+  }
+
+  /** True for an id that a topic had which exists no more. */
+  wasDeleted(topicId: number): boolean {
+    return topicId > 0 && topicId < this.#nextTopicId && !this.#byId.has(topicId);
   }
 
   topic(topicId: number): TopicInfo | undefined {
@@ -99,6 +122,10 @@ export class ClusterShard implements Shard<ClusterVerdict> {
       switch (record.type) {
         case ClusterRecord.TOPIC_CREATED:
           return this.#topicCreated(taskd.TopicCreated.decode(value));
+        case ClusterRecord.TOPIC_ALTERED:
+          return this.#topicAltered(taskd.TopicAltered.decode(value));
+        case ClusterRecord.TOPIC_DELETED:
+          return this.#topicDeleted(taskd.TopicDeleted.decode(value));
         case ClusterRecord.PRODUCER_IDS_TAKEN:
           return this.#producerIdsTaken(taskd.ProducerIdsTaken.decode(value));
         default:
@@ -113,12 +140,33 @@ export class ClusterShard implements Shard<ClusterVerdict> {
     const { topicId, name, partitions, replicas, internal } = made;
     if (topicId < this.#nextTopicId) return `topic id ${topicId} was used before`;
     if (this.#byName.has(name)) return `topic "${name}" exists`;
-    const topic: TopicInfo = { topicId, name, partitions, replicas, internal };
-    this.#byId.set(topicId, topic);
-    this.#byName.set(name, topic);
+    this.#put({ topicId, name, partitions, replicas, internal, config: readTopicConfig(made.config) });
     this.#partitionCount += partitions;
     this.#nextTopicId = topicId + 1;
     return undefined;
+  }
+
+  #topicAltered({ topicId, partitions, config }: taskd.TopicAltered): ClusterVerdict {
+    const topic = this.#byId.get(topicId);
+    if (topic === undefined) return `there is no topic with id ${topicId}`;
+    if (partitions < topic.partitions) return `topic "${topic.name}" has ${topic.partitions} partitions already`;
+    this.#put({ ...topic, partitions, config: readTopicConfig(config) });
+    this.#partitionCount += partitions - topic.partitions;
+    return undefined;
+  }
+
+  #topicDeleted({ topicId }: taskd.TopicDeleted): ClusterVerdict {
+    const topic = this.#byId.get(topicId);
+    if (topic === undefined) return `there is no topic with id ${topicId}`;
+    this.#byId.delete(topicId);
+    this.#byName.delete(topic.name);
+    this.#partitionCount -= topic.partitions;
+    return undefined;
+  }
+
+  #put(topic: TopicInfo): void {
+    this.#byId.set(topic.topicId, topic);
+    this.#byName.set(topic.name, topic);
   }
 
   #producerIdsTaken({ first, count }: taskd.ProducerIdsTaken): ClusterVerdict {
@@ -129,7 +177,18 @@ export class ClusterShard implements Shard<ClusterVerdict> {
 }
 
 export function topicCreated(topic: TopicInfo): NewRecord {
-  return { type: ClusterRecord.TOPIC_CREATED, value: taskd.TopicCreated.encode(topic).finish() };
+  const made = { ...topic, config: writeTopicConfig(topic.config) };
+  return { type: ClusterRecord.TOPIC_CREATED, value: taskd.TopicCreated.encode(made).finish() };
+}
+
+/** The topic as it is from now on. */
+export function topicAltered({ topicId, partitions, config }: TopicInfo): NewRecord {
+  const altered = { topicId, partitions, config: writeTopicConfig(config) };
+  return { type: ClusterRecord.TOPIC_ALTERED, value: taskd.TopicAltered.encode(altered).finish() };
+}
+
+export function topicDeleted(topicId: number): NewRecord {
+  return { type: ClusterRecord.TOPIC_DELETED, value: taskd.TopicDeleted.encode({ topicId }).finish() };
 }
 
 export function producerIdsTaken(first: number, count: number): NewRecord {

@@ -1,5 +1,7 @@
 import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
+import { type TopicConfig, type TopicSetting, topicConfigProblem } from '../base/topic-config.js';
 import { BatchClass } from '../batch/header.js';
+import type { NewRecord } from '../batch/record.js';
 import { ShardRuntime } from '../coordinator/shard-runtime.js';
 import type { TaskLog } from '../coordinator/task-log.js';
 import {
@@ -9,7 +11,10 @@ import {
   producerIdBlock,
   producerIdsTaken,
   type TopicInfo,
+  topicAltered,
   topicCreated,
+  topicDeleted,
+  topicIdMax,
   topicPartitionsMax,
   topicsMax,
 } from './cluster-shard.js';
@@ -21,6 +26,19 @@ export interface NewTopic {
   readonly replicas: number;
   /** A topic that exists with as many partitions is not an error. */
   readonly ifAbsent: boolean;
+  /** Default: nothing set. */
+  readonly config?: TopicConfig;
+}
+
+/** What shall be different about a topic. */
+export interface TopicChange {
+  readonly name: string;
+  /** These are set, the others stay. */
+  readonly config: TopicConfig;
+  /** These get their defaults again. */
+  readonly unset: readonly TopicSetting[];
+  /** Undefined: as many as before. */
+  readonly partitions: number | undefined;
 }
 
 /**
@@ -61,16 +79,41 @@ export class Cluster {
         partitions: wanted.partitions,
         replicas: 1,
         internal: isInternalName(wanted.name),
+        config: wanted.config ?? {},
       };
-      if (topic.topicId > topicsMax)
-        throw new TaskdError(ErrorCode.QUOTA, `the cluster has ${topicsMax} topics already`);
-      const have = this.shard.partitionCount;
-      if (have + topic.partitions > clusterPartitionsMax) {
-        const text = `topic "${topic.name}" wants ${topic.partitions} partitions; there are ${have} of ${clusterPartitionsMax}`;
-        throw new TaskdError(ErrorCode.QUOTA, `${text} already: use fewer, or keys within a topic`);
+      if (this.shard.topicCount >= topicsMax || topic.topicId > topicIdMax) {
+        throw new TaskdError(ErrorCode.QUOTA, `the cluster has ${topicsMax} topics already: delete some first`);
       }
-      const [verdict] = await this.#runtime.write([topicCreated(topic)], BatchClass.OWNER);
-      if (verdict !== undefined) throw new TaskdError(ErrorCode.CONFLICT, verdict, { retry: Retry.SAME });
+      this.#checkPartitions(topic.name, topic.partitions);
+      await this.#write(topicCreated(topic));
+      return topic;
+    });
+  }
+
+  /** Resolves with the topic as it is once the record is committed. NOT_FOUND, INVALID, FORBIDDEN, QUOTA. */
+  alterTopic(change: TopicChange): Promise<TopicInfo> {
+    return this.#inTurn(async () => {
+      const before = this.#ownedByUsers(change.name, 'changed');
+      const config: { -readonly [S in TopicSetting]?: TopicConfig[S] } = { ...before.config };
+      for (const setting of change.unset) delete config[setting];
+      const partitions = change.partitions ?? before.partitions;
+      const topic: TopicInfo = { ...before, partitions, config: { ...config, ...change.config } };
+      check(topic);
+      if (partitions < before.partitions) {
+        const text = `topic "${topic.name}" has ${before.partitions} partitions and can't shrink to ${partitions}`;
+        throw new TaskdError(ErrorCode.INVALID, `${text}: make another topic and copy the records`);
+      }
+      this.#checkPartitions(topic.name, partitions - before.partitions);
+      await this.#write(topicAltered(topic));
+      return topic;
+    });
+  }
+
+  /** Resolves with the topic that was once the record is committed. NOT_FOUND, FORBIDDEN. */
+  deleteTopic(name: string): Promise<TopicInfo> {
+    return this.#inTurn(async () => {
+      const topic = this.#ownedByUsers(name, 'deleted');
+      await this.#write(topicDeleted(topic.topicId));
       return topic;
     });
   }
@@ -83,11 +126,32 @@ export class Cluster {
     return this.#freeIds.next++;
   }
 
+  #ownedByUsers(name: string, what: string): TopicInfo {
+    checkTopicName(name);
+    if (isInternalName(name)) {
+      throw new TaskdError(ErrorCode.FORBIDDEN, `topic "${name}" is taskd's own and can't be ${what}`);
+    }
+    const topic = this.shard.topicNamed(name);
+    if (topic === undefined) throw new TaskdError(ErrorCode.NOT_FOUND, `there is no topic "${name}"`);
+    return topic;
+  }
+
+  #checkPartitions(name: string, more: number): void {
+    const have = this.shard.partitionCount;
+    if (have + more <= clusterPartitionsMax) return;
+    const text = `topic "${name}" wants ${more} partitions; there are ${have} of ${clusterPartitionsMax} already`;
+    throw new TaskdError(ErrorCode.QUOTA, `${text}: use fewer, or keys within a topic`);
+  }
+
+  async #write(record: NewRecord): Promise<void> {
+    const [verdict] = await this.#runtime.write([record], BatchClass.OWNER);
+    if (verdict !== undefined) throw new TaskdError(ErrorCode.CONFLICT, verdict, { retry: Retry.SAME });
+  }
+
   async #takeIds(): Promise<void> {
     if (this.#freeIds.next < this.#freeIds.end) return;
     const first = this.shard.nextProducerId;
-    const [verdict] = await this.#runtime.write([producerIdsTaken(first, producerIdBlock)], BatchClass.OWNER);
-    if (verdict !== undefined) throw new TaskdError(ErrorCode.CONFLICT, verdict, { retry: Retry.SAME });
+    await this.#write(producerIdsTaken(first, producerIdBlock));
     this.#freeIds = { next: first, end: first + producerIdBlock };
   }
 
@@ -98,7 +162,7 @@ export class Cluster {
   }
 }
 
-function check({ name, partitions, replicas }: NewTopic): void {
+function check({ name, partitions, replicas, config }: Omit<NewTopic, 'ifAbsent'>): void {
   checkTopicName(name);
   if (partitions < 1 || partitions > topicPartitionsMax) {
     const message = `a topic has 1 to ${topicPartitionsMax} partitions, "${name}" wants ${partitions}`;
@@ -108,6 +172,8 @@ function check({ name, partitions, replicas }: NewTopic): void {
     const message = `"${name}" wants ${replicas} replicas; this version keeps one`;
     throw new TaskdError(ErrorCode.INVALID, message);
   }
+  const problem = topicConfigProblem(config ?? {}, replicas);
+  if (problem !== undefined) throw new TaskdError(ErrorCode.INVALID, `topic "${name}": ${problem}`);
 }
 
 function accepted(existing: TopicInfo, wanted: NewTopic): TopicInfo {

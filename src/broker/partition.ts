@@ -17,6 +17,7 @@
  */
 import { writeU64 } from '../base/bytes.js';
 import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
+import type { FullTopicConfig } from '../base/topic-config.js';
 import { BatchBuilder } from '../batch/builder.js';
 import { Attribute, BatchClass, isControl, readHeader } from '../batch/header.js';
 import type { PartitionLog } from '../log/partition-log.js';
@@ -206,6 +207,21 @@ export class Partition {
     if (offset <= this.logStart) return;
     await this.#appendControl(ControlRecord.TRIM, trimValue(offset));
     await this.#log.trimTo(offset);
+  }
+
+  /** Takes effect at once, also for what is there already. */
+  configure({ retentionMs, retentionBytes, flushIntervalMs }: FullTopicConfig): void {
+    this.#log.configure({ retentionMs, retentionBytes });
+    this.flushIntervalMs = flushIntervalMs;
+  }
+
+  /** Its topic was deleted: whoever waits learns it, and nothing is served any more. */
+  abandon(): void {
+    this.#isStopped = true;
+    const error = new TaskdError(ErrorCode.NOT_FOUND, `${this.#name} was deleted meanwhile`);
+    this.#early.fail(error);
+    this.#waiters.fail(error);
+    this.onCommitted(this);
   }
 
   /** Serves nothing any more; what was appended is still answered when it is on disk. */

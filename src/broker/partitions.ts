@@ -1,6 +1,8 @@
 import { ErrorCode, isTaskdError, TaskdError } from '../base/errors.js';
+import { fullTopicConfig } from '../base/topic-config.js';
 import type { LogStore } from '../log/log-store.js';
 import type { PartitionLog } from '../log/partition-log.js';
+import type { TopicInfo } from './cluster-shard.js';
 import { Partition, partitionKey } from './partition.js';
 
 /** Partitions that are opened or created at once, each with a few syncs of its own. */
@@ -43,14 +45,37 @@ export class Partitions {
 
   /**
    * Makes partitions 0 to `count` - 1 of a topic serve: opens those that are on disk, creates the others. One that can't
-   * serve is there all the same and says why. Rejects when a log can't be created.
+   * serve is there all the same and says why. Each has the topic's configuration from then on. Rejects when a log can't
+   * be created.
    */
-  async openTopic(topicId: number, count: number, internal: boolean): Promise<void> {
+  async openTopic(topic: TopicInfo): Promise<void> {
+    const { topicId, partitions, internal } = topic;
+    const config = fullTopicConfig(topic.config, internal);
     let next = 0;
     const worker = async (): Promise<void> => {
-      while (next < count) await this.#open(topicId, next++, internal);
+      while (next < partitions) {
+        const partition = next++;
+        await this.#open(topicId, partition, internal);
+        this.find(topicId, partition)?.configure(config);
+      }
     };
-    await Promise.all(Array.from({ length: Math.min(openingMax, count) }, worker));
+    await Promise.all(Array.from({ length: Math.min(openingMax, partitions) }, worker));
+  }
+
+  /** No partition of the topic is served any more, and its files go to the trash. Durable when it resolves. */
+  async removeTopic(topicId: number): Promise<void> {
+    const gone = [...this.#byKey.values()].filter((partition) => partition.topicId === topicId);
+    for (const partition of gone) {
+      this.#byKey.delete(partition.key);
+      this.#opening.delete(partition.key);
+      partition.abandon();
+    }
+    await this.#store.remove(topicId);
+  }
+
+  /** Ids of the topics that have files here. */
+  storedTopics(): ReadonlySet<number> {
+    return new Set(this.#store.replicas().map(({ topicId }) => topicId));
   }
 
   /** Whoever comes while it is being opened waits for the same one. */

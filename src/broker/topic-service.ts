@@ -1,7 +1,10 @@
 import { ErrorCode, TaskdError } from '../base/errors.js';
+import { topicSettings } from '../base/topic-config.js';
 import type { ServerCall } from '../rpc/service.js';
 import type { Address } from '../runtime/net.js';
+import type { Runtime } from '../runtime/runtime.js';
 import { taskd } from '../wire/generated/messages.js';
+import { readTopicConfig, wireSettings, writeTopicConfig } from '../wire/topic-config.js';
 import type { Cluster, NewTopic } from './cluster.js';
 import { clusterTopic, type TopicInfo } from './cluster-shard.js';
 import type { Partition } from './partition.js';
@@ -15,12 +18,16 @@ const autoCreatePartitions = 1;
 
 /** Answers everything about topics, ids of producers and ends of logs. */
 export class TopicService {
+  readonly #runtime: Runtime;
   readonly #cluster: Cluster;
   readonly #partitions: Partitions;
   readonly #address: () => Address;
   readonly #autoCreate: boolean;
+  /** What is being done to a topic's partitions, by topic id: one thing after another. */
+  readonly #effects = new Map<number, Promise<void>>();
 
-  constructor(cluster: Cluster, partitions: Partitions, address: () => Address, autoCreate: boolean) {
+  constructor(runtime: Runtime, cluster: Cluster, partitions: Partitions, address: () => Address, autoCreate: boolean) {
+    this.#runtime = runtime;
     this.#cluster = cluster;
     this.#partitions = partitions;
     this.#address = address;
@@ -30,28 +37,64 @@ export class TopicService {
   /** Creates the topic and its partitions; they serve when it resolves. */
   async create(wanted: NewTopic): Promise<TopicInfo> {
     const topic = await this.#cluster.createTopic(wanted);
-    await this.#partitions.openTopic(topic.topicId, topic.partitions, topic.internal);
+    await this.#after(topic, () => this.#partitions.openTopic(topic));
     return topic;
+  }
+
+  /** Files of topics that were deleted, by a process that ended before they were in the trash. */
+  async sweep(): Promise<void> {
+    for (const topicId of this.#partitions.storedTopics()) {
+      if (this.#cluster.shard.wasDeleted(topicId)) await this.#remove(topicId);
+    }
   }
 
   createTopic(request: taskd.CreateTopicRequest, call: ServerCall<taskd.ICreateTopicResponse>): void {
     const { name, partitions, replicas, ifAbsent } = request;
+    const config = readTopicConfig(request.config);
     if (name.startsWith('__')) {
       call.fail(new TaskdError(ErrorCode.FORBIDDEN, 'topics whose name begins with "__" are made by brokers only'));
       return;
     }
-    answer(call, async () => ({ topic: this.#describe(await this.create({ name, partitions, replicas, ifAbsent })) }));
+    answer(call, async () => ({
+      topic: this.#describe(await this.create({ name, partitions, replicas, ifAbsent, config })),
+    }));
+  }
+
+  alterTopic(request: taskd.AlterTopicRequest, call: ServerCall<taskd.IAlterTopicResponse>): void {
+    answer(call, async () => {
+      const unset = topicSettings.filter((setting) => request.unset.includes(wireSettings[setting]));
+      const strange = request.unset.find((name) => !unset.some((setting) => wireSettings[setting] === name));
+      if (strange !== undefined) {
+        const known = Object.values(wireSettings).join(', ');
+        throw new TaskdError(ErrorCode.INVALID, `a topic has no setting "${strange}"; it has ${known}`);
+      }
+      const config = readTopicConfig(request.config);
+      const partitions = request.partitions || undefined;
+      const topic = await this.#cluster.alterTopic({ name: request.name, config, unset, partitions });
+      await this.#after(topic, () => this.#partitions.openTopic(topic));
+      return { topic: this.#describe(topic) };
+    });
+  }
+
+  /** Answered once the topic is gone for everybody; its files follow, at the next start at the latest. */
+  deleteTopic(request: taskd.DeleteTopicRequest, call: ServerCall<taskd.IDeleteTopicResponse>): void {
+    answer(call, async () => {
+      const topic = await this.#cluster.deleteTopic(request.name);
+      await this.#after(topic, () => this.#remove(topic.topicId));
+      return {};
+    });
   }
 
   describeTopics(request: taskd.DescribeTopicsRequest, call: ServerCall<taskd.IDescribeTopicsResponse>): void {
-    const { names, topicIds } = request;
+    const { names, topicIds, mayCreate } = request;
     const asked = names.length + topicIds.length;
     if (asked > namesMax) {
       call.fail(new TaskdError(ErrorCode.INVALID, `a request names at most ${namesMax} topics, this one ${asked}`));
       return;
     }
     answer(call, async () => {
-      const topics = asked === 0 ? [clusterTopic, ...this.#cluster.shard.topics()] : await this.#named(names);
+      const topics =
+        asked === 0 ? [clusterTopic, ...this.#cluster.shard.topics()] : await this.#named(names, mayCreate);
       for (const id of topicIds) {
         const topic = id === clusterTopic.topicId ? clusterTopic : this.#cluster.shard.topic(id);
         if (topic !== undefined && !topics.includes(topic)) topics.push(topic);
@@ -76,16 +119,37 @@ export class TopicService {
   }
 
   /** The topics that exist of those named; with auto-creation, all that may. */
-  async #named(names: readonly string[]): Promise<TopicInfo[]> {
+  async #named(names: readonly string[], mayCreate: boolean): Promise<TopicInfo[]> {
     const topics: TopicInfo[] = [];
     for (const name of names) {
       let topic = name === clusterTopic.name ? clusterTopic : this.#cluster.shard.topicNamed(name);
-      if (topic === undefined && this.#autoCreate && !isInternalName(name)) {
+      if (topic === undefined && mayCreate && this.#autoCreate && !isInternalName(name)) {
         topic = await this.create({ name, partitions: autoCreatePartitions, replicas: 1, ifAbsent: true });
       }
       if (topic !== undefined) topics.push(topic);
     }
     return topics;
+  }
+
+  /** Runs when what was begun before for this topic has ended, however it did. */
+  async #after({ topicId }: TopicInfo, effect: () => Promise<void>): Promise<void> {
+    const before = this.#effects.get(topicId) ?? Promise.resolve();
+    const run = before.then(effect);
+    const settled = run.catch(() => {});
+    this.#effects.set(topicId, settled);
+    try {
+      await run;
+    } finally {
+      if (this.#effects.get(topicId) === settled) this.#effects.delete(topicId);
+    }
+  }
+
+  async #remove(topicId: number): Promise<void> {
+    try {
+      await this.#partitions.removeTopic(topicId);
+    } catch (error) {
+      this.#runtime.logger.error({ error, topicId }, 'the files of a deleted topic could not be moved to the trash');
+    }
   }
 
   #describe(topic: TopicInfo): taskd.ITopic {
@@ -94,7 +158,7 @@ export class TopicService {
       // Of a damaged one a client must learn what is wrong, or it would look for another leader until it gives up.
       return partition?.isActive || partition?.problem !== undefined ? this.#address() : {};
     });
-    return { ...topic, leaders };
+    return { ...topic, config: writeTopicConfig(topic.config), leaders };
   }
 
   #states(topic: TopicInfo): taskd.IPartitionState[] {

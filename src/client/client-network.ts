@@ -32,7 +32,7 @@ export interface NodeInfo {
 }
 
 /** The part of a topic directory that clients of jobs need. */
-export type TopicSource = Pick<TopicDirectory, 'named' | 'create' | 'ask'>;
+export type TopicSource = Pick<TopicDirectory, 'named' | 'create' | 'ask' | 'forgetNamed'>;
 
 /** All that a client needs of the world around it. */
 export interface ClientNetwork extends SchedulerNetwork {

@@ -10,6 +10,7 @@ import { TopicProducer } from './topic-producer.js';
 import { Topics } from './topics.js';
 
 export { TaskdError } from '../base/errors.js';
+export type { FullTopicConfig, TopicConfig } from '../base/topic-config.js';
 export type { AppPlacement, AppStats, AttachedWorker } from './apps.js';
 export type { ClientOptions, NodeInfo } from './client-network.js';
 export type { Job } from './job.js';
@@ -20,7 +21,7 @@ export type { Delivered, ProducerOptions } from './producer.js';
 export type { Run, RunState } from './run.js';
 export type { EndedRun, RunFilter } from './runs.js';
 export type { TopicProducer } from './topic-producer.js';
-export type { TopicInfo } from './topics.js';
+export type { PartitionInfo, TopicChange, TopicDescription, TopicInfo, TopicOptions } from './topics.js';
 
 /**
  * What programs use to put jobs and submit runs. One object a process: it keeps its connections, finds its way by

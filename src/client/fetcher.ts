@@ -149,7 +149,12 @@ export class Fetcher {
         this.#goOn = undefined;
         continue;
       }
-      const leader = this.#topics.leader(this.#topicId, this.#partition);
+      const leader = this.#topics.locate(this.#topicId, this.#partition);
+      if (leader instanceof TaskdError) {
+        this.#events.trouble?.(leader);
+        await this.#pause();
+        continue;
+      }
       if (leader === undefined) {
         await this.#leaderChange();
         continue;

@@ -223,6 +223,18 @@ export class Lane<T> {
     return failures;
   }
 
+  /**
+   * Gives everything up, because there is no such partition: at once, or in a later call when answers are still to come.
+   */
+  giveUp(error: TaskdError, nowMs: number): Failure<T>[] {
+    if (this.#sent.some((batch) => batch.state === 'inFlight')) return [];
+    const failures = this.abandon(error);
+    this.#resetting = false;
+    this.#settledMs = nowMs;
+    if (this.#nextSequence > 0) this.#raiseEpoch();
+    return failures;
+  }
+
   /** When `expire` must be asked again at the latest, unless something happens before. */
   expiryMs(): number | undefined {
     const oldest = this.#sent[0]?.createdMs ?? this.#ready[0]?.createdMs ?? this.#open?.createdMs;

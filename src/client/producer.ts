@@ -263,8 +263,10 @@ export class Producer {
     // Nothing can be sent before an id and a leader are learnt, which wakes the lane: until then it can only expire.
     let dueMs = lane.expiryMs();
     if (lane.isIdentified || this.#identify(state)) {
-      const leader = this.#topics.leader(topicId, partition);
-      if (leader !== undefined) {
+      const leader = this.#topics.locate(topicId, partition);
+      if (leader instanceof TaskdError) {
+        fail(lane.giveUp(leader, nowMs));
+      } else if (leader !== undefined) {
         const caller = this.#callers.to(leader);
         for (let batch = lane.next(nowMs); batch !== undefined; batch = lane.next(nowMs)) {
           this.#dispatch(state, caller, batch);
@@ -288,7 +290,8 @@ export class Producer {
       },
       (error) => {
         const problem = isTaskdError(error) ? error : unexpected(error);
-        if (leaderMayBeElsewhere(problem)) this.#topics.stale(topicId);
+        if (problem.code === ErrorCode.NOT_FOUND) this.#topics.forget(topicId);
+        else if (leaderMayBeElsewhere(problem)) this.#topics.stale(topicId);
         fail(lane.refused(batch, problem, this.#runtime.clock.monotonicMs()));
         this.#touch(state);
       },

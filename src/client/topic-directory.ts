@@ -34,6 +34,8 @@ export interface TopicPlace {
 const pauseFirstMs = 20;
 const pauseMaxMs = 1_000;
 const lookupDeadlineMs = 15_000;
+/** What brokers said of a topic so long ago or less is the answer to whether a partition exists. */
+const freshMs = 1_000;
 
 export class TopicDirectory {
   readonly #runtime: Runtime;
@@ -43,6 +45,8 @@ export class TopicDirectory {
   readonly #byName = new Map<string, TopicPlace>();
   /** Topics whose leaders must be asked for. */
   readonly #missing = new Set<number>();
+  /** When brokers last told of a topic that somebody wanted, by its id; whether it exists or not. */
+  readonly #toldMs = new Map<number, number>();
   readonly #listeners = new Set<() => void>();
   #isAsking = false;
   #pauseMs = pauseFirstMs;
@@ -58,7 +62,7 @@ export class TopicDirectory {
   async named(name: string, deadlineMs: number = lookupDeadlineMs): Promise<TopicPlace> {
     const known = this.#byName.get(name);
     if (known !== undefined) return known;
-    const { topics } = await this.ask(describeTopics, { names: [name] }, deadlineMs);
+    const { topics } = await this.ask(describeTopics, { names: [name], mayCreate: true }, deadlineMs);
     const [place] = this.#learn(topics);
     if (place === undefined) throw notFound(name);
     return place;
@@ -81,6 +85,32 @@ export class TopicDirectory {
     return leader;
   }
 
+  /** As `leader`, but NOT_FOUND when brokers have just said that there is no such topic or partition. */
+  locate(topicId: number, partition: number): Address | TaskdError | undefined {
+    const place = this.#byId.get(topicId);
+    if (place === undefined || partition >= place.partitions) {
+      const toldMs = this.#toldMs.get(topicId);
+      if (toldMs !== undefined && this.#runtime.clock.monotonicMs() - toldMs < freshMs) {
+        return noSuch(topicId, partition, place);
+      }
+    }
+    return this.leader(topicId, partition);
+  }
+
+  /** A broker does not know this topic: whoever wants its name looks it up again. */
+  forget(topicId: number): void {
+    const place = this.#byId.get(topicId);
+    if (place === undefined) return;
+    this.#byId.delete(topicId);
+    if (this.#byName.get(place.name) === place) this.#byName.delete(place.name);
+  }
+
+  /** As `forget`, by name: for whoever has changed the topic. */
+  forgetNamed(name: string): void {
+    const place = this.#byName.get(name);
+    if (place !== undefined) this.forget(place.topicId);
+  }
+
   /** The leader that `leader` named does not lead, or is not there. */
   stale(topicId: number): void {
     this.#want(topicId);
@@ -95,6 +125,7 @@ export class TopicDirectory {
   close(): void {
     this.#isClosed = true;
     this.#listeners.clear();
+    this.#toldMs.clear();
   }
 
   /**
@@ -144,6 +175,11 @@ export class TopicDirectory {
       try {
         const { topics } = await this.ask(describeTopics, { topicIds });
         const found = this.#learn(topics);
+        const toldMs = this.#runtime.clock.monotonicMs();
+        for (const id of topicIds) {
+          this.#toldMs.set(id, toldMs);
+          if (!found.some(({ topicId }) => topicId === id)) this.forget(id);
+        }
         isComplete = found.length === topicIds.length && !found.some(({ leaders }) => leaders.includes(undefined));
         for (const id of topicIds) this.#missing.delete(id);
         for (const listener of [...this.#listeners]) listener();
@@ -192,6 +228,14 @@ function noBroker(): TaskdError {
     retry: Retry.AFTER,
     retryAfterMs: 500,
   });
+}
+
+function noSuch(topicId: number, partition: number, place: TopicPlace | undefined): TaskdError {
+  const message =
+    place === undefined
+      ? `there is no topic with id ${topicId} any more; was it deleted?`
+      : `topic "${place.name}" has ${place.partitions} partitions, and no partition ${partition}`;
+  return new TaskdError(ErrorCode.NOT_FOUND, message);
 }
 
 function notFound(name: string): TaskdError {

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { BatchBuilder } from '../../src/batch/builder.js';
 import { BatchClass, sequenceBatch } from '../../src/batch/header.js';
+import { clusterTopic } from '../../src/broker/cluster-shard.js';
 import type { CommitWaiter } from '../../src/broker/commit-waiters.js';
 import { Partitions } from '../../src/broker/partitions.js';
 import { ProduceService } from '../../src/broker/produce-service.js';
@@ -20,7 +21,7 @@ async function inBroker(
     try {
       const store = await LogStore.open(runtime, '/var/taskd');
       const partitions = new Partitions(store);
-      await partitions.openTopic(1, 1, false);
+      await partitions.openTopic({ ...clusterTopic, topicId: 1, internal: false });
       partitions.get(1, 0).flushIntervalMs = 3_600_000;
       const service = new ProduceService(partitions);
       const request = taskd.ProduceRequest.decode(taskd.ProduceRequest.encode({ topicId: 1, partition: 0 }).finish());
@@ -78,7 +79,7 @@ t.test('whoever waits for the commit has the sync at once; internal topics have 
       partition.whenCommitted(waiter);
     });
     t.equal(partition.highWatermark, partition.logEnd);
-    await partitions.openTopic(2, 1, true);
+    await partitions.openTopic({ ...clusterTopic, topicId: 2 });
     partitions.get(2, 0).flushIntervalMs = 1_000;
     t.equal(partitions.get(2, 0).flushIntervalMs, 0);
   }),

@@ -3,11 +3,23 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { ErrorCode, TaskdError } from '../../src/base/errors.js';
+import { fullTopicConfig } from '../../src/base/topic-config.js';
 import { control } from '../../src/cli/control.js';
 import type { ControlClient } from '../../src/cli/control-client.js';
 import type { Job } from '../../src/client/job.js';
 import type { EndedRun } from '../../src/client/runs.js';
+import type { TopicInfo } from '../../src/client/topics.js';
 import { formatAddress } from '../../src/runtime/net.js';
+
+const jobsTopic: TopicInfo = {
+  topicId: 2,
+  name: 'taskd.jobs',
+  partitions: 16,
+  replicas: 1,
+  internal: true,
+  config: fullTopicConfig({}, true),
+  configured: {},
+};
 
 const nowMs = Date.UTC(2030, 0, 1);
 const bytes = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value));
@@ -95,7 +107,7 @@ function fakeClient(calls: unknown[][], failure?: Error): ControlClient {
       stats: answer('apps.stats', stats),
     },
     topics: {
-      list: answer('topics.list', [{ topicId: 2, name: 'taskd.jobs', partitions: 16, replicas: 1, internal: true }]),
+      list: answer('topics.list', [jobsTopic]),
     },
     nodes: answer('nodes', [
       { service: 'taskd.broker', instanceId: 'n1', addresses: ['127.0.0.1:7400'], health: 'UP', metadata: {} },

@@ -149,7 +149,7 @@ t.test('while no leader is known, records wait without a look each millisecond',
   const clock = new ManualClock();
   let looks = 0;
   const topics = {
-    leader: () => void looks++,
+    locate: () => void looks++,
     onChange: () => () => {},
     ask: () => Promise.resolve({ producerId: 1, producerEpoch: 0 }),
   } as unknown as TopicDirectory;

@@ -94,6 +94,7 @@ export class Rig {
         named: (name) => Promise.resolve({ topicId: jobsTopicId, name } as TopicPlace),
         create: () => Promise.reject(new Error('not used')),
         ask: () => Promise.reject(new Error('not used')),
+        forgetNamed: () => {},
       },
       queues: () => {
         throw new Error('not used');

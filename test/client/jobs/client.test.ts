@@ -63,6 +63,7 @@ class FakeNetwork implements ClientNetwork {
   readonly topics: TopicSource = {
     named: (name) => Promise.resolve({ topicId: name === 'taskd.jobs' ? 9 : 1 } as TopicPlace),
     create: () => Promise.reject(new Error('not used')),
+    forgetNamed: () => {},
     ask: async (method, request) => (await this.callerTo(first).call(method, request)).message,
   };
 
