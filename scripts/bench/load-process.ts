@@ -20,6 +20,12 @@ export class LoadProcess {
     });
   }
 
+  /** Sends it a word and resolves with its next message. */
+  ask<T>(word: string): Promise<T> {
+    this.#child.send(word);
+    return this.message<T>();
+  }
+
   stop(): void {
     this.#child.kill('SIGTERM');
   }
