@@ -229,7 +229,7 @@ export class FetchService {
 
 /** Why nothing can be read at `offset`, now or by waiting a little. */
 function problemOf(partition: Partition, offset: number): TaskdError | undefined {
-  if (!partition.isActive) {
+  if (!partition.isReadable) {
     try {
       partition.assertServing();
     } catch (error) {
@@ -282,7 +282,7 @@ class Answer {
       payload.push(...pieces);
       const { topicId, partition } = fetch.wanted[i]!;
       const each: taskd.IFetchedPartition = { topicId, partition, payloadBytes: bytes };
-      if (state?.isActive) {
+      if (state?.isReadable) {
         each.highWatermark = state.highWatermark;
         each.logStart = state.logStart;
       }

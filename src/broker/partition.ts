@@ -10,7 +10,9 @@
  * - *opening*: nothing is served. The term is durable before the no-op is appended, and there is no "end" before the
  *   no-op is committed.
  * - *active*: appends and reads.
- * - *failed*: reads of what was committed; every append is refused with the problem in words.
+ * - *failed*: reads of what was committed; every append is refused with the problem in words. A log that was damaged
+ *   when it was opened is read around its gaps (DATA_LOSS names them), but not an internal one: whoever replays that
+ *   must never take a part of it for the whole.
  *
  * The order of effects after a sync: the producers' committed state, then the waiting answers in log order, then the
  * in-process readers, then the waiting fetches.
@@ -123,6 +125,12 @@ export class Partition {
   /** True from the commit of the own no-op on; a failed partition goes on serving what was committed. */
   get isActive(): boolean {
     return this.#isActive && !this.#isStopped;
+  }
+
+  /** True when fetches are served: active, or damaged and of use to a reader all the same. */
+  get isReadable(): boolean {
+    if (this.#isActive || this.#isStopped) return this.isActive;
+    return this.#log.problem !== undefined && this.#log.isReadable && !this.internal;
   }
 
   /** Why it takes no appends. */
@@ -328,17 +336,31 @@ export class Partition {
   async #replayProducers(): Promise<void> {
     let offset = this.#log.logStart;
     while (offset < this.#log.syncedEnd) {
-      for (const chunk of await this.#log.read(offset, replayReadBytes)) {
-        for (let at = 0; at < chunk.length; ) {
-          const header = readHeader(chunk, at);
-          if (typeof header === 'string') {
-            throw new TaskdError(ErrorCode.DATA_LOSS, `the batch after offset ${offset} is damaged (${header})`);
+      const chunks = await this.#readOrSkip(offset);
+      if (typeof chunks === 'number') offset = chunks;
+      else
+        for (const chunk of chunks) {
+          for (let at = 0; at < chunk.length; ) {
+            const header = readHeader(chunk, at);
+            if (typeof header === 'string') {
+              throw new TaskdError(ErrorCode.DATA_LOSS, `the batch after offset ${offset} is damaged (${header})`);
+            }
+            if (!isControl(header)) this.#producers.replay(header);
+            offset = header.baseOffset + header.recordCount;
+            at += header.length;
           }
-          if (!isControl(header)) this.#producers.replay(header);
-          offset = header.baseOffset + header.recordCount;
-          at += header.length;
         }
-      }
+    }
+  }
+
+  /** What `read` gives, or where to go on behind records that are gone. */
+  async #readOrSkip(offset: number): Promise<Uint8Array[] | number> {
+    try {
+      return await this.#log.read(offset, replayReadBytes);
+    } catch (error) {
+      const gap = this.#log.gaps.find(({ from, to }) => offset >= from && offset < to);
+      if (gap === undefined) throw error;
+      return gap.to;
     }
   }
 

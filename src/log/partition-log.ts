@@ -13,6 +13,7 @@ import { assert, ErrorCode, isTaskdError, Retry, TaskdError } from '../base/erro
 import { headerBytes, placeBatch, readHeader, stampBatch } from '../batch/header.js';
 import type { FileRegion } from '../runtime/file-region.js';
 import type { Runtime } from '../runtime/runtime.js';
+import type { Gap, Gaps } from './gaps.js';
 import { GroupWriter } from './group-writer.js';
 import { LogKeeper, type LogSnapshot, type Retention } from './log-keeper.js';
 import { LogReader } from './log-reader.js';
@@ -48,6 +49,8 @@ export class PartitionLog {
   readonly topicId: number;
   readonly partition: number;
   readonly replicaId: number;
+  /** False when recovery could not do its work: what was found may not be durable, so nobody may be given it. */
+  readonly isReadable: boolean;
   /**
    * Called after each fdatasync, in the loop's own turn: everything below `syncedEnd` is on disk.
    * Every acknowledgement comes from here.
@@ -68,6 +71,7 @@ export class PartitionLog {
   readonly #writer: GroupWriter;
   readonly #reader: LogReader;
   readonly #tail: Tail;
+  readonly #gaps: Gaps;
   readonly #keeper: LogKeeper;
   #term: number;
   #logEnd: number;
@@ -97,8 +101,10 @@ export class PartitionLog {
     this.#term = state.term;
     this.#logEnd = this.#syncedEnd = recovered.end;
     this.#lastTimestampMs = recovered.timestampMs;
+    this.#gaps = recovered.gaps;
+    this.isReadable = recovered.isReadable;
     this.#tail = new Tail(host.tails, recovered.end);
-    this.#reader = new LogReader(runtime.files, this.#segments);
+    this.#reader = new LogReader(runtime.files, this.#segments, this.#gaps, state.salt, () => this.#syncedEnd);
     this.#keeper = new LogKeeper(runtime, host.journal, folder, state, this.#segments);
     const last = recovered.segments.at(-1);
     if (last !== undefined && last.end > 0) {
@@ -155,6 +161,11 @@ export class PartitionLog {
     let bytes = 0;
     for (const segment of this.#segments) bytes += segment.end;
     return bytes;
+  }
+
+  /** Offsets below `syncedEnd` that are known to be gone, in order. `read` tells more of them when it meets them. */
+  get gaps(): readonly Gap[] {
+    return this.#gaps.all;
   }
 
   /** Why this log takes no appends, in words for a person: what, where, how to mend. Undefined when all is well. */
@@ -220,8 +231,8 @@ export class PartitionLog {
   /**
    * Reads from the batch that holds `offset` up to `syncedEnd`, at most `bytesMax` bytes but at least one batch.
    * Each chunk is one or more whole batches back to back, the caller's to keep and not to change; no chunk at
-   * `syncedEnd`. Rejects with OFFSET_OUT_OF_RANGE outside [logStart, syncedEnd], DATA_LOSS where the disk returned
-   * bytes that are no longer what was written.
+   * `syncedEnd`. Rejects with OFFSET_OUT_OF_RANGE outside [logStart, syncedEnd], and with DATA_LOSS where records are
+   * gone; its hint `from-to` says which offsets, and reading goes on at `to`.
    */
   async read(offset: number, bytesMax: number): Promise<Uint8Array[]> {
     return this.readHot(offset, bytesMax) ?? this.#reader.read(offset, bytesMax);

@@ -7,8 +7,9 @@
  *    its segment): both CRCs, consecutive offsets, terms and timestamps that never fall.
  * 3. A bad batch is torn if it lies at or above the recovery point, in the last segment, and every valid batch after it
  *    belongs to the same write group: a crash may leave any part of the group that was being written. It is cut. A
- *    later segment or a batch of a later group proves that it had been synced: then synced data is gone, nothing is
- *    changed and the log is read-only.
+ *    later segment or a batch of a later group proves that it had been synced: then synced data is gone, every byte
+ *    is kept and the log is read-only. What lies beyond the bad place is found and can be read. Gaps that a person has
+ *    decided to live with (`gaps`) are stepped over.
  * 4. Recovered is not durable: what is kept above the recovery point may be in the page cache only. The same bytes are
  *    written back in place and synced before they count.
  *
@@ -17,6 +18,8 @@
 import type { Logger } from '../base/logger.js';
 import { type BatchHeader, headerBytes, isPlacedHere, readHeader } from '../batch/header.js';
 import type { FileHandle, Files } from '../runtime/files.js';
+import { type Gap, Gaps, gapAfter } from './gaps.js';
+import { isGapsName, readGaps } from './gaps-file.js';
 import { findLaterGroup } from './look-ahead.js';
 import type { CleanEnd, ReplicaState } from './replica-state.js';
 import { Segment, segmentBase, segmentName } from './segment.js';
@@ -33,25 +36,34 @@ export interface Recovered {
   /** One past the last good record. */
   readonly end: number;
   readonly timestampMs: number;
-  /** Set when synced data is gone or can't be read; nothing was changed then. */
+  /** Set when synced data is gone or can't be read; the log takes no appends then. */
   readonly problem: string | undefined;
+  /** Offsets that are gone, recorded and found. */
+  readonly gaps: Gaps;
+  /** False when recovery itself could not do its work: what was found may not be durable. */
+  readonly isReadable: boolean;
 }
 
-/** Thrown inside recovery; becomes the `problem`. */
+/** Thrown inside recovery when nothing is left to read; becomes the `problem`. */
 class Damage extends Error {}
+
+/** A stretch of good batches that may be in the page cache only. */
+interface Stretch {
+  readonly segment: Segment;
+  readonly from: number;
+  readonly to: number;
+}
 
 export async function recover(files: Files, folder: string, state: ReplicaState, logger: Logger): Promise<Recovered> {
   const recovery = new Recovery(files, folder, state, logger);
   try {
     return await recovery.run();
   } catch (error) {
+    if (error instanceof Damage) return recovery.abandon(error.message);
     const lack = lackOf(error);
     const todo = lack === undefined ? 'mend the disk' : `${lack}: ${remedyOf(lack)}`;
-    const problem =
-      error instanceof Damage
-        ? `${error.message}; the log is read-only and nothing was changed: ${restore}`
-        : `${folder} could not be recovered (${describe(error)}); the log is read-only; ${todo}, then start taskd again`;
-    return { ...(await recovery.abandon()), problem };
+    const problem = `${folder} could not be recovered (${describe(error)}); the log is read-only; ${todo}, then start taskd again`;
+    return { ...(await recovery.abandon(problem)), problem, isReadable: false };
   }
 }
 
@@ -64,6 +76,9 @@ class Recovery {
   readonly #handles = new Map<Segment, FileHandle>();
   #point: ScanPoint;
   #lastHeader: BatchHeader | undefined;
+  #gaps = new Gaps();
+  /** The first thing that is wrong. */
+  #damage: string | undefined;
 
   constructor(files: Files, folder: string, state: ReplicaState, logger: Logger) {
     this.#files = files;
@@ -80,29 +95,34 @@ class Recovery {
     if (cutTo !== undefined) await this.#finishCut(cutTo);
     const last = this.#segments.at(-1)!;
     if (clean === undefined || !(await this.#matches(last, clean))) await this.#scan();
+    if (this.#damage !== undefined) return this.abandon(this.#damage);
     await this.#closeHandles(last);
     last.handle = await this.#open(last);
-    return {
-      segments: this.#segments,
-      end: this.#point.offset,
-      timestampMs: this.#point.timestampMs,
-      problem: undefined,
-    };
+    return { ...this.#found(), problem: undefined, isReadable: true };
   }
 
-  /** What can still be read after a problem: everything below the bad place. */
-  async abandon(): Promise<Omit<Recovered, 'problem'>> {
+  /** What can still be read after a problem: all but the gaps. */
+  async abandon(damage: string): Promise<Recovered> {
     await this.#closeHandles(undefined);
     for (const segment of this.#segments) segment.handle = undefined;
-    return { segments: this.#segments, end: this.#point.offset, timestampMs: this.#point.timestampMs };
+    const problem = `${damage}; the log is read-only and nothing was changed: ${restore}`;
+    return { ...this.#found(), problem, isReadable: true };
+  }
+
+  #found(): Pick<Recovered, 'segments' | 'end' | 'timestampMs' | 'gaps'> {
+    const { offset, timestampMs } = this.#point;
+    return { segments: this.#segments, end: offset, timestampMs, gaps: this.#gaps };
   }
 
   async #findSegments(): Promise<void> {
     const { logStart } = this.#state;
+    const recorded = await readGaps(this.#files, this.#folder);
+    if (recorded === 'damaged') this.#damage = `${this.#folder}/gaps is damaged`;
+    else this.#gaps = new Gaps(recorded);
     for (const { name } of await this.#files.list(this.#folder)) {
       const base = segmentBase(name);
       if (base === undefined) {
-        if (isSnapshotName(name)) continue;
+        if (isSnapshotName(name) || isGapsName(name)) continue;
         this.#logger.warn({ file: `${this.#folder}/${name}` }, 'a file that is no segment lies in the folder of a log');
         continue;
       }
@@ -115,11 +135,14 @@ class Recovery {
       this.#segments.push(segment);
     }
     const first = this.#segments[0];
-    if (first === undefined || first.base > logStart) {
-      this.#segments.length = 0;
-      const found = first === undefined ? 'there is none' : `the first one found begins at ${first.base}`;
-      throw new Damage(`${this.#folder}: the segment with offset ${logStart} is missing: ${found}`);
+    if (first === undefined) {
+      throw new Damage(`${this.#folder}: the segment with offset ${logStart} is missing: there is none`);
     }
+    const gap = this.#gaps.at(logStart);
+    if (first.base <= logStart || (gap !== undefined && gap.to >= first.base)) return;
+    const found = `the first one found begins at ${first.base}`;
+    this.#damage ??= `${this.#folder}: the segment with offset ${logStart} is missing: ${found}`;
+    this.#gaps.add({ from: logStart, to: first.base, segmentBase: logStart, position: 0, resume: undefined });
   }
 
   /** A cut that a crash interrupted; what lies above it may be in any state. */
@@ -157,32 +180,57 @@ class Recovery {
     let at = segments.length - 1;
     while (at > 0 && segments[at]!.base >= recoveryPoint) at--;
     this.#point = await this.#startIn(segments[at]!);
-    const first = at;
-    const rewriteFrom = new Map<Segment, number>();
-    let cut: ScanEnd | undefined;
-    for (; at < segments.length; at++) {
-      const segment = segments[at]!;
-      const next = segments[at + 1];
-      const end = await this.#scanOne(segment, at === first ? this.#point.position : 0, rewriteFrom);
-      const isWhole = end.why === 'end' || end.why === 'zeros';
-      if (next !== undefined && isWhole && end.offset === next.base) continue;
-      if (next !== undefined) {
-        const where = this.#describe(segment, end);
-        throw new Damage(`${where}, but a later segment exists, so it had been synced whole`);
-      }
-      cut = end;
-    }
-    const last = segments.at(-1)!;
-    if (this.#point.offset < recoveryPoint) {
-      throw new Damage(`${this.#describe(last, cut!)}, but everything below offset ${recoveryPoint} had been synced`);
+    const stretches: Stretch[] = [];
+    let end: ScanEnd | undefined;
+    for (let position = this.#point.position; at < segments.length; at++, position = 0) {
+      end = await this.#scanWhole(segments[at]!, segments[at + 1], position, stretches);
     }
     if (this.#point.term > term) {
       const found = `the log holds term ${this.#point.term}, the state journal only ${term}`;
-      throw new Damage(`${this.#folder}: ${found}: the journal is older than the log`);
+      this.#damage ??= `${this.#folder}: ${found}: the journal is older than the log`;
     }
-    await this.#assertTorn(last, cut!);
-    await this.#cut(last, cut!);
-    for (const [segment, from] of rewriteFrom) await this.#rewrite(segment, from);
+    if (this.#damage === undefined) await this.#cut(segments.at(-1)!, end!);
+    for (const stretch of stretches) await this.#rewrite(stretch);
+  }
+
+  /** Scans a segment from `position` on, over gaps; `#point` is where the log goes on after it. */
+  async #scanWhole(
+    segment: Segment,
+    next: Segment | undefined,
+    position: number,
+    stretches: Stretch[],
+  ): Promise<ScanEnd> {
+    segment.indexedFrom = position;
+    for (let from = position; ; ) {
+      const end = await this.#scanOne(segment, from, stretches);
+      const isWhole = end.why === 'end' || end.why === 'zeros';
+      if (isWhole && end.offset === next?.base) return end;
+      let gap: Gap | undefined = this.#gaps.beginningAt(segment.base, end);
+      if (gap === undefined) {
+        const damage = await this.#judge(segment, next, end);
+        if (damage === undefined) return end;
+        this.#damage ??= damage;
+        gap = await gapAfter(await this.#open(segment), this.#state.salt, segment, end, segment.size, next?.base);
+        if (gap === undefined) return end;
+        this.#gaps.add(gap);
+      }
+      this.#point = { ...end, offset: gap.to };
+      if (gap.resume === undefined) return end;
+      from = gap.resume;
+    }
+  }
+
+  /** Why something that had been synced is gone where a scan ended; undefined when it may be torn, or all is there. */
+  async #judge(segment: Segment, next: Segment | undefined, end: ScanEnd): Promise<string | undefined> {
+    const where = this.#describe(segment, end);
+    const { recoveryPoint, salt } = this.#state;
+    if (next !== undefined) return `${where}, but a later segment exists, so it had been synced whole`;
+    if (end.offset < recoveryPoint) return `${where}, but everything below offset ${recoveryPoint} had been synced`;
+    const placed = { salt, segmentBase: segment.base };
+    const later = await findLaterGroup(await this.#open(segment), placed, end.position, segment.size);
+    if (later === undefined) return undefined;
+    const proof = `a later write group at byte ${later.position}, offset ${later.header.baseOffset}`;
+    return `${where}, but ${proof} proves that it had been synced`;
   }
 
   /** The last batch below the recovery point, if it lies where the journal says; else the segment's beginning. */
@@ -197,29 +245,21 @@ class Recovery {
     return { ...beginning, position, offset: header.baseOffset };
   }
 
-  async #scanOne(segment: Segment, from: number, rewriteFrom: Map<Segment, number>): Promise<ScanEnd> {
+  async #scanOne(segment: Segment, from: number, stretches: Stretch[]): Promise<ScanEnd> {
     const handle = await this.#open(segment);
     const { recoveryPoint } = this.#state;
+    let rewriteFrom: number | undefined;
     const end = await scanSegment(handle, { ...this.#point, position: from }, segment.size, (header, position) => {
       segment.index.add(header.baseOffset, position, header.appendTimestamp);
       if (position === 0) segment.firstTimestampMs = header.appendTimestamp;
-      if (header.baseOffset >= recoveryPoint && !rewriteFrom.has(segment)) rewriteFrom.set(segment, position);
+      if (header.baseOffset >= recoveryPoint) rewriteFrom ??= position;
       segment.lastPosition = position;
       this.#lastHeader = header;
     });
     segment.end = segment.synced = end.position;
-    segment.indexedFrom = from;
+    if (rewriteFrom !== undefined) stretches.push({ segment, from: rewriteFrom, to: end.position });
     this.#point = end;
     return end;
-  }
-
-  /** Throws when what follows the last good batch proves that more had been synced. */
-  async #assertTorn(last: Segment, end: ScanEnd): Promise<void> {
-    const placed = { salt: this.#state.salt, segmentBase: last.base };
-    const later = await findLaterGroup(await this.#open(last), placed, end.position, last.size);
-    if (later === undefined) return;
-    const proof = `a later write group at byte ${later.position}, offset ${later.header.baseOffset}`;
-    throw new Damage(`${this.#describe(last, end)}, but ${proof} proves that it had been synced`);
   }
 
   /** Takes what follows the last good batch away: zeros, or the torn rest of one write group. */
@@ -238,10 +278,10 @@ class Recovery {
     await handle.dataSync();
   }
 
-  async #rewrite(segment: Segment, from: number): Promise<void> {
+  async #rewrite({ segment, from, to }: Stretch): Promise<void> {
     const handle = await this.#open(segment);
-    for (let at = from; at < segment.end; at += copyBytes) {
-      const bytes = await readRange(handle, at, Math.min(segment.end, at + copyBytes));
+    for (let at = from; at < to; at += copyBytes) {
+      const bytes = await readRange(handle, at, Math.min(to, at + copyBytes));
       await handle.write([bytes], at);
     }
     await handle.dataSync();

@@ -11,7 +11,8 @@ export function lackOf(error: unknown): Lack | undefined {
 }
 
 /** What a person can do about bytes that are gone. */
-export const restore = 'stop taskd, then restore the data folder from a copy, or move it away and start anew';
+export const restore =
+  'stop taskd, then see "taskctl log inspect" for what is left, restore the data folder from a copy, or move it away and start anew';
 
 /** What an error says for a message. */
 export function describe(error: unknown): string {

@@ -1,3 +1,4 @@
+import { ErrorCode, isTaskdError } from '../../src/base/errors.js';
 import { BatchBuilder } from '../../src/batch/builder.js';
 import { BatchClass, headerBytes, readBatch } from '../../src/batch/header.js';
 import { readRecords } from '../../src/batch/record.js';
@@ -44,6 +45,25 @@ export async function allValues(log: PartitionLog, bytesMax: number = 1 << 20): 
     values.push(...read.values);
   }
   return values;
+}
+
+/** What a reader gets who goes on behind each gap. */
+export async function valuesOverGaps(log: PartitionLog): Promise<{ values: string[]; gaps: string[] }> {
+  const values: string[] = [];
+  const gaps: string[] = [];
+  for (let offset = log.logStart; offset < log.syncedEnd; ) {
+    try {
+      const read = valuesIn(await log.read(offset, 1 << 20));
+      if (read.base !== offset) throw new Error(`asked for ${offset}, got ${read.base}`);
+      values.push(...read.values);
+      offset += read.values.length;
+    } catch (error) {
+      if (!isTaskdError(error, ErrorCode.DATA_LOSS)) throw error;
+      gaps.push(error.hint);
+      offset = Number(error.hint.split('-')[1]);
+    }
+  }
+  return { values, gaps };
 }
 
 /** Resolves when everything appended so far is on disk. */

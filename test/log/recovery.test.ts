@@ -6,7 +6,7 @@ import t from 'tap';
 import { ErrorCode, isTaskdError } from '../../src/base/errors.js';
 import { LogStore } from '../../src/log/log-store.js';
 import type { PartitionLog } from '../../src/log/partition-log.js';
-import { allValues, batchOf, synced } from './batches.js';
+import { allValues, batchOf, synced, valuesIn, valuesOverGaps } from './batches.js';
 import { FixedRuntime } from './fixed-runtime.js';
 
 const runtime = new FixedRuntime();
@@ -68,7 +68,7 @@ function batches(folder: string): { bytes: Buffer; starts: number[] } {
 t.test('a file cut at any byte keeps its whole batches, and says what it cut', async (t) => {
   const folder = await crashed('cut', false);
   const { bytes, starts } = batches(folder);
-  for (let length = 0; length <= bytes.length; length += 13) {
+  for (let length = 0; length <= bytes.length; length += 23) {
     const whole = starts.filter((at) => at <= length).length - 1;
     runtime.warnings.length = 0;
     await withSegment(folder, bytes.subarray(0, length), async (log, path) => {
@@ -90,7 +90,7 @@ t.test('a file cut at any byte keeps its whole batches, and says what it cut', a
 t.test('a changed byte in the batch at the recovery point refuses the log and changes nothing', async (t) => {
   const folder = await crashed('rot', true);
   const { bytes, starts } = batches(folder);
-  for (let at = 0; at < bytes.length; at += 11) {
+  for (let at = 0; at < bytes.length; at += 17) {
     const changed = Buffer.from(bytes);
     changed[at]! ^= 0x40;
     const inBatch = starts.findLast((start) => start <= at)!;
@@ -147,7 +147,7 @@ t.test('a bad batch before a later segment is damage even above the recovery poi
 t.test('rot in a synced batch above the recovery point is damage as soon as a later group is whole', async (t) => {
   const folder = await crashed('rot-above', false);
   const { bytes, starts } = batches(folder);
-  for (let at = 0; at < bytes.length; at += 7) {
+  for (let at = 0; at < bytes.length; at += 19) {
     const inBatch = starts.findLast((start) => start <= at)!;
     if (at - inBatch >= 4 && at - inBatch < 12) continue;
     const changed = Buffer.from(bytes);
@@ -155,7 +155,9 @@ t.test('rot in a synced batch above the recovery point is damage as soon as a la
     await withSegment(folder, changed, async (log, path) => {
       const isLast = inBatch === starts[3];
       t.match(log.problem, isLast ? undefined : /but a later write group at byte \d+, offset \d/, `byte ${at}`);
-      t.same(await allValues(log), values.slice(0, starts.indexOf(inBatch)));
+      const bad = starts.indexOf(inBatch);
+      const gaps = isLast ? [] : [`${bad}-${bad + 1}`];
+      t.same(await valuesOverGaps(log), { values: values.filter((_, i) => i !== bad), gaps });
       if (!isLast) t.same(readFileSync(path), changed, 'every byte is kept');
     });
   }
@@ -226,8 +228,11 @@ t.test('rot that a read meets is DATA_LOSS, named with its place', async (t) => 
     await log.read(2, 1_000);
     t.fail('it was served');
   } catch (error) {
-    t.ok(isTaskdError(error, ErrorCode.DATA_LOSS));
-    t.match(String(error), /000\.log at byte \d+, near offset 2: the disk no longer gives back/);
+    if (!isTaskdError(error, ErrorCode.DATA_LOSS)) throw error;
+    t.equal(error.hint, '2-3');
+    t.match(error.message, /from offset 2 to 2 are gone \(.*000\.log, byte \d+\); read on from offset 3/);
   }
+  t.equal(valuesIn(await log.read(3, 1_000)).base, 3, 'and reading goes on behind it');
+  t.same(await valuesOverGaps(log), { values: ['one', 'two', 'four'], gaps: ['2-3'] });
   await store.close();
 });
