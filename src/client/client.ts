@@ -1,5 +1,7 @@
 import { Apps } from './apps.js';
 import { type ClientNetwork, type ClientOptions, connect, type NodeInfo } from './client-network.js';
+import { Consumer } from './consumer/consumer.js';
+import type { ConsumerOptions } from './consumer/consumer-options.js';
 import { DeadLetters } from './dead-letters.js';
 import { Jobs } from './jobs.js';
 import type { ProducerOptions } from './producer.js';
@@ -13,6 +15,20 @@ export { TaskdError } from '../base/errors.js';
 export type { FullTopicConfig, TopicConfig } from '../base/topic-config.js';
 export type { AppPlacement, AppStats, AttachedWorker } from './apps.js';
 export type { ClientOptions, NodeInfo } from './client-network.js';
+export type { Consumer, ConsumerStats, PartitionStats } from './consumer/consumer.js';
+export type { ConsumerOptions, LostData } from './consumer/consumer-options.js';
+export type { ConsumerRecord, RecordHeaders } from './consumer/consumer-record.js';
+export type { Failure } from './consumer/failure.js';
+export {
+  type AbortCause,
+  type BatchContext,
+  type BatchHandler,
+  type HandlerContext,
+  HandlingStopped,
+  type RecordHandler,
+} from './consumer/handler-context.js';
+export type { TopicPartition } from './consumer/open-partition.js';
+export type { Position } from './consumer/positions.js';
 export type { Job } from './job.js';
 export type { JobDefinition, Retry, Submission, Work } from './job-definition.js';
 export { json, type OutgoingRecord } from './outgoing-record.js';
@@ -38,6 +54,7 @@ export class TaskdClient {
   readonly #network: ClientNetwork;
   readonly #schedulers: Schedulers;
   readonly #producers = new Set<TopicProducer>();
+  readonly #consumers = new Set<Consumer>();
 
   /** Throws INVALID for addresses that are none. Nothing is dialled before the first call. */
   constructor(options: ClientOptions, network: ClientNetwork = connect(options)) {
@@ -59,6 +76,16 @@ export class TaskdClient {
     return producer;
   }
 
+  /**
+   * A consumer of topics; it begins with its `run`. It ends with the client, or by its `close`. Throws INVALID with what
+   * is wrong in the options.
+   */
+  consumer(options: ConsumerOptions): Consumer {
+    const consumer = new Consumer(this.#network.queues(), options);
+    this.#consumers.add(consumer);
+    return consumer;
+  }
+
   /** Who is registered, of all services. */
   nodes(): Promise<readonly NodeInfo[]> {
     return this.#network.nodes();
@@ -67,6 +94,7 @@ export class TaskdClient {
   /** Waits for submissions under way, then closes. Questions that still wait reject with CANCELLED. */
   async close(): Promise<void> {
     this.#schedulers.close();
+    await Promise.all([...this.#consumers].map((consumer) => consumer.close()));
     await Promise.all([...this.#producers].map((producer) => producer.close()));
     await this.#network.close();
   }

@@ -1,0 +1,428 @@
+/**
+ * Runs a consumer: takes partitions, reads them, has their records handled, commits, and lets partitions go.
+ *
+ * States: `NEW ── run ──► RUNNING ── close, or a failure ──► CLOSING ── all let go ──► CLOSED`.
+ *
+ * To let a partition go, in this order: no more of it is read or handed out; what runs ends (told to stop when most of
+ * the time is over); `onRevoked`; the commit is durable; only then the coordinator hears of it. A partition that was
+ * lost is dropped at once: its handlers are told to stop, nothing of it is committed or moved to a retry topic.
+ */
+import { ErrorCode, TaskdError } from '../../base/errors.js';
+import type { Timer } from '../../runtime/clock.js';
+import type { QueueNetwork, TopicProducer } from '../topic-producer.js';
+import { Committer } from './committer.js';
+import type { ConsumerSettings } from './consumer-options.js';
+import type { ConsumerRecord } from './consumer-record.js';
+import { Consumption } from './consumption.js';
+import { describeError } from './failure.js';
+import { GroupSession } from './group-session.js';
+import type { Handling } from './handler-context.js';
+import { HandlerRunner } from './handler-runner.js';
+import { elapse, LeaderCaller } from './leader-caller.js';
+import { type Holding, MemberCore } from './member-core.js';
+import { OpenPartition, type TopicPartition } from './open-partition.js';
+import { committedOf, offsetOf, type Position } from './positions.js';
+import { retryTopicName } from './retry-ladder.js';
+import { RetryTopics } from './retry-topics.js';
+import { WorkQueue } from './work-queue.js';
+
+export type ConsumerState = 'new' | 'running' | 'closing' | 'closed';
+
+/** How often positions are asked for again while nobody answers. */
+const positionsMs = 10_000;
+
+export class ConsumerDriver {
+  readonly #network: QueueNetwork;
+  readonly #settings: ConsumerSettings;
+  readonly #memberId: string;
+  readonly #leaders: LeaderCaller;
+  readonly #queue: WorkQueue<ConsumerRecord>;
+  readonly #consumption: Consumption;
+  readonly #runner: HandlerRunner;
+  readonly #producer: TopicProducer | undefined;
+  readonly #core: MemberCore<OpenPartition>;
+  readonly #session: GroupSession<OpenPartition> | undefined;
+  readonly #committer: Committer | undefined;
+  /** Names of retry topics, and the topics that they are for. */
+  readonly #retryTopics = new Map<string, string>();
+  /** Where to begin without a commit: 'latest' is the instant of the start, whenever a partition comes. */
+  readonly #from: Position;
+  /** With stopAtEnd: where each partition ended when it began. */
+  readonly #ends = new Map<OpenPartition, number>();
+  #call: (handling: Handling) => unknown = () => undefined;
+  #state: ConsumerState = 'new';
+  #commitTimer: Timer | undefined;
+  #ended: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined;
+  #failure: { readonly error: unknown } | undefined;
+  #closing: Promise<void> | undefined;
+  /** Called when a closing member holds nothing any more. */
+  #allGone: (() => void) | undefined;
+
+  /** `producer` stores what goes to retry topics; it is closed with the consumer. */
+  constructor(
+    network: QueueNetwork,
+    settings: ConsumerSettings,
+    producer: TopicProducer | undefined,
+    batches: boolean,
+  ) {
+    const { runtime } = network;
+    const { group, topics, order, concurrency, batchRecords } = settings;
+    this.#network = network;
+    this.#settings = settings;
+    this.#producer = producer;
+    this.#memberId = `${group}-${runtime.random.u32().toString(36)}${runtime.random.u32().toString(36)}`;
+    this.#leaders = new LeaderCaller(network);
+    this.#queue = new WorkQueue({ order, concurrency, batchRecords: batches ? batchRecords : 1 });
+    this.#from = settings.from === 'latest' ? { timeMs: runtime.clock.wallMs() + 1 } : settings.from;
+    this.#core = new MemberCore(settings.sessionTimeoutMs);
+    const retries =
+      producer === undefined ? undefined : new RetryTopics(network, producer, group, settings.retryDelaysMs);
+    if (retries !== undefined) for (const topic of topics) this.#retryTopics.set(retryTopicName(group, topic), topic);
+    this.#consumption = new Consumption(network, this.#leaders, this.#queue, settings, this.#retryTopics, {
+      progress: () => this.#checkEnd(),
+      stopped: (partition, error) => {
+        this.#trouble(error, partition);
+        if (this.#session === undefined) this.#fail(error);
+      },
+      trouble: (error, partition) => this.#trouble(error, partition),
+    });
+    this.#runner = new HandlerRunner(
+      runtime,
+      this.#queue,
+      {
+        call: (handling) => this.#call(handling),
+        mayStart: (nowMs) => this.#session === undefined || this.#core.mayStart(nowMs),
+        finished: (work) => this.#consumption.finished(work),
+        moveUp:
+          retries === undefined
+            ? undefined
+            : async (record, reason, verdict) => void (await retries.moveUp(record, reason, verdict)),
+        failed: (thrown) => this.#fail(thrown),
+        trouble: (message, record, cause) => {
+          const where = `${record.topic}/${record.partition} at ${record.offset}`;
+          this.#trouble(new TaskdError(ErrorCode.INTERNAL, `${where}: ${message}`, { cause }), record);
+        },
+      },
+      { handlerTimeoutMs: settings.handlerTimeoutMs },
+    );
+    this.#consumption.useRunner(this.#runner);
+    if (group === '') return;
+    this.#session = new GroupSession(
+      runtime,
+      this.#leaders,
+      this.#core,
+      {
+        take: (holdings) => void this.#take(holdings),
+        release: (holdings) => {
+          for (const holding of holdings) void this.#release(holding);
+        },
+        lose: (holdings) => this.#lose(holdings),
+        joined: () => this.#runner.plan(),
+        trouble: (error) => this.#trouble(error, undefined),
+        fatal: (error) => this.#fail(error),
+      },
+      {
+        group,
+        memberId: this.#memberId,
+        instanceId: settings.instanceId,
+        topics: [...topics, ...this.#retryTopics.keys()],
+        assignor: settings.assignor,
+        sessionTimeoutMs: settings.sessionTimeoutMs,
+        releaseTimeoutMs: settings.releaseTimeoutMs,
+      },
+    );
+    this.#committer = new Committer(this.#leaders, group, this.#memberId, {
+      partitions: () => this.partitions,
+      epoch: () => this.#core.epoch,
+      unknown: () => this.#session?.unknown(),
+      refused: (partition, error) => this.#refused(partition, error),
+    });
+  }
+
+  get memberId(): string {
+    return this.#memberId;
+  }
+
+  get state(): ConsumerState {
+    return this.#state;
+  }
+
+  get queue(): WorkQueue<ConsumerRecord> {
+    return this.#queue;
+  }
+
+  get runner(): HandlerRunner {
+    return this.#runner;
+  }
+
+  /** Those that records come from, in no order. */
+  get partitions(): Set<OpenPartition> {
+    return this.#consumption.partitions;
+  }
+
+  get resetsTotal(): number {
+    return this.#consumption.resetsTotal;
+  }
+
+  /** Resolves when the consumer was closed, rejects when it had to end. */
+  run(call: (handling: Handling) => unknown): Promise<void> {
+    if (this.#state !== 'new') {
+      return Promise.reject(new TaskdError(ErrorCode.CONFLICT, 'a consumer runs once: make another one'));
+    }
+    this.#state = 'running';
+    this.#call = call;
+    const { autoCommit } = this.#settings;
+    if (this.#session === undefined) void this.#startAlone();
+    else {
+      this.#session.start();
+      if (autoCommit) this.#planCommit();
+    }
+    return new Promise((resolve, reject) => {
+      this.#ended = { resolve, reject };
+    });
+  }
+
+  /** Commits what is done now; durable when it resolves. */
+  async commit(): Promise<void> {
+    await this.#committer?.commit(this.#settings.releaseTimeoutMs);
+  }
+
+  pause(partition: OpenPartition, isPaused: boolean): void {
+    partition.isPaused = isPaused;
+    if (partition.work !== undefined) this.#queue.pause(partition.work, isPaused);
+    this.#runner.plan();
+  }
+
+  pauseAll(isPaused: boolean): void {
+    this.#queue.pauseAll(isPaused);
+    this.#runner.plan();
+  }
+
+  /** Lets everything go and leaves; resolves when that is done, whatever became of it. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  // ---- taking partitions
+
+  async #take(holdings: readonly Holding<OpenPartition>[]): Promise<void> {
+    const taken: OpenPartition[] = [];
+    for (const holding of holdings) {
+      try {
+        const { name } = await this.#leaders.topic(holding.topicId);
+        if (holding.isReleasing || holding.isGone) continue;
+        const partition = new OpenPartition(name, holding.topicId, holding.partition, holding);
+        holding.work = partition;
+        this.partitions.add(partition);
+        taken.push(partition);
+      } catch (error) {
+        this.#trouble(error as Error, undefined);
+      }
+    }
+    if (taken.length === 0) return;
+    for (const partition of taken) partition.wasTold = true;
+    await this.#tell('onAssigned', taken);
+    for (;;) {
+      const open = taken.filter(isHeld);
+      if (open.length === 0) return;
+      try {
+        await this.#begin(open);
+        return;
+      } catch (error) {
+        if (this.#state === 'closed') return;
+        this.#trouble(error as Error, undefined);
+        await elapse(this.#network.runtime.clock, 500);
+      }
+    }
+  }
+
+  /** Finds where to go on in partitions of a group, and reads from there. */
+  async #begin(partitions: readonly OpenPartition[]): Promise<void> {
+    const { group } = this.#settings;
+    const committed = await committedOf(this.#leaders, group, partitions, positionsMs);
+    await Promise.all(
+      partitions.map(async (partition, i) => {
+        const from = this.#retryTopics.has(partition.topic) ? 'earliest' : this.#from;
+        const offset = committed[i] ?? (await offsetOf(this.#leaders, partition, from, positionsMs));
+        if (!isHeld(partition) || partition.work !== undefined) return;
+        partition.committedEnd = committed[i] ?? -1;
+        this.#consumption.open(partition, offset);
+      }),
+    );
+  }
+
+  async #startAlone(): Promise<void> {
+    const { topics, partitions: chosen, stopAtEnd } = this.#settings;
+    try {
+      for (const topic of topics) {
+        const place = await this.#network.topics.named(topic);
+        for (const number of chosen ?? Array.from({ length: place.partitions }, (_, i) => i)) {
+          if (number >= place.partitions) {
+            const message = `topic "${topic}" has the partitions 0 to ${place.partitions - 1}, and no ${number}`;
+            throw new TaskdError(ErrorCode.NOT_FOUND, message);
+          }
+          this.partitions.add(new OpenPartition(topic, place.topicId, number));
+        }
+      }
+      const all = [...this.partitions];
+      await this.#tell('onAssigned', all);
+      await Promise.all(
+        all.map(async (partition) => {
+          if (stopAtEnd) {
+            this.#ends.set(partition, await offsetOf(this.#leaders, partition, 'latest', positionsMs));
+          }
+          const offset = await offsetOf(this.#leaders, partition, this.#from, positionsMs);
+          if (this.#state === 'running') this.#consumption.open(partition, offset);
+        }),
+      );
+      this.#checkEnd();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  // ---- letting partitions go
+
+  /** See the top of the file. */
+  async #release(holding: Holding<OpenPartition>): Promise<void> {
+    const partition = holding.work;
+    const isClosing = this.#state === 'closing';
+    const limitMs = isClosing ? this.#settings.closeTimeoutMs : this.#settings.releaseTimeoutMs;
+    if (partition !== undefined) {
+      const { clock } = this.#network.runtime;
+      const endMs = clock.monotonicMs() + limitMs * 0.9;
+      await this.#consumption.quiet(partition, limitMs, isClosing ? 'closing' : 'revoked');
+      if (holding.isGone) return;
+      // Not told, if it was never told that it has it.
+      if (partition.wasTold) await this.#within(endMs, this.#tell('onRevoked', [partition]));
+      while (this.#settings.autoCommit && !holding.isGone && clock.monotonicMs() < endMs) {
+        try {
+          await this.#committer?.commit(Math.max(1, endMs - clock.monotonicMs()));
+          break;
+        } catch (error) {
+          this.#trouble(error as Error, partition);
+          await elapse(clock, 100);
+        }
+      }
+      if (holding.isGone) return;
+      this.#consumption.forget(partition, 'revoked');
+    }
+    this.#core.released(holding, this.#network.runtime.clock.monotonicMs());
+    this.#session?.perform();
+    if (this.#core.heldCount === 0) this.#allGone?.();
+  }
+
+  #lose(holdings: readonly Holding<OpenPartition>[]): void {
+    const lost: OpenPartition[] = [];
+    for (const { work: partition } of holdings) {
+      if (partition === undefined || partition.isOver) continue;
+      this.#consumption.forget(partition, 'lost');
+      lost.push(partition);
+    }
+    if (lost.length > 0) void this.#tell('onLost', lost);
+    if (this.#core.heldCount === 0) this.#allGone?.();
+  }
+
+  #refused(partition: OpenPartition, error: TaskdError): void {
+    this.#trouble(error, partition);
+    const { holding } = partition;
+    if (holding === undefined || holding.isGone) return;
+    this.#core.refused(holding, this.#network.runtime.clock.monotonicMs());
+    this.#session?.perform();
+  }
+
+  // ---- while it runs
+
+  #checkEnd(): void {
+    if (!this.#settings.stopAtEnd || this.#state !== 'running') return;
+    for (const partition of this.partitions) {
+      const end = this.#ends.get(partition);
+      if (end === undefined || (partition.work?.doneEnd ?? -1) < end) return;
+    }
+    void this.close();
+  }
+
+  #planCommit(): void {
+    this.#commitTimer = this.#network.runtime.clock.timer(this.#settings.commitIntervalMs, () => {
+      if (this.#state !== 'running') return;
+      this.#committer!.commit(this.#settings.commitIntervalMs * 10).catch((error: unknown) => {
+        this.#trouble(error as Error, undefined);
+      });
+      this.#planCommit();
+    });
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    void this.close();
+  }
+
+  async #close(): Promise<void> {
+    const wasRunning = this.#state === 'running';
+    this.#state = 'closing';
+    this.#commitTimer?.cancel();
+    const limitMs = this.#settings.closeTimeoutMs;
+    if (wasRunning) {
+      const { clock } = this.#network.runtime;
+      await this.#within(clock.monotonicMs() + limitMs, this.#letAllGo(limitMs));
+      await this.#session?.leave();
+    }
+    this.#state = 'closed';
+    this.#runner.close();
+    this.#runner.abort(undefined, 'closing');
+    for (const partition of [...this.partitions]) this.#consumption.forget(partition, 'closing');
+    this.#leaders.close();
+    await this.#producer?.close();
+    if (this.#failure === undefined) this.#ended?.resolve();
+    else this.#ended?.reject(this.#failure.error);
+  }
+
+  async #letAllGo(limitMs: number): Promise<void> {
+    if (this.#session === undefined) {
+      await Promise.all([...this.partitions].map((each) => this.#consumption.quiet(each, limitMs, 'closing')));
+      return;
+    }
+    const gone = new Promise<void>((resolve) => {
+      this.#allGone = resolve;
+    });
+    this.#core.releaseAll();
+    this.#session.perform();
+    if (this.#core.heldCount > 0) await gone;
+  }
+
+  /** Calls the program back, with the topics that it has asked for; what it throws is told and changes nothing. */
+  async #tell(name: 'onAssigned' | 'onRevoked' | 'onLost', partitions: readonly OpenPartition[]): Promise<void> {
+    const callback = this.#settings.callbacks[name];
+    const told = partitions.filter(({ topic }) => !this.#retryTopics.has(topic));
+    if (callback === undefined || told.length === 0) return;
+    try {
+      await callback(told.map(({ topic, partition }) => ({ topic, partition })));
+    } catch (cause) {
+      this.#trouble(
+        new TaskdError(ErrorCode.INTERNAL, `${name} failed: ${describeError(cause)}`, { cause }),
+        undefined,
+      );
+    }
+  }
+
+  #trouble(error: Error, partition: TopicPartition | undefined): void {
+    const place = partition === undefined ? undefined : { topic: partition.topic, partition: partition.partition };
+    this.#network.runtime.logger.warn({ group: this.#settings.group, ...place, error: error.message }, 'consumer');
+    this.#settings.callbacks.onTrouble?.(error, place);
+  }
+
+  /** Until `work` is through, or that instant has come. */
+  #within(untilMs: number, work: Promise<void>): Promise<void> {
+    const { clock } = this.#network.runtime;
+    return new Promise((resolve, reject) => {
+      const timer = clock.timer(Math.max(0, untilMs - clock.monotonicMs()), resolve);
+      work.then(resolve, reject).finally(() => timer.cancel());
+    });
+  }
+}
+
+/** True while the group counts it as this member's, and it is to be consumed. */
+function isHeld({ holding, isOver }: OpenPartition): boolean {
+  return !isOver && holding !== undefined && !holding.isReleasing && !holding.isGone;
+}
