@@ -17,11 +17,13 @@ const copying = nodeRuntime(silentLogger);
 const identity = { nodeId: 'bench', incarnation: 1, roles: ['broker'], clusterId: '' };
 const servers = [new RpcServer(copying, identity)];
 let zeroCopy = '';
-const kernel = await tryZeroCopy(silentLogger).catch((error: Error) => {
-  zeroCopy = error.message;
-  return undefined;
-});
-const sending = nodeRuntime(silentLogger, kernel);
+const sending = nodeRuntime(silentLogger);
+await tryZeroCopy(silentLogger).then(
+  (kernel) => sending.net.useKernel(kernel),
+  (error: Error) => {
+    zeroCopy = error.message;
+  },
+);
 servers.push(new RpcServer(sending, identity));
 
 /** The same handlers on both servers. */

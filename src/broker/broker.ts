@@ -137,6 +137,11 @@ export class Broker {
       () => this.#parts?.produce.refused ?? 0,
     );
     metrics.gauge('broker_fetches_waiting', 'Fetches that wait for data', () => this.#parts?.fetch.waiting ?? 0);
+    metrics.counter(
+      'broker_fetch_memory_bytes_total',
+      'Bytes that fetches were given from memory',
+      () => this.#parts?.fetch.memoryBytes ?? 0,
+    );
   }
 
   /** Answers those who wait, then syncs and closes the logs and gives the folder back. */

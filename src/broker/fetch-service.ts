@@ -60,6 +60,8 @@ export class FetchService {
   readonly #purgatory = new Purgatory<Fetch>(fetchesWaitingMax);
   readonly #coldQueue: Fetch[] = [];
   #coldReads = 0;
+  /** Bytes given from the log's tail in memory, for metrics. */
+  memoryBytes = 0;
   #isStopped = false;
 
   constructor(partitions: Partitions, timers: Timers) {
@@ -171,7 +173,10 @@ export class FetchService {
       return { state, pieces: [], bytes: 0, error };
     }
     const pieces = state.readHot(wanted.offset, Math.min(wanted.bytesMax, bytesMax));
-    return pieces === undefined ? undefined : { state, pieces, bytes: bytesOf(pieces), error: undefined };
+    if (pieces === undefined) return undefined;
+    const bytes = bytesOf(pieces);
+    this.memoryBytes += bytes;
+    return { state, pieces, bytes, error: undefined };
   }
 
   #answerCold(fetch: Fetch): void {

@@ -20,12 +20,15 @@ export interface DaemonConfig {
   readonly shards: number;
   /** Undefined: made from the host's name and the port. */
   readonly nodeId: string | undefined;
+  readonly zeroCopy: ZeroCopyMode;
   /** 0: no admin port. */
   readonly adminPort: number;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
 }
 
+/** Whether a broker sends its files by the kernel: never, where it works, or not starting where it doesn't. */
+export type ZeroCopyMode = 'off' | 'auto' | 'on';
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 export type LogFormat = 'auto' | 'json' | 'pretty';
 
@@ -49,6 +52,7 @@ export type SettingName =
   | 'nameServers'
   | 'shards'
   | 'nodeId'
+  | 'zeroCopy'
   | 'adminPort'
   | 'logLevel'
   | 'logFormat';
@@ -94,6 +98,12 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     flag: '--node-id <name>',
     env: 'TASKD_NODE_ID',
     help: 'the name of this process among the others (default: host name and port)',
+    commands: both,
+  },
+  zeroCopy: {
+    flag: '--zero-copy <mode>',
+    env: 'TASKD_ZERO_COPY',
+    help: "send files with the kernel's sendfile: auto where it works, off, or on: don't start without (default: auto)",
     commands: both,
   },
   adminPort: {
@@ -186,6 +196,7 @@ const schema = z.object({
       /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/,
       'must be 1 to 128 letters, digits, dots, colons, dashes or underscores',
     ),
+  zeroCopy: oneOf(['off', 'auto', 'on']),
   adminPort: wholeNumber(0, 65_535, '0 turns it off'),
   logLevel: oneOf(['debug', 'info', 'warn', 'error', 'silent']),
   logFormat: oneOf(['auto', 'json', 'pretty']),
@@ -265,6 +276,7 @@ export function readConfig(
     nameServers: roles.includes('nameserver') ? [] : (values.nameServers ?? []),
     shards: values.shards ?? 16,
     nodeId: values.nodeId,
+    zeroCopy: values.zeroCopy ?? 'auto',
     adminPort,
     logLevel: values.logLevel ?? 'info',
     logFormat: values.logFormat ?? 'auto',

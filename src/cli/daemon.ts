@@ -1,13 +1,15 @@
 import { MetricSet } from '../base/counters.js';
 import type { Logger } from '../base/logger.js';
 import { formatAddress } from '../runtime/net.js';
+import type { KernelCalls } from '../runtime/node/kernel-calls.js';
 import { nodeRuntime } from '../runtime/node/node-runtime.js';
+import { tryZeroCopy } from '../runtime/node/zero-copy.js';
 import { AdminServer, type Health } from './admin.js';
 import type { DaemonConfig } from './config.js';
 import { ExitCode } from './exit-codes.js';
 import { openLog } from './logs.js';
 import { type RunningRoles, startRoles } from './roles.js';
-import { AdminPortError, explainStart } from './start-errors.js';
+import { AdminPortError, explainStart, ZeroCopyError } from './start-errors.js';
 
 /** A stop that takes longer is cut off: what is on disk is safe, as after a crash. */
 const stopMsMax = 15_000;
@@ -44,6 +46,10 @@ export class Daemon {
           throw new AdminPortError('the admin port can not be listened on', { cause });
         });
       }
+      if (config.zeroCopy !== 'off' && config.roles.includes('broker')) {
+        const kernel = await this.#tryZeroCopy();
+        if (kernel !== undefined) runtime.net.useKernel(kernel);
+      }
       this.#roles = await startRoles(runtime, config, this.#metrics);
     } catch (error) {
       const { line, exitCode } = explainStart(error, config);
@@ -63,6 +69,19 @@ export class Daemon {
       },
       'taskd is ready',
     );
+  }
+
+  async #tryZeroCopy(): Promise<KernelCalls | undefined> {
+    try {
+      const kernel = await tryZeroCopy(this.#log);
+      this.#log.info({}, 'what is on disk is sent by the kernel, without a copy');
+      return kernel;
+    } catch (error) {
+      const why = String(error instanceof Error ? error.message : error).split('\n')[0]!;
+      if (this.#config.zeroCopy === 'on') throw new ZeroCopyError(why, { cause: error });
+      this.#log.info({ why }, 'what is on disk is read and written: sending it by the kernel does not work here');
+      return undefined;
+    }
   }
 
   #health(): Health {

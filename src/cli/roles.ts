@@ -17,7 +17,7 @@ import type { Runtime } from '../runtime/runtime.js';
 import { Scheduler } from '../scheduler/scheduler.js';
 import { type Role, roleNames } from './config.js';
 import { reservePort } from './reserved-port.js';
-import { addRpcMetrics } from './rpc-metrics.js';
+import { addRegionMetrics, addRpcMetrics } from './rpc-metrics.js';
 import { localLogs, remoteLogs, type SchedulerLogs } from './scheduler-logs.js';
 
 export interface RolesOptions {
@@ -96,6 +96,7 @@ class RolesProcess implements RunningRoles {
     const identity = this.#identity;
     const address = (): Address => this.address;
     addRpcMetrics(metrics, server, this.#connections);
+    addRegionMetrics(metrics, runtime.net.regions);
 
     if (this.#has('nameserver')) {
       this.#nameServer = await NameServer.start(runtime, server, identity);

@@ -2,6 +2,7 @@ import type { MetricSet } from '../base/counters.js';
 import type { Connections } from '../rpc/connections.js';
 import type { RpcServer } from '../rpc/server.js';
 import type { RpcStats } from '../rpc/stats.js';
+import type { RegionStats } from '../runtime/file-region.js';
 
 type Row = readonly [field: keyof RpcStats, kind: 'counter' | 'gauge', name: string, help: string];
 
@@ -31,4 +32,23 @@ export function addRpcMetrics(metrics: MetricSet, server: RpcServer, connections
     'Answers that nobody waited for any more',
     () => connections.stats.lateAnswers,
   );
+}
+
+type RegionRow = readonly [field: keyof RegionStats, kind: 'counter' | 'gauge', name: string, help: string];
+
+const regionRows: readonly RegionRow[] = [
+  ['zeroCopyBytes', 'counter', 'net_zero_copy_bytes_total', 'Bytes of files that the kernel sent from the page cache'],
+  ['copiedBytes', 'counter', 'net_file_copied_bytes_total', 'Bytes of files that were read and written'],
+  [
+    'coldReads',
+    'counter',
+    'net_file_cold_reads_total',
+    'Reads of what was not in the page cache when it was to be sent',
+  ],
+  ['queued', 'gauge', 'net_file_regions_queued', 'Parts of files that wait to leave'],
+];
+
+/** Names the numbers of how files leave a process's sockets. */
+export function addRegionMetrics(metrics: MetricSet, regions: RegionStats): void {
+  for (const [field, kind, name, help] of regionRows) metrics[kind](name, help, () => regions[field]);
 }

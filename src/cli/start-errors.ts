@@ -15,6 +15,11 @@ export class AdminPortError extends Error {
   override readonly name = 'AdminPortError';
 }
 
+/** `--zero-copy=on`, and it does not work here; the message says why. */
+export class ZeroCopyError extends Error {
+  override readonly name = 'ZeroCopyError';
+}
+
 export function explainStart(error: unknown, config: DaemonConfig): StartFailure {
   const { listen } = config;
   if (error instanceof AdminPortError) {
@@ -24,6 +29,10 @@ export function explainStart(error: unknown, config: DaemonConfig): StartFailure
         `--admin-port (TASKD_ADMIN_PORT) is ${config.adminPort}: ${systemCode(error.cause)} on 127.0.0.1; ` +
         'choose another one, or 0 for none',
     };
+  }
+  if (error instanceof ZeroCopyError) {
+    const line = `--zero-copy (TASKD_ZERO_COPY) is on, and files can't be sent by the kernel here: ${error.message}; use auto`;
+    return { exitCode: ExitCode.USAGE, line };
   }
   if (error instanceof NetError) {
     const why = error.code === 'EADDRINUSE' ? 'is in use by another process' : `can not be listened on (${error.code})`;

@@ -19,6 +19,7 @@ t.test('defaults', async (t) => {
     nameServers: [],
     shards: 16,
     nodeId: undefined,
+    zeroCopy: 'auto',
     adminPort: 7401,
     logLevel: 'info',
     logFormat: 'auto',

@@ -2,7 +2,7 @@ import t from 'tap';
 import { ErrorCode, TaskdError } from '../../src/base/errors.js';
 import { readConfig } from '../../src/cli/config.js';
 import { ExitCode, exitCodeOf } from '../../src/cli/exit-codes.js';
-import { AdminPortError, explainStart } from '../../src/cli/start-errors.js';
+import { AdminPortError, explainStart, ZeroCopyError } from '../../src/cli/start-errors.js';
 import { storageFailed } from '../../src/log/storage-error.js';
 import { FileError } from '../../src/runtime/files.js';
 import { NetError } from '../../src/runtime/net.js';
@@ -17,6 +17,7 @@ t.test('why a start failed is one line with a remedy', async (t) => {
       ExitCode.ADDRESS,
       /^--admin-port .* is 7401: it is in use/,
     ],
+    [new ZeroCopyError('no koffi'), ExitCode.USAGE, /^--zero-copy .* is on, .*: no koffi; use auto$/],
     [new FileError('ENOSPC', '/x'), ExitCode.DATA, /ENOSPC.*free some space/],
     [storageFailed('it failed', 'mend the disk', new FileError('ENOSPC', '/x')), ExitCode.DATA, /free some space/],
     [new FileError('EACCES', '/x'), ExitCode.DATA, /^\/x can not be used \(EACCES\).*--data$/],
