@@ -1,5 +1,6 @@
 import type { MetricSet } from '../base/counters.js';
 import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
+import { groupsTopic, groupsTopicPartitions } from '../base/group-partition.js';
 import type { TaskLog } from '../coordinator/task-log.js';
 import { LogStore } from '../log/log-store.js';
 import type { NodeIdentity } from '../rpc/server.js';
@@ -21,6 +22,8 @@ import {
 import { Cluster } from './cluster.js';
 import { clusterTopic, type TopicInfo } from './cluster-shard.js';
 import { FetchService } from './fetch-service.js';
+import { BrokerTopics } from './groups/broker-topics.js';
+import { Groups } from './groups/groups.js';
 import { partitionKey } from './partition.js';
 import { PartitionTaskLog } from './partition-task-log.js';
 import { Partitions } from './partitions.js';
@@ -57,6 +60,7 @@ export class Broker {
   readonly #timers: Timers;
   readonly #taskLogs = new Map<number, TaskLog>();
   #parts: Parts | undefined;
+  #groups: Groups | undefined;
   #isServing = false;
   #isStopped = false;
 
@@ -136,6 +140,7 @@ export class Broker {
       'Produce requests refused',
       () => this.#parts?.produce.refused ?? 0,
     );
+    this.#groups?.registerMetrics(metrics);
     metrics.gauge('broker_fetches_waiting', 'Fetches that wait for data', () => this.#parts?.fetch.waiting ?? 0);
     metrics.counter(
       'broker_fetch_memory_bytes_total',
@@ -150,6 +155,7 @@ export class Broker {
     this.#isStopped = true;
     this.#isServing = false;
     this.#timers.close();
+    this.#groups?.stop();
     const parts = this.#parts;
     if (parts === undefined) return;
     parts.fetch.stop();
@@ -189,7 +195,17 @@ export class Broker {
     await cluster.start();
     await this.#openTopics(partitions, [...cluster.shard.topics()]);
     await topics.sweep();
+    await this.#startGroups(cluster, topics, partitions);
     this.#isServing = true;
+  }
+
+  /** Makes the topic of the groups where it is not there, and coordinates what its partitions hold. */
+  async #startGroups(cluster: Cluster, topics: TopicService, partitions: Partitions): Promise<void> {
+    const wanted = { name: groupsTopic, partitions: groupsTopicPartitions, replicas: 1, ifAbsent: true };
+    const { topicId, partitions: count } = cluster.shard.topicNamed(groupsTopic) ?? (await topics.create(wanted));
+    const logs = Array.from({ length: count }, (_, partition) => this.taskLog(topicId, partition));
+    this.#groups?.start(logs, new BrokerTopics(cluster.shard, partitions));
+    cluster.shard.onTopics = () => this.#groups?.topicsChanged();
   }
 
   /** A log that can't be opened or made is reported, and its partition answers so; the others serve. */
@@ -212,6 +228,7 @@ export class Broker {
   }
 
   #register(services: ServiceRegistry): void {
+    this.#groups = new Groups(this.#runtime, services);
     this.#serve(services, produce, (parts, request, call) => parts.produce.handle(request, call));
     this.#serve(services, fetch, (parts, request, call) => parts.fetch.handle(request, call));
     this.#serve(services, createTopic, (parts, request, call) => parts.topics.createTopic(request, call));

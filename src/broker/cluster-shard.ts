@@ -57,6 +57,9 @@ export class ClusterShard implements Shard<ClusterVerdict> {
   #partitionCount = 0;
   #nextTopicId = 1;
   #nextProducerId = 1;
+  /** Told after records that made, changed or deleted topics were replayed. */
+  onTopics: () => void = () => {};
+  #hasNewTopics = false;
   #caughtUp: { readonly resolve: () => void; readonly reject: (error: TaskdError) => void } | undefined;
 
   /** Topics that exist. */
@@ -115,6 +118,12 @@ export class ClusterShard implements Shard<ClusterVerdict> {
     this.#caughtUp = undefined;
   }
 
+  replayed(): void {
+    if (!this.#hasNewTopics) return;
+    this.#hasNewTopics = false;
+    this.onTopics();
+  }
+
   replay(record: StoredRecord, batch: CommittedBatch): ClusterVerdict {
     if (batch.batchClass !== BatchClass.OWNER) return 'only brokers write here';
     const value = record.value ?? new Uint8Array(0);
@@ -143,6 +152,7 @@ export class ClusterShard implements Shard<ClusterVerdict> {
     this.#put({ topicId, name, partitions, replicas, internal, config: readTopicConfig(made.config) });
     this.#partitionCount += partitions;
     this.#nextTopicId = topicId + 1;
+    this.#hasNewTopics = true;
     return undefined;
   }
 

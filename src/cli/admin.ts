@@ -1,6 +1,6 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import type { Metric, MetricSet } from '../base/counters.js';
+import type { GaugeFamily, Metric, MetricSet } from '../base/counters.js';
 
 /** What `/healthz` says. */
 export interface Health {
@@ -26,9 +26,11 @@ export class AdminServer {
       } else if (path === '/metrics') {
         // Roles add theirs as they come up.
         const all = metrics.all();
-        if (all.length !== registered) {
-          registered = all.length;
+        const families = metrics.families();
+        if (all.length + families.length !== registered) {
+          registered = all.length + families.length;
           this.#show(all);
+          for (const family of families) this.#showFamily(family);
         }
         this.#registry.metrics().then(
           (text) => answer(response, 200, this.#registry.contentType, text),
@@ -64,6 +66,20 @@ export class AdminServer {
     this.#server.close();
     this.#server.closeAllConnections();
     this.#registry.clear();
+  }
+
+  #showFamily({ name, help, label, read }: GaugeFamily): void {
+    this.#registry.removeSingleMetric(`taskd_${name}`);
+    const gauge: Gauge = new Gauge({
+      name: `taskd_${name}`,
+      help,
+      labelNames: [label],
+      registers: [this.#registry],
+      collect() {
+        gauge.reset();
+        for (const [row, value] of read()) gauge.set({ [label]: row }, value);
+      },
+    });
   }
 
   #show(all: readonly Metric[]): void {

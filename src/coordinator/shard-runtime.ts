@@ -26,6 +26,8 @@ export interface Shard<V> {
   caughtUp?(nextOffset: number, beganMs: number): void;
   /** See `LogReader.lost`; nothing is replayed any more. */
   lost?(logStart: number): void;
+  /** See `LogReader.trouble`. */
+  trouble?(error: TaskdError): void;
 }
 
 interface Write<V> {
@@ -147,6 +149,9 @@ export class ShardRuntime<V> {
         if (this.#isClosed) return;
         this.#shard.lost?.(logStart);
         this.close();
+      },
+      trouble: (error) => {
+        if (!this.#isClosed) this.#shard.trouble?.(error);
       },
     };
   }

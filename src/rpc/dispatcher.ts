@@ -142,6 +142,7 @@ export class Dispatcher extends Handler {
   goAway(reason: string, leaveWithinMs: number): void {
     if (this.#state !== 'serving') return;
     this.#state = 'draining';
+    this.peer.isAskedToLeave = true;
     this.#leaveByMs = this.clock.monotonicMs() + leaveWithinMs;
     this.#write(Kind.GOAWAY, 0, 0, taskd.GoAway, { reason, leaveWithinMs }, undefined);
   }

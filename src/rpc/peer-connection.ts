@@ -12,6 +12,8 @@ export class PeerConnection implements Peer {
   kind = '';
   /** It did not speak our protocol, which is logged more seldom. */
   isWrongProtocol = false;
+  /** A GOAWAY was sent. */
+  isAskedToLeave = false;
   /** Set by the server that accepted it, which also logs why it was cut. */
   channel: Channel | undefined;
   readonly #clock: Clock;
@@ -23,6 +25,10 @@ export class PeerConnection implements Peer {
     this.id = id;
     this.address = address;
     this.#clock = clock;
+  }
+
+  get isSentAway(): boolean {
+    return this.isAskedToLeave || this.channel?.wasCut === true;
   }
 
   get isOpen(): boolean {

@@ -110,10 +110,11 @@ t.test('topics', async (t) => {
   const { message } = await caller.call(describeTopics, {});
   t.same(
     message.topics.map(({ name }) => name),
-    ['__cluster', 'orders', 'taskd.jobs'],
+    ['__cluster', '__groups', 'orders', 'taskd.jobs'],
   );
-  t.match(message.partitions, [{ problem: '', logEnd: message.partitions[0]!.highWatermark }, {}, {}, {}, {}]);
-  const some = await caller.call(describeTopics, { names: ['orders', 'absent'], topicIds: [2, 99] });
+  t.match(message.partitions, [{ problem: '', logEnd: message.partitions[0]!.highWatermark }, {}, {}]);
+  t.equal(message.partitions.length, 1 + 8 + 4);
+  const some = await caller.call(describeTopics, { names: ['orders', 'absent'], topicIds: [3, 99] });
   t.same(
     some.message.topics.map(({ name }) => name),
     ['orders', 'taskd.jobs'],

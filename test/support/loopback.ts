@@ -114,6 +114,7 @@ class Link {
       get isOpen() {
         return link.isOpen;
       },
+      isSentAway: false,
       onClose: (callback) => void link.peerClosed.push(callback),
       onActivity: (callback) => {
         link.activity = callback;

@@ -1,0 +1,128 @@
+/**
+ * What a coordinator knows of a member beyond its state in the log: its stream, its last sign of life, what it said it
+ * holds. All of it is gone with the process, and nothing that is decided depends on it but when a member is put out.
+ *
+ * States: waiting (known from the log, no stream here) ⇄ connected (a stream) → out pending (the record that puts it out
+ * is being written) → gone. A member that joins again while it is out pending is judged in the log's order.
+ */
+import type { ServerStream } from '../../rpc/service.js';
+import { taskd } from '../../wire/generated/messages.js';
+import type { Member } from './core/member.js';
+import { placeOf, topicPartitionsOf } from './core/place.js';
+
+/** A member whose connection its own side closed is out after this. */
+const disconnectedMs = 1_000;
+
+export type MemberStream = ServerStream<taskd.GroupPush.$Properties>;
+
+export class MemberSession {
+  readonly member: Member;
+  /** A record that puts it out is on its way. */
+  isOutPending = false;
+  /** A record of what it let go is on its way. */
+  isReleasePending = false;
+  /** From its latest beat or join. */
+  heldEpoch = 0;
+  held: ReadonlySet<number> = new Set<number>();
+  lastSeenMs: number;
+  readonly load: Map<number, number> = new Map<number, number>();
+  readonly #heartbeatMs: number;
+  #stream: MemberStream | undefined;
+  #dueMs: number;
+  #releaseDueMs = Number.POSITIVE_INFINITY;
+  #isDisconnected = false;
+
+  constructor(member: Member, nowMs: number, heartbeatMs: number) {
+    this.member = member;
+    this.#heartbeatMs = heartbeatMs;
+    this.lastSeenMs = nowMs;
+    this.#dueMs = nowMs + member.sessionTimeoutMs;
+    this.changed(nowMs);
+  }
+
+  get hasStream(): boolean {
+    return this.#stream !== undefined;
+  }
+
+  /** The stream that counts from now on; returns the one before it. */
+  connect(stream: MemberStream, nowMs: number): MemberStream | undefined {
+    const before = this.#stream;
+    this.#stream = stream;
+    stream.onWritable(() => this.push());
+    this.#isDisconnected = false;
+    this.seen(nowMs);
+    return before;
+  }
+
+  /** True when it was the stream that counts. */
+  disconnect(stream: MemberStream): boolean {
+    if (this.#stream !== stream) return false;
+    this.#stream = undefined;
+    return true;
+  }
+
+  /** Its own side closed the connection: it has a moment to come back. */
+  isLeft(nowMs: number): void {
+    this.#isDisconnected = true;
+    this.#dueMs = Math.min(this.#dueMs, nowMs + disconnectedMs);
+  }
+
+  /** A sign of life. */
+  seen(nowMs: number): void {
+    this.lastSeenMs = nowMs;
+    if (!this.#isDisconnected) this.#dueMs = nowMs + this.member.sessionTimeoutMs;
+  }
+
+  /** What the member says in a beat. */
+  beat({ memberEpoch, owned, load }: taskd.GroupBeat, places: ReadonlySet<number>): void {
+    if (owned === undefined || memberEpoch < this.heldEpoch) return;
+    this.heldEpoch = memberEpoch;
+    this.held = places;
+    for (const work of load) this.load.set(placeOf(work.topicId ?? 0, work.partition ?? 0), work.load ?? 0);
+    if (this.load.size <= 2 * places.size + load.length) return;
+    for (const place of this.load.keys()) if (!places.has(place)) this.load.delete(place);
+  }
+
+  /** What it shall have is not what it was. */
+  changed(nowMs: number): void {
+    if (this.member.revoking.size === 0) this.#releaseDueMs = Number.POSITIVE_INFINITY;
+    else if (this.#releaseDueMs === Number.POSITIVE_INFINITY) this.#releaseDueMs = nowMs + this.member.releaseTimeoutMs;
+  }
+
+  /** All its time begins anew: this process stood still, or has just begun. */
+  restartTimers(nowMs: number): void {
+    this.#dueMs = nowMs + this.member.sessionTimeoutMs;
+    this.#releaseDueMs = Number.POSITIVE_INFINITY;
+    this.changed(nowMs);
+  }
+
+  /** Why its time is over, if it is. */
+  overdue(nowMs: number): taskd.MemberOutReason | undefined {
+    if (nowMs >= this.#dueMs) {
+      return this.#isDisconnected
+        ? taskd.MemberOutReason.MEMBER_OUT_REASON_DISCONNECTED
+        : taskd.MemberOutReason.MEMBER_OUT_REASON_SESSION_TIMEOUT;
+    }
+    if (nowMs >= this.#releaseDueMs) return taskd.MemberOutReason.MEMBER_OUT_REASON_RELEASE_TIMEOUT;
+    return undefined;
+  }
+
+  /** Tells the member all that it has; again by itself when the stream doesn't take it now. */
+  push(): void {
+    const { member } = this;
+    this.#stream?.push({
+      memberEpoch: member.epoch,
+      assigned: topicPartitionsOf(member.assigned),
+      standby: topicPartitionsOf(member.standby()),
+      heartbeatMs: Math.min(this.#heartbeatMs, Math.floor(member.sessionTimeoutMs / 3)),
+      sessionTimeoutMs: member.sessionTimeoutMs,
+      releaseTimeoutMs: member.releaseTimeoutMs,
+    });
+  }
+
+  end(error?: unknown): void {
+    const stream = this.#stream;
+    this.#stream = undefined;
+    stream?.end(error);
+  }
+}

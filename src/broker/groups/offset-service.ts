@@ -1,0 +1,215 @@
+import { ErrorCode, TaskdError } from '../../base/errors.js';
+import type { Runtime } from '../../runtime/runtime.js';
+import { taskd } from '../../wire/generated/messages.js';
+import type { GroupTopics } from './broker-topics.js';
+import { type CommitCall, offsetsWaitingMax } from './commit-queue.js';
+import type { GroupCoordinator } from './coordinator.js';
+import type { Group, StoredOffset } from './core/group.js';
+import { offsetsCommitted } from './core/group-record.js';
+import { hasMembers, replaced, unknownMember } from './core/group-shard.js';
+import type { Member } from './core/member.js';
+import { isPartition, partitionOf, placeOf, topicIdOf } from './core/place.js';
+import {
+  busy,
+  commitPartitionsMax,
+  commitProblem,
+  groupNameProblem,
+  groupsMax,
+  metadataProblem,
+  notOwned,
+  refusedOffset,
+  tooMany,
+  tooManyGroups,
+} from './group-rules.js';
+
+type Commit = taskd.CommittedOffset.$Properties;
+type Change = taskd.OffsetChange.$Properties;
+
+/** Bytes of an answer with offsets; well below what a frame's meta may have. */
+const answerBytesMax = 900_000;
+const offsetBytes = 32;
+
+/** Commits, questions for what was committed, and resets. */
+export class OffsetService {
+  readonly #runtime: Runtime;
+  readonly #topics: GroupTopics;
+
+  constructor(runtime: Runtime, topics: GroupTopics) {
+    this.#runtime = runtime;
+    this.#topics = topics;
+  }
+
+  /**
+   * Answers once all that is taken is durable. What the state as it is refuses is refused without a record; what it
+   * takes is judged once more by replay, since the member may be out by then.
+   */
+  commit(coordinator: GroupCoordinator, request: taskd.CommitOffsetsRequest, call: CommitCall): void {
+    const group = coordinator.shard.groups.get(request.group);
+    const member = group?.members.get(request.memberId);
+    const refusal =
+      commitProblem(request) ??
+      coordinator.refusal ??
+      (request.memberId === '' ? byHandProblem(coordinator, request.group) : memberProblem(request, group, member)) ??
+      (coordinator.commits.waiting > offsetsWaitingMax ? busy(coordinator.commits.waiting) : undefined);
+    if (refusal !== undefined) {
+      call.fail(refusal);
+      return;
+    }
+    if (member !== undefined) coordinator.session(member)?.seen(this.#runtime.clock.monotonicMs());
+    const results: taskd.CommitResult.$Properties[] = [];
+    const taken: Commit[] = [];
+    const isQuiet = !coordinator.commits.hasPending(request.group);
+    for (const offset of request.offsets) {
+      const { topicId, partition } = whereOf(offset);
+      const problem = this.#problem(request, group, member, offset);
+      if (problem !== undefined) results.push(refusedOffset(this.#runtime, topicId, partition, problem));
+      else if (isQuiet && isStored(group, offset)) results.push({ topicId, partition });
+      else taken.push(offset);
+    }
+    if (taken.length === 0) call.reply({ results });
+    else coordinator.commits.add(request, taken, call, results);
+  }
+
+  /** What is committed, or NOT_READY. Everything that was answered before the question came is in it. */
+  fetch(coordinator: GroupCoordinator, request: taskd.FetchOffsetsRequest): taskd.FetchOffsetsResponse.$Properties {
+    const refusal = groupNameProblem(request.group) ?? coordinator.refusal;
+    if (refusal !== undefined) throw refusal;
+    const stored = coordinator.shard.groups.get(request.group)?.offsets ?? new Map<number, StoredOffset>();
+    const places = request.partitions.length === 0 ? [...stored.keys()] : askedPlaces(request);
+    const offsets: Commit[] = [];
+    let bytes = 0;
+    for (const place of places) {
+      const found = stored.get(place);
+      if (found === undefined) continue;
+      bytes += offsetBytes + 3 * found.metadata.length;
+      if (bytes > answerBytesMax) {
+        const message = `the offsets asked for take more than ${answerBytesMax} bytes: name fewer partitions`;
+        throw new TaskdError(ErrorCode.TOO_LARGE, message);
+      }
+      offsets.push({ topicId: topicIdOf(place), partition: partitionOf(place), ...found });
+    }
+    return { offsets };
+  }
+
+  /** Sets offsets of a group without members; resolves when they are durable, or at once for a dry run. */
+  async reset(
+    coordinator: GroupCoordinator,
+    request: taskd.ResetOffsetsRequest,
+  ): Promise<taskd.ResetOffsetsResponse.$Properties> {
+    const refusal = groupNameProblem(request.group) ?? coordinator.refusal ?? byHandProblem(coordinator, request.group);
+    if (refusal !== undefined) throw refusal;
+    const changes = await this.#changes(coordinator, request);
+    if (request.dryRun || changes.length === 0) return { changes };
+    const { group } = request;
+    const offsets = changes.map(({ topicId, partition, to }) => ({
+      topicId: topicId!,
+      partition: partition!,
+      offset: to!,
+    }));
+    const [verdict] = await coordinator.write([offsetsCommitted({ group, offsets })]);
+    if (verdict!.refusal !== undefined) throw verdict!.refusal;
+    return { changes };
+  }
+
+  #problem(
+    request: taskd.CommitOffsetsRequest,
+    group: Group | undefined,
+    member: Member | undefined,
+    offset: Commit,
+  ): TaskdError | undefined {
+    const { topicId, partition } = whereOf(offset);
+    const topic = this.#topics.byId(topicId);
+    if (topic === undefined || partition >= topic.partitions) {
+      return new TaskdError(ErrorCode.NOT_FOUND, `there is no partition ${partition} of a topic with id ${topicId}`);
+    }
+    if (member !== undefined && group?.mayCommit(member, request.memberEpoch, placeOf(topicId, partition)) !== true) {
+      return notOwned();
+    }
+    return metadataProblem(offset.metadata ?? '');
+  }
+
+  async #changes(coordinator: GroupCoordinator, request: taskd.ResetOffsetsRequest): Promise<Change[]> {
+    const topic = this.#topics.named(request.topic);
+    if (topic === undefined) throw new TaskdError(ErrorCode.NOT_FOUND, `there is no topic "${request.topic}"`);
+    const { topicId } = topic;
+    const partitions =
+      request.partitions.length === 0
+        ? Array.from({ length: topic.partitions }, (_, i) => i)
+        : [...new Set(request.partitions)];
+    const beyond = partitions.find((partition) => partition >= topic.partitions);
+    if (beyond !== undefined) {
+      const message = `topic "${request.topic}" has ${topic.partitions} partitions, there is no ${beyond}`;
+      throw new TaskdError(ErrorCode.NOT_FOUND, message);
+    }
+    const changes: Change[] = [];
+    for (const partition of partitions) {
+      const to = await this.#resetTo(topicId, partition, request);
+      const from = coordinator.shard.groups.get(request.group)?.offsets.get(placeOf(topicId, partition))?.offset;
+      changes.push(from === undefined ? { topicId, partition, to } : { topicId, partition, from, to });
+    }
+    return changes;
+  }
+
+  async #resetTo(
+    topicId: number,
+    partition: number,
+    { to, timeMs, offset }: taskd.ResetOffsetsRequest,
+  ): Promise<number> {
+    const ends = this.#topics.ends(topicId, partition);
+    if (ends === undefined) {
+      const message = `partition ${partition} of topic ${topicId} does not serve, so its ends are not known`;
+      throw new TaskdError(ErrorCode.NOT_READY, message);
+    }
+    const within = (wanted: number): number => Math.min(Math.max(wanted, ends.start), ends.end);
+    switch (to) {
+      case taskd.ResetTo.RESET_TO_START:
+        return ends.start;
+      case taskd.ResetTo.RESET_TO_END:
+        return ends.end;
+      case taskd.ResetTo.RESET_TO_TIME:
+        return within(await this.#topics.offsetForTime(topicId, partition, timeMs));
+      case taskd.ResetTo.RESET_TO_OFFSET:
+        return within(offset);
+      default:
+        throw new TaskdError(ErrorCode.INVALID, `offsets can not be reset to ${String(to)}`);
+    }
+  }
+}
+
+function whereOf({ topicId, partition }: Commit): { topicId: number; partition: number } {
+  return { topicId: topicId ?? 0, partition: partition ?? 0 };
+}
+
+function isStored(group: Group | undefined, commit: Commit): boolean {
+  const { topicId, partition } = whereOf(commit);
+  const stored = group?.offsets.get(placeOf(topicId, partition));
+  return stored?.offset === (commit.offset ?? 0) && stored.metadata === (commit.metadata ?? '');
+}
+
+function memberProblem(
+  { group: name, memberId }: taskd.CommitOffsetsRequest,
+  group: Group | undefined,
+  member: Member | undefined,
+): TaskdError | undefined {
+  if (member !== undefined) return undefined;
+  return group?.wasReplaced(memberId) === true ? replaced(memberId) : unknownMember(name, memberId);
+}
+
+function byHandProblem({ shard }: GroupCoordinator, name: string): TaskdError | undefined {
+  const group = shard.groups.get(name);
+  if (group === undefined) return shard.groups.size >= groupsMax ? tooManyGroups(name) : undefined;
+  return group.members.size > 0 ? hasMembers(name, group.members.size) : undefined;
+}
+
+function askedPlaces({ partitions }: taskd.FetchOffsetsRequest): number[] {
+  const places = new Set<number>();
+  let count = 0;
+  for (const each of partitions) {
+    count += each.partitions?.length ?? 0;
+    if (count > commitPartitionsMax) throw tooMany('a question for offsets', count);
+    for (const partition of each.partitions ?? []) {
+      if (isPartition(partition)) places.add(placeOf(each.topicId ?? 0, partition));
+    }
+  }
+  return [...places];
+}
