@@ -52,13 +52,13 @@ export interface TopicInfo {
 export type ClusterVerdict = string | undefined;
 
 export class ClusterShard implements Shard<ClusterVerdict> {
+  /** Told after records that made, changed or deleted topics were replayed. */
+  onTopics: () => void = () => {};
   readonly #byId = new Map<number, TopicInfo>();
   readonly #byName = new Map<string, TopicInfo>();
   #partitionCount = 0;
   #nextTopicId = 1;
   #nextProducerId = 1;
-  /** Told after records that made, changed or deleted topics were replayed. */
-  onTopics: () => void = () => {};
   #hasNewTopics = false;
   #caughtUp: { readonly resolve: () => void; readonly reject: (error: TaskdError) => void } | undefined;
 
@@ -152,7 +152,6 @@ export class ClusterShard implements Shard<ClusterVerdict> {
     this.#put({ topicId, name, partitions, replicas, internal, config: readTopicConfig(made.config) });
     this.#partitionCount += partitions;
     this.#nextTopicId = topicId + 1;
-    this.#hasNewTopics = true;
     return undefined;
   }
 
@@ -171,12 +170,14 @@ export class ClusterShard implements Shard<ClusterVerdict> {
     this.#byId.delete(topicId);
     this.#byName.delete(topic.name);
     this.#partitionCount -= topic.partitions;
+    this.#hasNewTopics = true;
     return undefined;
   }
 
   #put(topic: TopicInfo): void {
     this.#byId.set(topic.topicId, topic);
     this.#byName.set(topic.name, topic);
+    this.#hasNewTopics = true;
   }
 
   #producerIdsTaken({ first, count }: taskd.ProducerIdsTaken): ClusterVerdict {

@@ -4,7 +4,15 @@ import { BatchClass } from '../../../src/batch/header.js';
 import { partitionOf } from '../../../src/broker/groups/core/place.js';
 import { nodeRuntime } from '../../../src/runtime/node/node-runtime.js';
 import { taskd } from '../../../src/wire/generated/messages.js';
-import { commitOffsets, describeGroup, listGroups, removeGroup, resetOffsets } from '../../../src/wire/methods.js';
+import {
+  alterTopic,
+  commitOffsets,
+  deleteTopic,
+  describeGroup,
+  listGroups,
+  removeGroup,
+  resetOffsets,
+} from '../../../src/wire/methods.js';
 import { BrokerNode, brokerAndClient, ClientKit, temporaryFolder } from '../../support/broker-node.js';
 import { MemoryLogger } from '../../support/rpc-pair.js';
 import { TestMember, type TestMemberOptions } from './test-member.js';
@@ -150,7 +158,7 @@ t.test('after a restart of the broker members go on with what they had', async (
 });
 
 t.test('partitions that are added, topics that come later', async (t) => {
-  const { client, member } = await withTopic(t);
+  const { client, member, caller } = await withTopic(t);
   const a = member('a', { topics: ['orders', 'later'] }).join();
   await a.until(() => a.held.size === 6);
   await client.topics.create('later', 2, false);
@@ -158,6 +166,17 @@ t.test('partitions that are added, topics that come later', async (t) => {
   a.join({ topics: ['later'] });
   await a.until(() => a.held.size === 2);
   t.equal(a.isEnded, false);
+  await caller.call(alterTopic, { name: 'later', partitions: 5 });
+  await a.until(() => a.held.size === 5);
+  const { topicId } = await client.topics.named('later');
+  t.same(await a.commit(topicId, { 0: 3, 4: 1 }), [0, 0]);
+  a.isObedient = false;
+  const b = member('b', { topics: ['later'] }).join();
+  await b.until(() => b.standby.length === 2);
+  await caller.call(deleteTopic, { name: 'later' });
+  await b.until(() => b.standby.length === 0);
+  t.same(await a.offsets(), {}, 'its offsets are forgotten, and nobody waits for anybody');
+  t.same(await a.commit(topicId, { 0: 4 }), [ErrorCode.NOT_FOUND]);
 });
 
 t.test('what people ask', async (t) => {
