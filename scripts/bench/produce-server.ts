@@ -15,7 +15,7 @@ const server = new RpcServer(runtime, identity);
 let address: Address = { host: '127.0.0.1', port: 0 };
 await Broker.start(runtime, server, identity, () => address, { dataFolder: folder, autoCreateTopics: false });
 address = await server.listen(address);
-process.send!({ port: address.port });
+process.send!({ port: address.port, pid: process.pid });
 
 function end(): void {
   rmSync(folder, { recursive: true, force: true });
