@@ -7,7 +7,8 @@ import { Connections } from '../rpc/connections.js';
 import { type Address, formatAddress, parseAddress } from '../runtime/net.js';
 import { nodeRuntime } from '../runtime/node/node-runtime.js';
 import type { Runtime } from '../runtime/runtime.js';
-import { Producer, type ProducerOptions } from './producer.js';
+import { Producer } from './producer.js';
+import type { ProducerOptions } from './producer-options.js';
 import type { SchedulerNetwork } from './schedulers.js';
 import type { RecordSender } from './shard-log.js';
 import { TopicDirectory } from './topic-directory.js';
@@ -21,6 +22,9 @@ export interface ClientOptions {
   /** How long what is submitted may wait for a broker that takes it, say on a full disk. Default 2 minutes. */
   readonly deliveryTimeoutMs?: number;
 }
+
+/** Whoever closes while the broker is away wants to be gone, not to wait out the delivery timeout. */
+const closeWaitMs = 5_000;
 
 /** An instance of a service, as discovery knows it. */
 export interface NodeInfo {
@@ -41,7 +45,7 @@ export interface ClientNetwork extends SchedulerNetwork {
   /** What producers and consumers share. */
   queues(): QueueNetwork;
   nodes(): Promise<readonly NodeInfo[]>;
-  /** Sends what is queued, then closes all connections. */
+  /** Waits for what was given, for 5 seconds at most, then closes all connections. */
   close(): Promise<void>;
 }
 
@@ -112,7 +116,7 @@ export class ClusterNetwork implements ClientNetwork {
   }
 
   async close(): Promise<void> {
-    await this.sender.flush();
+    await this.sender.flush(closeWaitMs);
     this.sender.close();
     this.topics.close();
     await this.#registry?.close();

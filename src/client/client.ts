@@ -4,7 +4,7 @@ import { Consumer } from './consumer/consumer.js';
 import type { ConsumerOptions } from './consumer/consumer-options.js';
 import { DeadLetters } from './dead-letters.js';
 import { Jobs } from './jobs.js';
-import type { ProducerOptions } from './producer.js';
+import type { ProducerOptions } from './producer-options.js';
 import { Runs } from './runs.js';
 import { Schedulers } from './schedulers.js';
 import { ShardLog } from './shard-log.js';
@@ -33,7 +33,8 @@ export type { Job } from './job.js';
 export type { JobDefinition, Retry, Submission, Work } from './job-definition.js';
 export { json, type OutgoingRecord } from './outgoing-record.js';
 export type { Payload } from './payload.js';
-export type { Delivered, ProducerOptions } from './producer.js';
+export type { Delivered } from './producer.js';
+export type { ProducerOptions } from './producer-options.js';
 export type { Run, RunState } from './run.js';
 export type { EndedRun, RunFilter } from './runs.js';
 export type { TopicProducer } from './topic-producer.js';
@@ -91,7 +92,7 @@ export class TaskdClient {
     return this.#network.nodes();
   }
 
-  /** Waits for submissions under way, then closes. Questions that still wait reject with CANCELLED. */
+  /** Waits for what was sent and submitted, for 5 seconds at most, then closes. Questions that still wait reject with CANCELLED. */
   async close(): Promise<void> {
     this.#schedulers.close();
     await Promise.all([...this.#consumers].map((consumer) => consumer.close()));

@@ -38,6 +38,8 @@ export interface LaneOptions {
 /** Some consecutive records of a batch that belong to one caller. */
 export interface Part<T> {
   readonly owner: T;
+  /** The first one's place among the caller's. */
+  readonly from: number;
   count: number;
 }
 
@@ -121,8 +123,13 @@ export class Lane<T> {
     this.#nextSequence = 0;
   }
 
-  /** Adds a record that `recordProblem` has passed. */
-  add(record: NewRecord, batchClass: BatchClass, owner: T, nowMs: number, wallMs: number): void {
+  /** When the oldest record without an outcome was given; undefined when there is none. */
+  get oldestMs(): number | undefined {
+    return this.#sent[0]?.createdMs ?? this.#ready[0]?.createdMs ?? this.#open?.createdMs;
+  }
+
+  /** Adds a record that `recordProblem` has passed, the `from`th of its owner's, which was given at `sinceMs`. */
+  add(record: NewRecord, batchClass: BatchClass, owner: T, sinceMs: number, wallMs: number, from = 0): void {
     if (this.#open !== undefined && this.#open.batchClass !== batchClass) this.#seal();
     if (this.#builder === undefined || !this.#builder.append(record)) {
       this.#seal();
@@ -130,11 +137,11 @@ export class Lane<T> {
       const fits = this.#builder.append(record);
       assert(fits, 'an empty batch takes any legal record');
     }
-    this.#open ??= { parts: [], batchClass, createdMs: nowMs, wallMs };
+    this.#open ??= { parts: [], batchClass, createdMs: sinceMs, wallMs };
     const { parts } = this.#open;
     const last = parts[parts.length - 1];
     if (last !== undefined && last.owner === owner) last.count++;
-    else parts.push({ owner, count: 1 });
+    else parts.push({ owner, from, count: 1 });
   }
 
   /** The batch that must be sent now, if there is one; it counts as in flight. Ask `expire` first, then until there is none. */
@@ -237,7 +244,7 @@ export class Lane<T> {
 
   /** When `expire` must be asked again at the latest, unless something happens before. */
   expiryMs(): number | undefined {
-    const oldest = this.#sent[0]?.createdMs ?? this.#ready[0]?.createdMs ?? this.#open?.createdMs;
+    const oldest = this.oldestMs;
     return oldest === undefined ? undefined : oldest + this.#options.deliveryTimeoutMs;
   }
 

@@ -1,11 +1,12 @@
 import { ErrorCode, TaskdError } from '../base/errors.js';
 import { type NewRecord, type RecordHeader, recordProblem } from '../batch/record.js';
+import type { Delay } from './delayed.js';
 
 /**
  * A record as a program gives it. Texts go as UTF-8, bytes as they are; for anything else there is `json`. Bytes must
  * not be changed before the call's promise has settled.
  */
-export interface OutgoingRecord {
+export interface OutgoingRecord extends Delay {
   /** Records of the same key keep their order and share a partition. An empty key is a key. */
   readonly key?: string | Uint8Array;
   /** Absent: the record has no value, which readers can tell from an empty one. */
@@ -13,8 +14,6 @@ export interface OutgoingRecord {
   readonly headers?: Readonly<Record<string, string | Uint8Array>>;
   /** Where it goes, whatever its key. */
   readonly partition?: number;
-  /** Visible to readers from then on, in milliseconds since 1970. */
-  readonly deliverAtMs?: number;
 }
 
 /** The JSON text of `value` in UTF-8. Throws INVALID for what has none: a function, a cycle, a bigint. */

@@ -3,7 +3,7 @@
  *
  * With a key: Kafka's murmur2, so that the same key finds the same partition whatever client wrote it, and whatever is
  * down. Without: the *sticky* way of KIP-794. Records stay with one partition until a batch's worth of bytes went there,
- * then move on to one drawn in proportion to how short its queue is, among those that have a leader. Switching by bytes
+ * then move on to one drawn in proportion to how short its queue is, among those that have a leader which answers. Switching by bytes
  * and not by batches matters: a slow broker closes fewer, larger batches, and would be given more by the other rule.
  */
 import { keyPartition } from '../base/murmur2.js';
@@ -14,6 +14,8 @@ export interface PartitionLoad {
   /** Batches that wait for this partition. */
   queued(partition: number): number;
   hasLeader(partition: number): boolean;
+  /** True when its broker does not answer in time. */
+  isSlow(partition: number): boolean;
 }
 
 export class PartitionChooser {
@@ -39,22 +41,25 @@ export class PartitionChooser {
   /** The partition of a record of about `bytes` bytes. */
   choose(key: Uint8Array | undefined, bytes: number): number {
     if (key !== undefined) return keyPartition(key, this.#partitions);
-    if (this.#current === undefined || this.#bytes >= this.#stickyBytes || this.#current >= this.#partitions) {
+    if (this.#mustMove()) {
       this.#current = this.#draw();
       this.#bytes = 0;
     }
     this.#bytes += bytes;
-    return this.#current;
+    return this.#current!;
   }
 
-  /** Leaves the current partition at the next keyless record, such as when it has lost its leader. */
-  move(): void {
-    this.#current = undefined;
+  #mustMove(): boolean {
+    if (this.#current === undefined || this.#bytes >= this.#stickyBytes || this.#current >= this.#partitions)
+      return true;
+    return !this.#load.hasLeader(this.#current);
   }
 
   #draw(): number {
     const candidates: number[] = [];
-    for (let i = 0; i < this.#partitions; i++) if (this.#load.hasLeader(i)) candidates.push(i);
+    for (let i = 0; i < this.#partitions; i++) {
+      if (this.#load.hasLeader(i) && !this.#load.isSlow(i)) candidates.push(i);
+    }
     if (candidates.length === 0) return this.#random.below(this.#partitions);
     const queues = candidates.map((partition) => this.#load.queued(partition));
     const longest = Math.max(...queues);

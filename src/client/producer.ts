@@ -7,22 +7,11 @@ import type { Runtime } from '../runtime/runtime.js';
 import { Timers } from '../timer/timers.js';
 import type { taskd } from '../wire/generated/messages.js';
 import { initProducer, produce } from '../wire/methods.js';
-import { Delivery } from './delivery.js';
-import { type Failure, Lane, type LaneBatch, type LaneOptions } from './lane.js';
+import { Delivery, type DeliveryHost } from './delivery.js';
+import { type Failure, Lane, type LaneBatch } from './lane.js';
+import { type ProducerOptions, type ProducerSettings, producerSettings } from './producer-options.js';
+import { SendRoom } from './send-room.js';
 import type { CallerSource, TopicDirectory } from './topic-directory.js';
-
-export interface ProducerOptions {
-  /** A batch need not wait for company once it has so many bytes; under pressure it grows beyond. Default 64 KiB. */
-  readonly batchBytes?: number;
-  /** Records wait so long for company while another batch of their partition is unacknowledged. Default 2 ms, at most 5. */
-  readonly lingerMs?: number;
-  /** From `send` to the outcome at the latest. Default 2 minutes. */
-  readonly deliveryTimeoutMs?: number;
-  /** Bytes of records without an outcome; more of them wait. Default 64 MiB. */
-  readonly bufferBytesMax?: number;
-  /** How batches are compressed, on their way and on disk. Default 'none'. */
-  readonly compression?: 'none' | 'gzip';
-}
 
 /** Where a record was stored. */
 export interface Delivered {
@@ -45,21 +34,11 @@ interface LaneState {
   isDirty: boolean;
 }
 
-/** Records that wait for room. */
-interface Waiting {
-  readonly state: LaneState;
-  readonly records: readonly NewRecord[];
-  readonly batchClass: BatchClass;
-  readonly delivery: Delivery;
-  readonly reject: (error: TaskdError) => void;
-  readonly sinceMs: number;
-}
-
-/** Calls that wait for room; the next gets BUSY. */
-const waitingMax = 65_536;
 /** An attempt is given up and repeated after so long. */
 const attemptMs = 30_000;
 const idRetryMs = 200;
+const slowMs = 1_000;
+const nothing: readonly NewRecord[] = [];
 
 /**
  * The idempotent producer: every record that was given to it is stored once or its promise rejects, in the order of the
@@ -74,46 +53,48 @@ export class Producer {
   readonly #callers: CallerSource;
   readonly #topics: TopicDirectory;
   readonly #timers: Timers;
-  readonly #laneOptions: LaneOptions;
-  readonly #bufferBytesMax: number;
+  readonly #settings: ProducerSettings;
+  readonly #room: SendRoom<Delivery>;
+  readonly #host: DeliveryHost = {
+    enter: (delivery) => this.#enter(delivery),
+    settled: (delivery) => this.#room.leave(delivery),
+  };
   readonly #lanes = new Map<number, LaneState>();
   readonly #forgetTopics: () => void;
   #dirty: LaneState[] = [];
   #isFlushing = false;
-  #waiting: Waiting[] = [];
-  #bytes = 0;
   /** 0: none yet. */
   #producerId = 0;
   #isAskingId = false;
   /** Why no broker gave an id when it was last asked. */
   #idProblem: TaskdError | undefined;
   #isClosed = false;
-  #idle: (() => void)[] = [];
 
   constructor(runtime: Runtime, callers: CallerSource, topics: TopicDirectory, options: ProducerOptions = {}) {
     this.#runtime = runtime;
     this.#callers = callers;
     this.#topics = topics;
     this.#timers = new Timers(runtime.clock);
-    this.#bufferBytesMax = options.bufferBytesMax ?? 64 * 1024 * 1024;
-    this.#laneOptions = {
-      batchBytes: options.batchBytes ?? 64 * 1024,
-      lingerMs: Math.min(options.lingerMs ?? 2, 5),
-      deliveryTimeoutMs: options.deliveryTimeoutMs ?? 120_000,
-      codec: options.compression === 'gzip' ? Codec.GZIP : Codec.NONE,
-    };
+    this.#settings = producerSettings(options);
+    this.#room = new SendRoom(this.#settings.bufferBytesMax);
     this.#forgetTopics = topics.onChange(() => this.#touchAll());
   }
 
-  /** Bytes of records that have no outcome yet. */
+  /** Bytes of records that are in the producer's batches and have no outcome yet. */
   get bufferedBytes(): number {
-    return this.#bytes;
+    return this.#room.bytes;
   }
 
-  /** Stores one record; durable when it resolves. */
-  send(topicId: number, partition: number, record: NewRecord, batchClass: BatchClass): Promise<Delivered> {
+  /** Stores one record; durable when it resolves. The delivery timeout began at `sinceMs`, by default now. */
+  send(
+    topicId: number,
+    partition: number,
+    record: NewRecord,
+    batchClass: BatchClass,
+    sinceMs?: number,
+  ): Promise<Delivered> {
     return new Promise((resolve, reject) => {
-      this.#deliver(topicId, partition, [record], batchClass, reject, ({ offsets, appendTimestampMs, error }) => {
+      this.#deliver(topicId, partition, [record], batchClass, sinceMs, ({ offsets, appendTimestampMs, error }) => {
         if (error === undefined) resolve({ partition, offset: offsets[0]!, appendTimestampMs });
         else reject(error);
       });
@@ -129,7 +110,7 @@ export class Producer {
   ): Promise<readonly number[]> {
     if (records.length === 0) return Promise.resolve([]);
     return new Promise((resolve, reject) => {
-      this.#deliver(topicId, partition, records, batchClass, reject, ({ offsets, error }) => {
+      this.#deliver(topicId, partition, records, batchClass, undefined, ({ offsets, error }) => {
         if (error === undefined) resolve(offsets);
         else reject(error);
       });
@@ -141,10 +122,26 @@ export class Producer {
     return this.#lanes.get(laneKey(topicId, partition))?.lane.queued ?? 0;
   }
 
-  /** Resolves when all that was given until now has its outcome. */
-  flush(): Promise<void> {
-    if (this.#bytes === 0 && this.#waiting.length === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#idle.push(resolve));
+  /** True while the oldest record of that partition has had no answer for a second. */
+  isSlow(topicId: number, partition: number): boolean {
+    const oldestMs = this.#lanes.get(laneKey(topicId, partition))?.lane.oldestMs;
+    return oldestMs !== undefined && oldestMs + slowMs <= this.#runtime.clock.monotonicMs();
+  }
+
+  /** Resolves when all that was given until now has its outcome, but after `withinMs` at the latest. */
+  flush(withinMs?: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = withinMs === undefined ? undefined : this.#runtime.clock.timer(withinMs, resolve);
+      this.#room.whenOver(() => {
+        timer?.cancel();
+        resolve();
+      });
+    });
+  }
+
+  /** Resolves when the next call would not have to wait for room. */
+  room(): Promise<void> {
+    return new Promise((resolve) => this.#room.whenRoom(resolve));
   }
 
   /** Gives up what has no outcome yet; `flush` first to keep it. */
@@ -154,9 +151,8 @@ export class Producer {
     this.#forgetTopics();
     this.#timers.close();
     const error = new TaskdError(ErrorCode.CANCELLED, 'the producer was closed before the records were stored');
-    for (const { reject } of this.#waiting.splice(0)) reject(error);
+    this.#room.close(error);
     for (const { lane } of this.#lanes.values()) fail(lane.abandon(error));
-    this.#settleIdle();
   }
 
   #deliver(
@@ -164,67 +160,37 @@ export class Producer {
     partition: number,
     records: readonly NewRecord[],
     batchClass: BatchClass,
-    reject: (error: TaskdError) => void,
-    settled: (delivery: Delivery) => void,
+    sinceMs: number | undefined,
+    done: (delivery: Delivery) => void,
   ): void {
     let bytes = 0;
     for (const record of records) {
       const problem = recordProblem(record);
-      if (problem !== undefined) {
-        reject(new TaskdError(ErrorCode.TOO_LARGE, problem));
-        return;
-      }
+      if (problem !== undefined) throw new TaskdError(ErrorCode.TOO_LARGE, problem);
       bytes += recordLength(record);
     }
-    if (this.#isClosed) {
-      reject(new TaskdError(ErrorCode.CANCELLED, 'the producer is closed'));
-      return;
-    }
-    const delivery = new Delivery(records.length, bytes, (each) => {
-      this.#bytes -= each.bytes;
-      settled(each);
-      this.#afterSettled();
-    });
-    const state = this.#laneOf(topicId, partition);
-    const sinceMs = this.#runtime.clock.monotonicMs();
-    if (this.#waiting.length === 0 && this.#hasRoom(bytes)) this.#add(state, records, batchClass, delivery);
-    else if (this.#waiting.length >= waitingMax) reject(busy());
-    else this.#waiting.push({ state, records, batchClass, delivery, reject, sinceMs });
-  }
-
-  /** A call larger than the whole buffer goes alone. */
-  #hasRoom(bytes: number): boolean {
-    return this.#bytes === 0 || this.#bytes + bytes <= this.#bufferBytesMax;
-  }
-
-  #add(state: LaneState, records: readonly NewRecord[], batchClass: BatchClass, delivery: Delivery): void {
+    if (this.#isClosed) throw new TaskdError(ErrorCode.CANCELLED, 'the producer is closed');
+    const call = { topicId, partition, records, batchClass, bytes };
     const nowMs = this.#runtime.clock.monotonicMs();
+    this.#room.arrive(new Delivery(this.#host, { ...call, sinceMs: sinceMs ?? nowMs }, done));
+  }
+
+  #enter(delivery: Delivery): void {
+    const { topicId, partition, records, batchClass, sinceMs } = delivery;
+    const state = this.#laneOf(topicId, partition);
     const wallMs = this.#runtime.clock.wallMs();
-    this.#bytes += delivery.bytes;
-    for (const record of records) state.lane.add(record, batchClass, delivery, nowMs, wallMs);
+    for (let i = 0; i < records.length; i++) state.lane.add(records[i]!, batchClass, delivery, sinceMs, wallMs, i);
+    delivery.records = nothing;
     this.#touch(state);
-  }
-
-  #afterSettled(): void {
-    let admitted = 0;
-    while (admitted < this.#waiting.length && this.#hasRoom(this.#waiting[admitted]!.delivery.bytes)) {
-      const { state, records, batchClass, delivery } = this.#waiting[admitted++]!;
-      this.#add(state, records, batchClass, delivery);
-    }
-    if (admitted > 0) this.#waiting = this.#waiting.slice(admitted);
-    this.#settleIdle();
-  }
-
-  #settleIdle(): void {
-    if (this.#bytes > 0 || this.#waiting.length > 0) return;
-    for (const resolve of this.#idle.splice(0)) resolve();
   }
 
   #laneOf(topicId: number, partition: number): LaneState {
     const key = laneKey(topicId, partition);
     let state = this.#lanes.get(key);
     if (state === undefined) {
-      const lane = new Lane<Delivery>(this.#runtime.random, this.#laneOptions);
+      // Brokers read the records of internal topics.
+      const codec = this.#topics.known(topicId)?.internal ? Codec.NONE : this.#settings.codec;
+      const lane = new Lane<Delivery>(this.#runtime.random, { ...this.#settings, codec });
       state = { topicId, partition, lane, usedId: 0, wakeMs: Number.POSITIVE_INFINITY, isDirty: false };
       this.#lanes.set(key, state);
     }
@@ -258,7 +224,7 @@ export class Producer {
     const { lane, topicId, partition } = state;
     const nowMs = this.#runtime.clock.monotonicMs();
     fail(lane.expire(nowMs, this.#idProblem));
-    this.#expireWaiting(nowMs);
+    this.#room.expire(nowMs - this.#settings.deliveryTimeoutMs, () => noRoom(this.#settings.deliveryTimeoutMs));
     if (lane.isEmpty) return;
     // Nothing can be sent before an id and a leader are learnt, which wakes the lane: until then it can only expire.
     let dueMs = lane.expiryMs();
@@ -266,6 +232,8 @@ export class Producer {
       const leader = this.#topics.locate(topicId, partition);
       if (leader instanceof TaskdError) {
         fail(lane.giveUp(leader, nowMs));
+        // A topic's id is never used again.
+        if (lane.isEmpty && this.#topics.known(topicId) === undefined) this.#lanes.delete(laneKey(topicId, partition));
       } else if (leader !== undefined) {
         const caller = this.#callers.to(leader);
         for (let batch = lane.next(nowMs); batch !== undefined; batch = lane.next(nowMs)) {
@@ -337,14 +305,6 @@ export class Producer {
       this.#touch(state);
     });
   }
-
-  /** Whoever waited for room for the whole delivery timeout was never sent. */
-  #expireWaiting(nowMs: number): void {
-    const { deliveryTimeoutMs } = this.#laneOptions;
-    while (this.#waiting.length > 0 && this.#waiting[0]!.sinceMs + deliveryTimeoutMs <= nowMs) {
-      this.#waiting.shift()!.reject(noRoom(deliveryTimeoutMs));
-    }
-  }
 }
 
 function laneKey(topicId: number, partition: number): number {
@@ -358,8 +318,8 @@ function store(batch: LaneBatch<Delivery>, answer: taskd.ProduceResponse): void 
     return;
   }
   let offset = baseOffset ?? 0;
-  for (const { owner, count } of batch.parts) {
-    owner.stored(offset, count, appendTimestampMs);
+  for (const { owner, from, count } of batch.parts) {
+    owner.stored(from, count, offset, appendTimestampMs);
     offset += count;
   }
 }
@@ -384,11 +344,6 @@ function unexpected(cause: unknown): TaskdError {
 function placeForgotten(): TaskdError {
   const message = 'the records are stored, by an earlier attempt so long ago that the broker no longer knows where';
   return new TaskdError(ErrorCode.OUTCOME_UNKNOWN, message);
-}
-
-function busy(): TaskdError {
-  const message = `${waitingMax} calls wait for room in the producer already; wait for some of them first`;
-  return new TaskdError(ErrorCode.BUSY, message, { retry: Retry.AFTER, retryAfterMs: 100 });
 }
 
 function noRoom(timeoutMs: number): TaskdError {

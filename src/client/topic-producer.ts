@@ -2,9 +2,11 @@ import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import { BatchClass } from '../batch/header.js';
 import { type NewRecord, recordLength } from '../batch/record.js';
 import type { Runtime } from '../runtime/runtime.js';
+import { DelayedSends, deliverAtOf } from './delayed.js';
 import { newRecord, type OutgoingRecord } from './outgoing-record.js';
 import { PartitionChooser } from './partition-chooser.js';
-import { type Delivered, Producer, type ProducerOptions } from './producer.js';
+import { type Delivered, Producer } from './producer.js';
+import { type ProducerOptions, type ProducerSettings, producerSettings } from './producer-options.js';
 import type { CallerSource, TopicDirectory, TopicPlace } from './topic-directory.js';
 
 /** What a producer or a consumer works with. */
@@ -19,9 +21,20 @@ interface Target {
   readonly name: string;
   /** Undefined until the name was looked up, and again once the topic is gone. */
   place: TopicPlace | undefined;
+  /** When it was last asked for anew. */
+  checkedMs: number;
   chooser: PartitionChooser | undefined;
   /** Sends that wait for the lookup, in order; undefined when none is under way. */
   pending: Pending[] | undefined;
+}
+
+/** A record and where it shall go. */
+interface Wanted {
+  readonly made: NewRecord;
+  readonly partition: number | undefined;
+  readonly dueMs: number | undefined;
+  /** When it was given. */
+  readonly sinceMs: number;
 }
 
 interface Pending {
@@ -32,6 +45,9 @@ interface Pending {
 
 /** Bytes of records whose topic is being looked up. */
 const pendingBytesMax = 16 * 1024 * 1024;
+const closeWaitMs = 5_000;
+/** A topic may get more partitions: brokers are asked about one in use after so long. */
+const recheckMs = 60_000;
 
 /**
  * Stores records in topics. One object serves any number of topics, and many calls at once: records that are given in
@@ -45,15 +61,16 @@ const pendingBytesMax = 16 * 1024 * 1024;
 export class TopicProducer {
   readonly #network: QueueNetwork;
   readonly #producer: Producer;
-  readonly #stickyBytes: number;
-  readonly #lookupMs: number;
+  readonly #settings: ProducerSettings;
   readonly #targets = new Map<string, Target>();
+  readonly #delayed: DelayedSends;
   #pendingBytes = 0;
+  #isClosed = false;
 
   constructor(network: QueueNetwork, options: ProducerOptions = {}) {
     this.#network = network;
-    this.#stickyBytes = options.batchBytes ?? 64 * 1024;
-    this.#lookupMs = options.deliveryTimeoutMs ?? 120_000;
+    this.#settings = producerSettings(options);
+    this.#delayed = new DelayedSends(network);
     this.#producer = new Producer(network.runtime, network.callers, network.topics, options);
   }
 
@@ -62,17 +79,24 @@ export class TopicProducer {
     return this.#producer.bufferedBytes + this.#pendingBytes;
   }
 
-  /** Stores one record. NOT_FOUND for a topic that does not exist, INVALID and TOO_LARGE for what is no record. */
+  /**
+   * Stores one record. NOT_FOUND for a topic that does not exist, INVALID and TOO_LARGE for what is no record, BUSY when
+   * as many bytes as may be buffered wait for room already.
+   */
   send(topic: string, record: OutgoingRecord): Promise<Delivered> {
     try {
-      const made = this.#check(record);
+      const made = newRecord(record);
+      const { clock } = this.#network.runtime;
+      const sinceMs = clock.monotonicMs();
+      const dueMs = isDelayed(record) ? deliverAtOf(record, clock.wallMs()) : undefined;
+      const wanted = { made, partition: record.partition, dueMs, sinceMs };
       const target = this.#target(topic);
-      const place = this.#place(target);
-      if (place !== undefined) return this.#sendTo(target, place, made, record.partition);
+      const place = this.#place(target, wanted);
+      if (place !== undefined) return this.#sendTo(target, place, wanted);
       return new Promise((resolve, reject) => {
         this.#await(target, {
           bytes: recordLength(made),
-          go: (found) => this.#sendTo(target, found, made, record.partition).then(resolve, reject),
+          go: (found) => this.#sendTo(target, found, wanted).then(resolve, reject),
           fail: reject,
         });
       });
@@ -88,7 +112,11 @@ export class TopicProducer {
    */
   async sendAll(topic: string, records: readonly OutgoingRecord[]): Promise<readonly Delivered[]> {
     // All are checked before the first is sent.
-    for (const record of records) this.#check(record);
+    const wallMs = this.#network.runtime.clock.wallMs();
+    for (const record of records) {
+      newRecord(record);
+      deliverAtOf(record, wallMs);
+    }
     const outcomes = await Promise.allSettled(records.map((record) => this.send(topic, record)));
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failed === undefined) return outcomes.map((outcome) => (outcome as PromiseFulfilledResult<Delivered>).value);
@@ -99,60 +127,92 @@ export class TopicProducer {
     throw new TaskdError(ErrorCode.OUTCOME_UNKNOWN, message, { cause: error });
   }
 
+  /**
+   * Resolves when the next `send` would find room. Programs that don't await each record await this instead, and so send
+   * as fast as the broker takes it.
+   */
+  room(): Promise<void> {
+    return this.#producer.room();
+  }
+
   /** Resolves when everything that was given until now has its outcome, which each call's own promise tells. */
   async flush(): Promise<void> {
-    await Promise.allSettled([...this.#targets.values()].map((target) => this.#lookedUp(target)));
+    await Promise.all([...this.#targets.values()].map((target) => this.#lookedUp(target)));
     await this.#producer.flush();
   }
 
-  /** Sends what is left, then ends. */
+  /**
+   * Ends, once what was given has its outcome, but after 5 seconds at the latest: what is left then rejects. `flush`
+   * before it waits for as long as it takes.
+   */
   async close(): Promise<void> {
-    await this.flush();
+    const { clock } = this.#network.runtime;
+    await new Promise<void>((resolve) => {
+      const timer = clock.timer(closeWaitMs, resolve);
+      void this.flush().then(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+    this.#isClosed = true;
+    const error = new TaskdError(ErrorCode.CANCELLED, 'the producer was closed before the topic was found');
+    for (const target of this.#targets.values()) this.#settle(target, undefined, error);
     this.#producer.close();
-  }
-
-  #check(record: OutgoingRecord): NewRecord {
-    if (record.deliverAtMs !== undefined) throw invalid('deliverAtMs is not there yet');
-    return newRecord(record);
   }
 
   #target(name: string): Target {
     let target = this.#targets.get(name);
     if (target === undefined) {
       if (typeof name !== 'string' || name === '') throw invalid('give the name of a topic');
-      target = { name, place: undefined, chooser: undefined, pending: undefined };
+      target = { name, place: undefined, checkedMs: 0, chooser: undefined, pending: undefined };
       this.#targets.set(name, target);
     }
     return target;
   }
 
   /** Where the topic is, unless that must be looked up. */
-  #place(target: Target): TopicPlace | undefined {
+  #place(target: Target, { partition, sinceMs }: Wanted): TopicPlace | undefined {
     if (target.place === undefined || target.pending !== undefined) return undefined;
-    const place = this.#network.topics.known(target.place.topicId);
+    const { topics } = this.#network;
+    const { topicId } = target.place;
+    let place = topics.known(topicId);
+    if (place !== undefined && partition !== undefined && partition >= place.partitions) {
+      // It may have got more partitions meanwhile.
+      topics.forget(topicId);
+      place = undefined;
+    }
     target.place = place;
+    if (target.checkedMs + recheckMs < sinceMs) {
+      target.checkedMs = sinceMs;
+      topics.stale(topicId);
+    }
     return place;
   }
 
-  #sendTo(target: Target, place: TopicPlace, record: NewRecord, wanted: number | undefined): Promise<Delivered> {
-    const partition = wanted ?? this.#choose(target, place, record);
+  #sendTo(target: Target, place: TopicPlace, wanted: Wanted): Promise<Delivered> {
+    const { made, dueMs, sinceMs } = wanted;
+    const partition = wanted.partition ?? this.#choose(target, place, made);
     if (!Number.isInteger(partition) || partition < 0 || partition >= place.partitions) {
       const last = place.partitions - 1;
       return Promise.reject(invalid(`topic "${target.name}" has the partitions 0 to ${last}, and no ${partition}`));
     }
-    return this.#producer.send(place.topicId, partition, record, BatchClass.CLIENT);
+    const { topicId } = place;
+    if (dueMs !== undefined) return this.#delayed.send(this.#producer, topicId, partition, made, dueMs);
+    return this.#producer.send(topicId, partition, made, BatchClass.CLIENT, sinceMs);
   }
 
   #choose(target: Target, place: TopicPlace, record: NewRecord): number {
-    target.chooser ??= new PartitionChooser(this.#network.runtime.random, place.partitions, this.#stickyBytes, {
+    target.chooser ??= new PartitionChooser(this.#network.runtime.random, place.partitions, this.#settings.batchBytes, {
       queued: (partition) => this.#producer.queued(target.place!.topicId, partition),
       hasLeader: (partition) => target.place!.leaders[partition] !== undefined,
+      isSlow: (partition) => this.#producer.isSlow(target.place!.topicId, partition),
     });
     target.chooser.resize(place.partitions);
     return target.chooser.choose(record.key, recordLength(record));
   }
 
   #await(target: Target, pending: Pending): void {
+    if (this.#isClosed) throw new TaskdError(ErrorCode.CANCELLED, 'the producer is closed');
     if (this.#pendingBytes + pending.bytes > pendingBytesMax) throw tooMuch();
     this.#pendingBytes += pending.bytes;
     if (target.pending !== undefined) {
@@ -163,21 +223,24 @@ export class TopicProducer {
     void this.#lookUp(target);
   }
 
-  /** Sends go on in their order: those that come during a lookup wait behind those before them. */
   async #lookUp(target: Target): Promise<void> {
-    let problem: unknown;
     try {
-      target.place = await this.#network.topics.named(target.name, this.#lookupMs);
+      this.#settle(target, await this.#network.topics.named(target.name, this.#settings.deliveryTimeoutMs), undefined);
     } catch (error) {
-      problem = error;
-      target.place = undefined;
+      this.#settle(target, undefined, error);
     }
-    const waited = target.pending!;
+  }
+
+  /** Sends go on in their order: those that came during the lookup wait behind those before them. */
+  #settle(target: Target, place: TopicPlace | undefined, problem: unknown): void {
+    const waited = target.pending ?? [];
     target.pending = undefined;
+    target.place = place;
+    target.checkedMs = this.#network.runtime.clock.monotonicMs();
     for (const each of waited) {
       this.#pendingBytes -= each.bytes;
-      if (target.place === undefined) each.fail(problem);
-      else each.go(target.place);
+      if (place === undefined) each.fail(problem);
+      else each.go(place);
     }
   }
 
@@ -185,6 +248,10 @@ export class TopicProducer {
     if (target.pending === undefined) return Promise.resolve();
     return new Promise((resolve) => target.pending!.push({ bytes: 0, go: () => resolve(), fail: () => resolve() }));
   }
+}
+
+function isDelayed({ deliverAtMs, delayMs, delayLevel }: OutgoingRecord): boolean {
+  return deliverAtMs !== undefined || delayMs !== undefined || delayLevel !== undefined;
 }
 
 function tooMuch(): TaskdError {

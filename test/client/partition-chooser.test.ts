@@ -3,9 +3,10 @@ import { keyPartition } from '../../src/base/murmur2.js';
 import { PartitionChooser } from '../../src/client/partition-chooser.js';
 import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
 
-const load = (queues: number[], down: number[] = []) => ({
+const load = (queues: number[], down: number[] = [], slow: number[] = []) => ({
   queued: (partition: number) => queues[partition]!,
   hasLeader: (partition: number) => !down.includes(partition),
+  isSlow: (partition: number) => slow.includes(partition),
 });
 
 t.test('queues 0, 3 and 1 get shares of 4, 1 and 3 eighths', (t) => {
@@ -19,7 +20,7 @@ t.test('queues 0, 3 and 1 get shares of 4, 1 and 3 eighths', (t) => {
   t.end();
 });
 
-t.test('it stays for a batch of bytes, and moves when told', (t) => {
+t.test('it stays for a batch of bytes, and moves when it must', (t) => {
   const chooser = new PartitionChooser(new SeededRandom(2), 50, 1_000, load(new Array(50).fill(0)));
   const first = chooser.choose(undefined, 400);
   t.equal(chooser.choose(undefined, 400), first);
@@ -27,14 +28,17 @@ t.test('it stays for a batch of bytes, and moves when told', (t) => {
   const later = new Set<number>();
   for (let i = 0; i < 30; i++) later.add(chooser.choose(undefined, 1_000));
   t.ok(later.size > 10);
-  const before = chooser.choose(undefined, 1);
-  chooser.move();
-  const after = new Set<number>();
-  for (let i = 0; i < 10; i++) {
-    after.add(chooser.choose(undefined, 1));
-    chooser.move();
-  }
-  t.ok(after.size > 1 || !after.has(before));
+  const down: number[] = [];
+  const other = new PartitionChooser(new SeededRandom(2), 3, 1_000, load([0, 0, 0], down));
+  const before = other.choose(undefined, 1);
+  down.push(before);
+  t.not(other.choose(undefined, 1), before, 'it leaves one that has lost its leader');
+  t.end();
+});
+
+t.test('a slow partition is left out', (t) => {
+  const chooser = new PartitionChooser(new SeededRandom(3), 3, 1, load([0, 0, 0], [], [0, 1]));
+  for (let i = 0; i < 50; i++) t.equal(chooser.choose(undefined, 1), 2);
   t.end();
 });
 

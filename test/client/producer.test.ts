@@ -5,6 +5,7 @@ import t from 'tap';
 import { ErrorCode, isTaskdError } from '../../src/base/errors.js';
 import { BatchClass } from '../../src/batch/header.js';
 import { Producer } from '../../src/client/producer.js';
+import type { ProducerOptions } from '../../src/client/producer-options.js';
 import type { TopicDirectory } from '../../src/client/topic-directory.js';
 import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
 import { brokerAndClient, ClientKit, temporaryFolder } from '../support/broker-node.js';
@@ -150,6 +151,7 @@ t.test('while no leader is known, records wait without a look each millisecond',
   let looks = 0;
   const topics = {
     locate: () => void looks++,
+    known: () => undefined,
     onChange: () => () => {},
     ask: () => Promise.resolve({ producerId: 1, producerEpoch: 0 }),
   } as unknown as TopicDirectory;
@@ -160,4 +162,90 @@ t.test('while no leader is known, records wait without a look each millisecond',
   t.ok(looks < 10, `${looks} looks in a second`);
   producer.close();
   await t.rejects(sent, { code: ErrorCode.CANCELLED });
+});
+
+/** A directory of one topic whose broker never answers, and the clock that it all goes by. */
+function silentBroker(options: ProducerOptions = {}): { clock: ManualClock; producer: Producer } {
+  const clock = new ManualClock();
+  const topics = {
+    locate: () => ({ host: '127.0.0.1', port: 1 }),
+    known: () => undefined,
+    stale: () => {},
+    onChange: () => () => {},
+    ask: () => Promise.resolve({ producerId: 1, producerEpoch: 0 }),
+  } as unknown as TopicDirectory;
+  const callers = { to: () => ({ call: () => new Promise(() => {}) }) as never };
+  const producer = new Producer({ ...nodeRuntime(new MemoryLogger()), clock }, callers, topics, options);
+  return { clock, producer };
+}
+
+t.test('who waited for room has the delivery timeout once, not twice', async (t) => {
+  const { clock, producer } = silentBroker({ deliveryTimeoutMs: 1_000, bufferBytesMax: 1_024 });
+  const ends: number[] = [];
+  const send = (): Promise<unknown> =>
+    producer.send(5, 0, { value: new Uint8Array(900) }, BatchClass.CLIENT).catch(() => ends.push(clock.monotonicMs()));
+  const startMs = clock.monotonicMs();
+  const sent = [send()];
+  await clock.advance(900);
+  sent.push(send());
+  await clock.advance(100);
+  t.same(ends, [startMs + 1_000], 'the first makes room for the second');
+  await clock.advance(900);
+  await Promise.all(sent);
+  t.same(ends, [startMs + 1_000, startMs + 1_900]);
+  producer.close();
+});
+
+t.test('a flush has an end when one is wanted', async (t) => {
+  const { clock, producer } = silentBroker();
+  const sent = producer.send(5, 0, value('x'), BatchClass.CLIENT);
+  let isOver = false;
+  const flushed = producer.flush(5_000).then(() => {
+    isOver = true;
+  });
+  await clock.advance(4_999);
+  t.notOk(isOver);
+  await clock.advance(1);
+  await flushed;
+  producer.close();
+  await t.rejects(sent, { code: ErrorCode.OUTCOME_UNKNOWN }, 'it may have been stored');
+});
+
+t.test('a producer that never awaits is told so before memory ends', async (t) => {
+  const { producer } = silentBroker({ bufferBytesMax: 1_000_000 });
+  const codes = new Map<unknown, number>();
+  const large = { value: new Uint8Array(999_000) };
+  const sent = Array.from({ length: 100 }, () =>
+    producer.send(5, 0, large, BatchClass.CLIENT).catch((error) => {
+      codes.set(error.code, (codes.get(error.code) ?? 0) + 1);
+    }),
+  );
+  t.ok(producer.bufferedBytes <= 1_000_000);
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal(codes.get(ErrorCode.BUSY), 32, '64 MiB wait');
+  producer.close();
+  await Promise.all(sent);
+  t.equal(codes.get(ErrorCode.CANCELLED), 68, 'the others were surely not stored');
+});
+
+t.test('records for a topic or a partition that is not there fail soon', async (t) => {
+  const { client } = await brokerAndClient(t);
+  const { topicId } = await client.topics.create('small', 1, false);
+  const producer = client.producer();
+  await t.rejects(producer.send(777, 0, value('x'), BatchClass.CLIENT), { code: ErrorCode.NOT_FOUND, message: /777/ });
+  await t.rejects(producer.send(topicId, 3, value('x'), BatchClass.CLIENT), {
+    code: ErrorCode.NOT_FOUND,
+    message: /"small" has 1 partitions, and no partition 3/,
+  });
+  t.equal((await producer.send(topicId, 0, value('x'), BatchClass.CLIENT)).offset, 1);
+});
+
+t.test('options that make no sense are refused', (t) => {
+  const wrong = { code: ErrorCode.INVALID };
+  t.throws(() => silentBroker({ lingerMs: 6 }), { ...wrong, message: /lingerMs is 6: .* 0 to 5/ });
+  t.throws(() => silentBroker({ batchBytes: 0 }), wrong);
+  t.throws(() => silentBroker({ deliveryTimeoutMs: Number.NaN }), wrong);
+  t.throws(() => silentBroker({ bufferBytesMax: -1 }), wrong);
+  t.throws(() => silentBroker({ compression: 'zip' as never }), { ...wrong, message: /'none' or 'gzip'/ });
+  t.end();
 });

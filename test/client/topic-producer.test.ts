@@ -2,9 +2,11 @@ import t from 'tap';
 import { ErrorCode } from '../../src/base/errors.js';
 import { keyPartition } from '../../src/base/murmur2.js';
 import { json } from '../../src/client/client.js';
-import type { ProducerOptions } from '../../src/client/producer.js';
+import type { ProducerOptions } from '../../src/client/producer-options.js';
 import { TopicProducer } from '../../src/client/topic-producer.js';
-import { brokerAndClient, type ClientKit } from '../support/broker-node.js';
+import { Topics } from '../../src/client/topics.js';
+import { brokerAndClient, ClientKit } from '../support/broker-node.js';
+import { ManualClock } from '../support/manual-clock.js';
 import { readAll } from '../support/read-all.js';
 
 function topicProducer(client: ClientKit, options: ProducerOptions = {}): TopicProducer {
@@ -70,4 +72,37 @@ t.test('what is compressed comes back as it was', async (t) => {
   const { texts, bytes } = await readAll(client, topicId, 0);
   t.same(texts, values);
   t.ok(bytes < values.join('').length / 4, `${bytes} bytes`);
+});
+
+t.test('one without a topic or a broker ends soon all the same', async (t) => {
+  const { node, client } = await brokerAndClient(t);
+  await node.stop();
+  const clock = new ManualClock();
+  const network = { runtime: { ...client.runtime, clock }, callers: client.connections, topics: client.topics };
+  const producer = new TopicProducer(network);
+  const sent = t.rejects(producer.send('some', { value: 'x' }), { code: ErrorCode.CANCELLED });
+  const closed = producer.close();
+  await clock.advance(5_000);
+  await closed;
+  await sent;
+  await t.rejects(producer.send('some', { value: 'x' }), { code: ErrorCode.CANCELLED });
+});
+
+t.test('a topic that got more partitions, and one that was made anew', async (t) => {
+  const { node, client } = await brokerAndClient(t);
+  const { topicId } = await client.topics.create('grows', 1, false);
+  const producer = topicProducer(client);
+  t.teardown(() => producer.close());
+  await producer.send('grows', { value: 'x' });
+  const other = new ClientKit(client.runtime, node.address);
+  t.teardown(() => other.close());
+  const admin = new Topics(other.topics);
+  await admin.alter('grows', { partitions: 3 });
+  t.equal((await producer.send('grows', { value: 'x', partition: 2 })).partition, 2);
+  await admin.remove('grows');
+  await t.rejects(producer.send('grows', { value: 'x', partition: 0 }), { code: ErrorCode.NOT_FOUND });
+  await t.rejects(producer.send('grows', { value: 'x' }), { code: ErrorCode.NOT_FOUND, message: /"grows"/ });
+  const next = await admin.create('grows', { partitions: 2 });
+  t.not(next.topicId, topicId);
+  t.equal((await producer.send('grows', { value: 'x', partition: 1 })).offset, 1);
 });
