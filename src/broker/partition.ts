@@ -21,7 +21,7 @@ import { writeU64 } from '../base/bytes.js';
 import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import type { FullTopicConfig } from '../base/topic-config.js';
 import { BatchBuilder } from '../batch/builder.js';
-import { Attribute, BatchClass, isControl, readHeader } from '../batch/header.js';
+import { Attribute, BatchClass, isControl } from '../batch/header.js';
 import type { PartitionLog } from '../log/partition-log.js';
 import type { FileRegion } from '../runtime/file-region.js';
 import { type CommitWaiter, CommitWaiters } from './commit-waiters.js';
@@ -30,8 +30,6 @@ import { ProducerTable } from './producer-table.js';
 
 /** Types of records in control batches. */
 export const ControlRecord = { NO_OP: 1, TRIM: 2 } as const;
-
-const replayReadBytes = 4 * 1024 * 1024;
 
 /** One number that stands for a partition in maps. */
 export function partitionKey(topicId: number, partition: number): number {
@@ -333,35 +331,10 @@ export class Partition {
     });
   }
 
-  async #replayProducers(): Promise<void> {
-    let offset = this.#log.logStart;
-    while (offset < this.#log.syncedEnd) {
-      const chunks = await this.#readOrSkip(offset);
-      if (typeof chunks === 'number') offset = chunks;
-      else
-        for (const chunk of chunks) {
-          for (let at = 0; at < chunk.length; ) {
-            const header = readHeader(chunk, at);
-            if (typeof header === 'string') {
-              throw new TaskdError(ErrorCode.DATA_LOSS, `the batch after offset ${offset} is damaged (${header})`);
-            }
-            if (!isControl(header)) this.#producers.replay(header);
-            offset = header.baseOffset + header.recordCount;
-            at += header.length;
-          }
-        }
-    }
-  }
-
-  /** What `read` gives, or where to go on behind records that are gone. */
-  async #readOrSkip(offset: number): Promise<Uint8Array[] | number> {
-    try {
-      return await this.#log.read(offset, replayReadBytes);
-    } catch (error) {
-      const gap = this.#log.gaps.find(({ from, to }) => offset >= from && offset < to);
-      if (gap === undefined) throw error;
-      return gap.to;
-    }
+  #replayProducers(): Promise<void> {
+    return this.#log.eachHeader(this.#log.logStart, undefined, (header) => {
+      if (!isControl(header)) this.#producers.replay(header);
+    });
   }
 
   #committed(end: number): void {

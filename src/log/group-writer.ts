@@ -38,6 +38,8 @@ export interface GroupEvents {
   written(end: number): void;
   /** All up to the end of `group` is on disk. */
   synced(group: WriteGroup): void;
+  /** The segment takes no more batches; all that is in it is on disk. */
+  rolled(segment: Segment): void;
   /** Nothing can be written now, or (undefined) it can again; groups wait meanwhile. */
   full(lack: Lack | undefined): void;
   /** Nothing more will be written. */
@@ -275,6 +277,7 @@ export class GroupWriter {
       before.handle = undefined;
       await handle.close();
     }
+    if (before !== undefined) this.#events.rolled(before);
     const handle = await this.#openNew(segment.path);
     try {
       await this.#files.syncFolder(this.#folder);

@@ -1,7 +1,16 @@
 import type { Runtime } from '../runtime/runtime.js';
+import { indexPath, removeIndex } from './index-file.js';
+import type { ReadHandles } from './read-handles.js';
 import { type ReplicaState, replicaFolder } from './replica-state.js';
 import type { Segment } from './segment.js';
-import { decodeSnapshot, encodeSnapshot, readSnapshot, removeSnapshot, writeSnapshot } from './snapshot-file.js';
+import {
+  decodeSnapshot,
+  encodeSnapshot,
+  type LogSnapshot,
+  readSnapshot,
+  removeSnapshot,
+  writeSnapshot,
+} from './snapshot-file.js';
 import type { StateJournal } from './state-journal.js';
 import { describe } from './storage-error.js';
 
@@ -9,12 +18,6 @@ import { describe } from './storage-error.js';
 export interface Retention {
   readonly retentionMs: number;
   readonly retentionBytes: number;
-}
-
-export interface LogSnapshot {
-  /** The content speaks of everything below. */
-  readonly end: number;
-  readonly bytes: Uint8Array;
 }
 
 /**
@@ -27,6 +30,7 @@ export interface LogSnapshot {
 export class LogKeeper {
   readonly #runtime: Runtime;
   readonly #journal: StateJournal;
+  readonly #handles: ReadHandles;
   readonly #folder: string;
   readonly #state: ReplicaState;
   /** The log's own list; only its beginning is changed here. */
@@ -35,9 +39,17 @@ export class LogKeeper {
   #retention: Retention = { retentionMs: 0, retentionBytes: 0 };
   #saving: Promise<void> = Promise.resolve();
 
-  constructor(runtime: Runtime, journal: StateJournal, folder: string, state: ReplicaState, segments: Segment[]) {
+  constructor(
+    runtime: Runtime,
+    journal: StateJournal,
+    handles: ReadHandles,
+    folder: string,
+    state: ReplicaState,
+    segments: Segment[],
+  ) {
     this.#runtime = runtime;
     this.#journal = journal;
+    this.#handles = handles;
     this.#folder = folder;
     this.#state = state;
     this.#segments = segments;
@@ -78,15 +90,15 @@ export class LogKeeper {
     const segments = this.#segments;
     while (segments.length > 1 && segments[1]!.isOnDisk && segments[1]!.base <= this.#logStart) {
       const segment = segments.shift()!;
-      segment.retire(() => void this.#removeFile(segment));
+      segment.retire(() => void this.#removeFiles(segment));
     }
   }
 
   /** What can't be removed now is removed by the next start. */
-  async #removeFile(segment: Segment): Promise<void> {
+  async #removeFiles(segment: Segment): Promise<void> {
     try {
-      await segment.handle?.close();
-      segment.handle = undefined;
+      this.#handles.drop(segment);
+      await removeIndex(this.#runtime.files, indexPath(segment.path));
       await this.#runtime.files.remove(segment.path);
     } catch (error) {
       this.#runtime.logger.warn(
@@ -97,8 +109,8 @@ export class LogKeeper {
   }
 
   /** See `PartitionLog.saveSnapshot`. One at a time; a later one counts. */
-  saveSnapshot(end: number, content: Uint8Array): Promise<void> {
-    const save = this.#saving.then(() => this.#save(end, content));
+  saveSnapshot(snapshot: LogSnapshot): Promise<void> {
+    const save = this.#saving.then(() => this.#save(snapshot));
     this.#saving = save.catch(() => {});
     return save;
   }
@@ -108,18 +120,19 @@ export class LogKeeper {
     const end = this.#state.snapshotEnd;
     if (end === undefined) return undefined;
     const bytes = await readSnapshot(this.#runtime.files, this.#folder, end);
-    const content = bytes === undefined ? undefined : decodeSnapshot(bytes, this.#state.salt, end);
-    if (content !== undefined && end >= this.#logStart && end <= syncedEnd) return { end, bytes: content };
+    const snapshot = bytes === undefined ? undefined : decodeSnapshot(bytes, this.#state.salt, end);
+    if (snapshot !== undefined && end >= this.#logStart && end <= syncedEnd) return snapshot;
     const fields = { log: replicaFolder(this.#state), snapshotEnd: end, logStart: this.#logStart };
     this.#runtime.logger.error(fields, 'the snapshot of a log is missing or damaged: the log is read from its start');
     return undefined;
   }
 
-  async #save(end: number, content: Uint8Array): Promise<void> {
+  async #save(snapshot: LogSnapshot): Promise<void> {
     const { files } = this.#runtime;
+    const { end } = snapshot;
     const before = this.#state.snapshotEnd;
     if (before !== undefined && before >= end) return;
-    await writeSnapshot(files, this.#folder, end, encodeSnapshot(this.#state.salt, end, content));
+    await writeSnapshot(files, this.#folder, end, encodeSnapshot(this.#state.salt, snapshot));
     this.#state.snapshotEnd = end;
     this.#journal.put(this.#state);
     await this.#journal.flush();

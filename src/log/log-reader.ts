@@ -1,35 +1,42 @@
 import { ErrorCode, TaskdError } from '../base/errors.js';
 import { type BatchHeader, headerBytes, readBatch, readHeader } from '../batch/header.js';
 import { FileRegion } from '../runtime/file-region.js';
-import type { FileHandle, Files } from '../runtime/files.js';
-import { dataLost, type Gaps, gapAfter } from './gaps.js';
+import type { FileHandle } from '../runtime/files.js';
+import type { Runtime } from '../runtime/runtime.js';
+import { dataLost, type Gaps } from './gaps.js';
+import type { ReadHandles } from './read-handles.js';
+import type { BatchPlace } from './replica-state.js';
 import type { Segment } from './segment.js';
-import { readRange, type ScanEnd, scanSegment } from './segment-scan.js';
-import { SparseIndex } from './sparse-index.js';
-import { restore } from './storage-error.js';
+import { SegmentIndexes } from './segment-indexes.js';
+import { readRange } from './segment-scan.js';
+import { describe, restore } from './storage-error.js';
 
 /** Read on top of what was asked: what lies between the index's entry and the batch sought. */
 const slackBytes = 8 * 1024;
 
-/**
- * Reads synced batches from segment files, checking both CRCs. The index of a segment that was on disk before this
- * start is built when it is first needed.
- */
+/** Reads synced batches from segment files, checking both CRCs. It holds a reference to each segment meanwhile. */
 export class LogReader {
-  readonly #files: Files;
-  /** The log's own list; segments are only added at its end. */
+  readonly #runtime: Runtime;
+  readonly #handles: ReadHandles;
+  readonly #indexes: SegmentIndexes;
+  /** The log's own list; segments come at its end and go at its beginning. */
   readonly #segments: readonly Segment[];
   readonly #gaps: Gaps;
-  readonly #salt: number;
-  readonly #syncedEnd: () => number;
-  readonly #indexing = new Map<Segment, Promise<void>>();
+  #indexing: Promise<void> = Promise.resolve();
 
-  constructor(files: Files, segments: readonly Segment[], gaps: Gaps, salt: number, syncedEnd: () => number) {
-    this.#files = files;
+  constructor(
+    runtime: Runtime,
+    handles: ReadHandles,
+    segments: readonly Segment[],
+    gaps: Gaps,
+    salt: number,
+    syncedEnd: () => number,
+  ) {
+    this.#runtime = runtime;
+    this.#handles = handles;
+    this.#indexes = new SegmentIndexes(runtime, segments, gaps, salt, syncedEnd);
     this.#segments = segments;
     this.#gaps = gaps;
-    this.#salt = salt;
-    this.#syncedEnd = syncedEnd;
   }
 
   /**
@@ -38,7 +45,7 @@ export class LogReader {
    */
   async read(offset: number, bytesMax: number): Promise<Uint8Array[]> {
     for (let attempt = 0; ; attempt++) {
-      const segment = this.#segments[Math.max(0, this.#indexOf(offset))]!;
+      const segment = this.#segmentWith(offset);
       const gap = this.#gaps.at(offset);
       if (gap !== undefined) throw dataLost(gap, `${segment.path}, byte ${gap.position}`, restore);
       const found = await this.#withFile(segment, (handle) => this.#readFrom(segment, handle, offset, bytesMax));
@@ -55,7 +62,7 @@ export class LogReader {
     offset: number,
     bytesMax: number,
   ): Promise<Uint8Array[] | string> {
-    await this.#ensureIndex(segment, handle);
+    await this.#indexes.ensure(segment, handle);
     if (this.#gaps.at(offset) !== undefined) return 'gap';
     let position = Math.max(segment.index.find(offset), this.#gaps.beginFor(segment.base, offset));
     for (;;) {
@@ -71,14 +78,17 @@ export class LogReader {
       const whole = await readRange(handle, position, Math.min(limit, position + step.need));
       const header = readBatch(whole, 0);
       if (typeof header === 'string') return this.#findGaps(segment, handle, header);
+      if (header.baseOffset > offset) return this.#findGaps(segment, handle, 'order');
       if (header.baseOffset + header.recordCount > offset) return [whole.subarray(0, header.length)];
       position += header.length;
     }
   }
 
-  /** Reads a whole segment to learn which offsets are gone. */
+  /** What is wrong with the bytes, once it is known which offsets are gone. */
   async #findGaps(segment: Segment, handle: FileHandle, why: string): Promise<string> {
-    await this.#scanOverGaps(segment, handle, segment.synced, () => {});
+    // An index that came from a file may have led astray.
+    if (segment.isIndexLoaded) await this.#indexes.rebuild(segment, handle);
+    else await this.#indexes.findGaps(segment, handle);
     return why;
   }
 
@@ -87,51 +97,135 @@ export class LogReader {
    * until each region is released.
    */
   async regions(offset: number, bytesMax: number): Promise<FileRegion[]> {
-    const segment = this.#segments[this.#indexOf(offset)]!;
-    segment.acquire();
-    let handle: FileHandle | undefined;
-    try {
-      handle = await this.#files.open(segment.path, 'read');
-      await this.#ensureIndex(segment, handle);
-    } catch (error) {
-      segment.release();
-      void handle?.close();
-      throw error;
+    for (let attempt = 0; ; attempt++) {
+      const segment = this.#segmentWith(offset);
+      const found = await this.#regionIn(segment, offset, bytesMax);
+      if (typeof found !== 'string') return [found];
+      if (attempt > 1) throw this.#lost(segment, offset, found);
     }
-    const file = handle;
-    const { from, to } = segment.index.range(offset, bytesMax, segment.synced);
-    const released = (): void => {
-      segment.release();
-      void file.close();
-    };
-    return [new FileRegion(file, from, to - from, released)];
   }
 
   /** Base offset of the first batch appended at `timestampMs` or later, or undefined when no synced one was. */
   async offsetForTime(timestampMs: number): Promise<number | undefined> {
+    const segments = [...this.#segments];
+    for (const segment of segments) segment.acquire();
+    try {
+      return await this.#firstIn(segments, timestampMs);
+    } finally {
+      for (const segment of segments) segment.release();
+    }
+  }
+
+  /**
+   * Visits the header of each synced batch that ends above `offset`, in order, and gets the whole batch for control
+   * batches only; other bodies are not checked. `place` is where the first one should begin, if that is known. What
+   * can't be read becomes a gap and is stepped over.
+   */
+  async eachHeader(
+    offset: number,
+    place: BatchPlace | undefined,
+    visit: (header: BatchHeader, control: Uint8Array | undefined) => void,
+  ): Promise<void> {
+    const segments = this.#segments.slice(Math.max(0, this.#indexOf(offset)));
+    for (const segment of segments) {
+      if (segment.synced === 0) continue;
+      await this.#withFile(segment, async (handle) => {
+        const known = place?.segmentBase === segment.base ? place.position : 0;
+        const isRight = await startsAt(handle, known, segment.synced, offset);
+        const from = isRight ? { position: known, offset } : undefined;
+        await this.#indexes.eachHeader(segment, handle, from, (header, _position, control) => {
+          if (header.baseOffset + header.recordCount > offset) visit(header, control);
+        });
+      });
+    }
+  }
+
+  /** The segment takes no more batches, and all of it is on disk: its index is written. */
+  rolled(segment: Segment): void {
+    this.#indexing = this.#indexing.then(() => this.#storeIndex(segment));
+  }
+
+  /** Resolves when the indexes of all segments that have rolled are written. */
+  idle(): Promise<void> {
+    return this.#indexing;
+  }
+
+  /** The time of the last batch in a segment that holds one. */
+  async lastTimestampMs(segment: Segment): Promise<number | undefined> {
+    if (segment.lastTimestampMs !== undefined || segment.synced === 0) return segment.lastTimestampMs;
+    await this.#withFile(segment, (handle) => this.#indexes.ensure(segment, handle));
+    return segment.lastTimestampMs;
+  }
+
+  async #storeIndex(segment: Segment): Promise<void> {
+    segment.acquire();
+    try {
+      if (segment.indexedFrom === 0) await this.#indexes.store(segment);
+      else await this.#withFile(segment, (handle) => this.#indexes.ensure(segment, handle));
+    } catch (error) {
+      const fields = { file: segment.path, error: describe(error) };
+      this.#runtime.logger.info(fields, 'a full segment could not be indexed');
+    } finally {
+      segment.release();
+    }
+  }
+
+  /** The region holds a reference until it is released. A string says what is wrong with the bytes. */
+  async #regionIn(segment: Segment, offset: number, bytesMax: number): Promise<FileRegion | string> {
+    const gap = this.#gaps.at(offset);
+    if (gap !== undefined) throw dataLost(gap, `${segment.path}, byte ${gap.position}`, restore);
+    segment.acquire();
+    let region: FileRegion | undefined;
+    try {
+      const handle = await this.#handles.open(segment);
+      await this.#indexes.ensure(segment, handle);
+      if (this.#gaps.at(offset) !== undefined) return 'gap';
+      const limit = Math.min(segment.synced, this.#gaps.limitFor(segment.base, offset) ?? segment.synced);
+      const range = segment.index.range(offset, bytesMax, limit);
+      const from = Math.max(range.from, this.#gaps.beginFor(segment.base, offset));
+      const isRight = !segment.isIndexLoaded || (await bounds(handle, from, range.to, limit, offset));
+      if (!isRight) return this.#findGaps(segment, handle, 'index');
+      region = new FileRegion(handle, from, range.to - from, () => segment.release());
+      return region;
+    } finally {
+      if (region === undefined) segment.release();
+    }
+  }
+
+  async #firstIn(segments: readonly Segment[], timestampMs: number): Promise<number | undefined> {
     // The answer lies in the last segment that begins before that time, or is the beginning of the next one.
     let low = 0;
-    let high = this.#segments.length;
+    let high = segments.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      const first = await this.#firstTimestamp(this.#segments[middle]!);
+      const first = await this.#firstTimestamp(segments[middle]!);
       if (first !== undefined && first < timestampMs) low = middle + 1;
       else high = middle;
     }
-    const next = this.#segments[low];
+    const next = segments[low];
     const nextBase = next !== undefined && next.synced > 0 ? next.base : undefined;
-    const segment = this.#segments[low - 1];
+    const segment = segments[low - 1];
     if (segment === undefined) return nextBase;
     return this.#withFile(segment, async (handle) => {
-      await this.#ensureIndex(segment, handle);
-      return (await this.#firstSince(segment, handle, timestampMs)) ?? nextBase;
+      await this.#indexes.ensure(segment, handle);
+      let first = await this.#firstSince(segment, handle, timestampMs);
+      if (first === 'index') {
+        await this.#indexes.rebuild(segment, handle);
+        first = await this.#firstSince(segment, handle, timestampMs);
+      }
+      if (first === 'index') throw this.#lost(segment, segment.base, first);
+      return first ?? nextBase;
     });
   }
 
-  async #firstSince(segment: Segment, handle: FileHandle, timestampMs: number): Promise<number | undefined> {
-    let position = segment.index.findTime(timestampMs);
+  /** `index` says that the index can't be right. */
+  async #firstSince(segment: Segment, handle: FileHandle, timestampMs: number): Promise<number | 'index' | undefined> {
+    const from = segment.index.findTime(timestampMs);
+    let position = from;
     while (position + headerBytes <= segment.synced) {
       const header = readHeader(await readRange(handle, position, position + headerBytes), 0);
+      const isFirst = position === from && position > 0;
+      if (isFirst && (typeof header === 'string' || header.appendTimestamp >= timestampMs)) return 'index';
       if (typeof header === 'string') throw this.#lost(segment, segment.base, header);
       if (header.appendTimestamp >= timestampMs) return header.baseOffset;
       position += header.length;
@@ -151,6 +245,10 @@ export class LogReader {
     });
   }
 
+  #segmentWith(offset: number): Segment {
+    return this.#segments[Math.max(0, this.#indexOf(offset))]!;
+  }
+
   #indexOf(offset: number): number {
     let low = 0;
     let high = this.#segments.length;
@@ -163,60 +261,11 @@ export class LogReader {
   }
 
   async #withFile<T>(segment: Segment, use: (handle: FileHandle) => Promise<T>): Promise<T> {
-    const handle = await this.#files.open(segment.path, 'read');
+    segment.acquire();
     try {
-      return await use(handle);
+      return await use(await this.#handles.open(segment));
     } finally {
-      await handle.close();
-    }
-  }
-
-  #ensureIndex(segment: Segment, handle: FileHandle): Promise<void> {
-    if (segment.indexedFrom === 0) return Promise.resolve();
-    let building = this.#indexing.get(segment);
-    if (building === undefined) {
-      building = this.#buildIndex(segment, handle).finally(() => this.#indexing.delete(segment));
-      this.#indexing.set(segment, building);
-    }
-    return building;
-  }
-
-  async #buildIndex(segment: Segment, handle: FileHandle): Promise<void> {
-    const index = new SparseIndex();
-    const end = await this.#scanOverGaps(segment, handle, segment.indexedFrom, (header, position) => {
-      index.add(header.baseOffset, position, header.appendTimestamp);
-    });
-    const isSealed = this.#next(segment)?.base === end.offset && (end.why === 'zeros' || end.why === 'end');
-    if (isSealed) segment.synced = segment.end = end.position;
-    segment.index.prepend(index);
-    segment.indexedFrom = 0;
-  }
-
-  #next(segment: Segment): Segment | undefined {
-    return this.#segments[this.#segments.indexOf(segment) + 1];
-  }
-
-  /** Scans a segment from its beginning up to byte `limit`; what can't be read becomes a gap. */
-  async #scanOverGaps(
-    segment: Segment,
-    handle: FileHandle,
-    limit: number,
-    visit: (header: BatchHeader, position: number) => void,
-  ): Promise<ScanEnd> {
-    for (let from = { position: 0, offset: segment.base, term: 0, timestampMs: 0 }; ; ) {
-      const end = await scanSegment(handle, from, limit, visit);
-      const { synced } = segment;
-      const next = this.#next(segment)?.base;
-      const isWhole = end.why === 'end' || (end.why === 'zeros' && end.offset === next);
-      if (isWhole && (limit < synced || next === undefined || end.offset === next)) return end;
-      let gap = this.#gaps.beginningAt(segment.base, end);
-      if (gap === undefined) {
-        gap = await gapAfter(handle, this.#salt, segment, end, synced, next ?? this.#syncedEnd());
-        if (gap === undefined) return end;
-        this.#gaps.add(gap);
-      }
-      if (gap.resume === undefined) return end;
-      from = { ...end, position: gap.resume, offset: gap.to };
+      segment.release();
     }
   }
 
@@ -225,6 +274,21 @@ export class LogReader {
     const message = `${where}: the disk no longer gives back the batch that was written (${why})`;
     return new TaskdError(ErrorCode.DATA_LOSS, `${message}; ${restore}`);
   }
+}
+
+/** True when a batch that begins with `offset` lies at `position`, or nothing does since the batches end there. */
+async function startsAt(handle: FileHandle, position: number, limit: number, offset: number): Promise<boolean> {
+  if (position === 0) return false;
+  if (position === limit) return true;
+  const header = readHeader(await readRange(handle, position, position + headerBytes), 0);
+  return typeof header !== 'string' && header.baseOffset === offset;
+}
+
+/** True when batches begin at both ends of a range, the first one at or before `offset`; `limit` is an end anyway. */
+async function bounds(handle: FileHandle, from: number, to: number, limit: number, offset: number): Promise<boolean> {
+  const first = readHeader(await readRange(handle, from, from + headerBytes), 0);
+  if (typeof first === 'string' || first.baseOffset > offset) return false;
+  return to === limit || typeof readHeader(await readRange(handle, to, to + headerBytes), 0) !== 'string';
 }
 
 interface Selection {
@@ -247,7 +311,10 @@ function selectBatches(bytes: Uint8Array, offset: number, bytesMax: number): Sel
       if (at > from && from >= 0) break;
       return header;
     }
-    if (from < 0 && header.baseOffset + header.recordCount > offset) from = at;
+    if (from < 0 && header.baseOffset + header.recordCount > offset) {
+      if (header.baseOffset > offset) return 'order';
+      from = at;
+    }
     if (from >= 0 && at > from && at + header.length - from > bytesMax) break;
     at += header.length;
     if (from >= 0 && at - from >= bytesMax) break;

@@ -5,7 +5,9 @@ import type { Timer } from '../runtime/clock.js';
 import type { FolderLock } from '../runtime/files.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { openDataFolder } from './data-folder.js';
-import { type LogHost, PartitionLog } from './partition-log.js';
+import type { LogHost } from './log-host.js';
+import { PartitionLog } from './partition-log.js';
+import { ReadHandles } from './read-handles.js';
 import { recover } from './recovery.js';
 import { type ReplicaState, replicaFolder } from './replica-state.js';
 import { segmentName } from './segment.js';
@@ -14,6 +16,8 @@ import { storageFailed } from './storage-error.js';
 import { TailBudget } from './tail.js';
 
 const tailBytesMax = 128 * 1024 * 1024;
+/** Segment files open for reading, besides the last one of each log, which is open for writing. */
+const readHandlesMax = 256;
 /** Recovery points are stored so long after a sync: less to read and write back after a crash. */
 const recoveryPointMs = 1_000;
 
@@ -70,6 +74,7 @@ export class LogStore {
     this.#journal = journal;
     this.#host = {
       journal,
+      handles: new ReadHandles(runtime.files, readHandlesMax),
       tails: new TailBudget(options.tailBytesMax ?? tailBytesMax),
       segmentBytes: options.segmentBytes ?? segmentBytesMax,
       pointMoved: (now) => this.#pointMoved(now),

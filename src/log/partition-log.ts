@@ -9,37 +9,28 @@
  * ```
  */
 import { readU32 } from '../base/bytes.js';
-import { assert, ErrorCode, isTaskdError, Retry, TaskdError } from '../base/errors.js';
-import { headerBytes, placeBatch, readHeader, stampBatch } from '../batch/header.js';
+import { assert, ErrorCode, isTaskdError, TaskdError } from '../base/errors.js';
+import { type BatchHeader, headerBytes, placeBatch, readHeader, stampBatch } from '../batch/header.js';
 import type { FileRegion } from '../runtime/file-region.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { Gap, Gaps } from './gaps.js';
 import { GroupWriter } from './group-writer.js';
-import { LogKeeper, type LogSnapshot, type Retention } from './log-keeper.js';
+import { busy, closed, noCut, outOfRange, remedy, unsyncedBytesMax } from './log-errors.js';
+import type { LogHost } from './log-host.js';
+import { LogKeeper, type Retention } from './log-keeper.js';
 import { LogReader } from './log-reader.js';
 import type { Recovered } from './recovery.js';
 import { type BatchPlace, type ReplicaState, replicaFolder } from './replica-state.js';
 import type { Segment } from './segment.js';
 import { readRange } from './segment-scan.js';
-import type { StateJournal } from './state-journal.js';
+import type { LogSnapshot } from './snapshot-file.js';
 import { type Lack, storageFailed, storageFull } from './storage-error.js';
-import { Tail, type TailBudget } from './tail.js';
+import { Tail } from './tail.js';
 import { type CutPlace, cutFiles, findCut } from './truncation.js';
 import type { WriteGroup } from './write-group.js';
 
-/** Bytes that may wait for the disk in one log. */
-const unsyncedBytesMax = 64 * 1024 * 1024;
 /** What must be written back after a crash is kept below this. */
 const recoveryBytesMax = 64 * 1024 * 1024;
-
-/** What all logs of a store share. */
-export interface LogHost {
-  readonly journal: StateJournal;
-  readonly tails: TailBudget;
-  readonly segmentBytes: number;
-  /** Asks that recovery points be stored: within a second, or at once. */
-  pointMoved(now: boolean): void;
-}
 
 /**
  * Offsets are exclusive ends at batch boundaries: `logStart` ≤ `syncedEnd` ≤ `logEnd`. With one replica `syncedEnd` is
@@ -104,8 +95,8 @@ export class PartitionLog {
     this.#gaps = recovered.gaps;
     this.isReadable = recovered.isReadable;
     this.#tail = new Tail(host.tails, recovered.end);
-    this.#reader = new LogReader(runtime.files, this.#segments, this.#gaps, state.salt, () => this.#syncedEnd);
-    this.#keeper = new LogKeeper(runtime, host.journal, folder, state, this.#segments);
+    this.#reader = new LogReader(runtime, host.handles, this.#segments, this.#gaps, state.salt, () => this.#syncedEnd);
+    this.#keeper = new LogKeeper(runtime, host.journal, host.handles, folder, state, this.#segments);
     const last = recovered.segments.at(-1);
     if (last !== undefined && last.end > 0) {
       this.#lastSynced = { segmentBase: last.base, position: last.lastPosition };
@@ -114,6 +105,7 @@ export class PartitionLog {
     this.#writer = new GroupWriter(clock, files, folder, this.#segments, host.segmentBytes, {
       written: (end) => this.onWritten(end),
       synced: (group) => this.#synced(group),
+      rolled: (segment) => this.#reader.rolled(segment),
       full: (lack) => this.#full(lack),
       failed: (error) => this.fail(storageFailed(`${this.#name} could not be written`, remedy, error)),
     });
@@ -216,6 +208,7 @@ export class PartitionLog {
     segment.index.add(baseOffset, position, appendTimestamp);
     segment.firstTimestampMs ??= position === 0 ? appendTimestamp : undefined;
     segment.lastPosition = position;
+    segment.lastTimestampMs = appendTimestamp;
     segment.end = position + length;
     this.#logEnd = end;
     this.#lastTimestampMs = appendTimestamp;
@@ -262,7 +255,7 @@ export class PartitionLog {
   async offsetForTime(timestampMs: number): Promise<number> {
     if (this.#isClosed) throw closed(this.#name);
     const end = this.#syncedEnd;
-    return (await this.#reader.offsetForTime(timestampMs)) ?? end;
+    return Math.max((await this.#reader.offsetForTime(timestampMs)) ?? end, this.logStart);
   }
 
   /** Sets how long records are kept. */
@@ -289,7 +282,8 @@ export class PartitionLog {
    */
   async saveSnapshot(end: number, bytes: Uint8Array): Promise<void> {
     assert(end <= this.#syncedEnd, 'a snapshot holds only what is on disk');
-    if (this.#problem === undefined) return this.#keeper.saveSnapshot(end, bytes);
+    if (this.#problem !== undefined) return;
+    return this.#keeper.saveSnapshot({ end, bytes, place: end === this.#syncedEnd ? this.#endPlace() : undefined });
   }
 
   /** The latest snapshot; undefined when there is none that can be believed. */
@@ -346,6 +340,19 @@ export class PartitionLog {
     this.#runtime.logger.info({ topicId: this.topicId, partition: this.partition, end }, 'the log was cut');
   }
 
+  /**
+   * Visits the header of each batch that ends above `from`, in order, up to `syncedEnd`, and gets the whole batch for
+   * control batches only; bodies are not checked. `place` is where a batch that begins at `from` lies, if that is known.
+   * Rejects with DATA_LOSS where a header can't be read.
+   */
+  eachHeader(
+    from: number,
+    place: BatchPlace | undefined,
+    visit: (header: BatchHeader, control: Uint8Array | undefined) => void,
+  ): Promise<void> {
+    return this.#reader.eachHeader(from, place, visit);
+  }
+
   /** Writes and syncs what was appended, then closes the files. `LogStore.close` does it for all. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
@@ -354,11 +361,13 @@ export class PartitionLog {
     this.#refusal ??= closed(this.#name);
     if (!wasHealthy) this.#writer.stop();
     await this.#writer.idle();
+    await this.#reader.idle();
     const last = this.#segments.at(-1);
     if (wasHealthy && this.#problem === undefined && last?.handle !== undefined) await this.#endClean(last);
     for (const segment of this.#segments) {
       await segment.handle?.close();
       segment.handle = undefined;
+      segment.retire(() => this.#host.handles.drop(segment));
     }
     while (this.#tail.dropFirst()) {}
   }
@@ -385,6 +394,13 @@ export class PartitionLog {
       'log failed',
     );
     this.onFailed(error);
+  }
+
+  /** Where the batch after the last synced one will lie, if it goes into the same segment. */
+  #endPlace(): BatchPlace | undefined {
+    const base = this.#lastSynced?.segmentBase;
+    const segment = this.#segments.findLast((each) => each.base === base);
+    return segment === undefined ? undefined : { segmentBase: segment.base, position: segment.synced };
   }
 
   get #name(): string {
@@ -438,23 +454,4 @@ export class PartitionLog {
       this.fail(storageFailed(`${this.#name} could not be closed`, remedy, error));
     }
   }
-}
-
-const remedy = 'mend the disk and start taskd again: what was acknowledged is kept';
-
-const closed = (name: string): TaskdError => new TaskdError(ErrorCode.DRAINING, `${name} is closed`);
-
-function busy(name: string): TaskdError {
-  const message = `${name} has ${unsyncedBytesMax} bytes waiting for the disk; send less or wait`;
-  return new TaskdError(ErrorCode.BUSY, message, { retry: Retry.AFTER, retryAfterMs: 10 });
-}
-
-function noCut(log: PartitionLog, end: number): TaskdError {
-  const message = `the log can't be cut to offset ${end}: it holds ${log.logStart} to ${log.logEnd}, and only a batch boundary above all that is committed will do`;
-  return new TaskdError(ErrorCode.INVALID, message);
-}
-
-function outOfRange(log: PartitionLog, offset: number): TaskdError {
-  const message = `offset ${offset} lies outside the log, which holds ${log.logStart} to ${log.syncedEnd}`;
-  return new TaskdError(ErrorCode.OFFSET_OUT_OF_RANGE, `${message}; read from one of these`);
 }

@@ -20,6 +20,7 @@ import { type BatchHeader, headerBytes, isPlacedHere, readHeader } from '../batc
 import type { FileHandle, Files } from '../runtime/files.js';
 import { type Gap, Gaps, gapAfter } from './gaps.js';
 import { isGapsName, readGaps } from './gaps-file.js';
+import { isIndexName } from './index-file.js';
 import { findLaterGroup } from './look-ahead.js';
 import type { CleanEnd, ReplicaState } from './replica-state.js';
 import { Segment, segmentBase, segmentName } from './segment.js';
@@ -122,7 +123,7 @@ class Recovery {
     for (const { name } of await this.#files.list(this.#folder)) {
       const base = segmentBase(name);
       if (base === undefined) {
-        if (isSnapshotName(name) || isGapsName(name)) continue;
+        if (isSnapshotName(name) || isIndexName(name) || isGapsName(name)) continue;
         this.#logger.warn({ file: `${this.#folder}/${name}` }, 'a file that is no segment lies in the folder of a log');
         continue;
       }
@@ -169,6 +170,7 @@ class Recovery {
       timestampMs: header.appendTimestamp,
     };
     last.lastPosition = clean.lastPosition;
+    last.lastTimestampMs = header.appendTimestamp;
     return true;
   }
 
@@ -254,6 +256,7 @@ class Recovery {
       if (position === 0) segment.firstTimestampMs = header.appendTimestamp;
       if (header.baseOffset >= recoveryPoint) rewriteFrom ??= position;
       segment.lastPosition = position;
+      segment.lastTimestampMs = header.appendTimestamp;
       this.#lastHeader = header;
     });
     segment.end = segment.synced = end.position;

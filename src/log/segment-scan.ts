@@ -1,4 +1,4 @@
-import { type BatchHeader, bodyIsIntact, headerBytes, readHeader } from '../batch/header.js';
+import { type BatchHeader, bodyIsIntact, headerBytes, isControl, readHeader } from '../batch/header.js';
 import type { FileHandle } from '../runtime/files.js';
 
 const windowBytes = 1 << 20;
@@ -19,13 +19,15 @@ export interface ScanEnd extends ScanPoint {
 /**
  * Reads batch after batch from `from` up to byte `limit` and tells each whole one to `visit`. Stops at the first batch
  * that isn't whole, intact and in order: both CRCs, consecutive offsets, terms and timestamps that never fall.
- * Memory is bounded by one window or one batch.
+ * Memory is bounded by one window or one batch. With `headersOnly`, bodies are not checked, nor, where they are large,
+ * read, except those of control batches, which `visit` gets.
  */
 export async function scanSegment(
   handle: FileHandle,
   from: ScanPoint,
   limit: number,
-  visit: (header: BatchHeader, position: number) => void,
+  visit: (header: BatchHeader, position: number, control: Uint8Array | undefined) => void,
+  headersOnly = false,
 ): Promise<ScanEnd> {
   let { position, offset, term, timestampMs } = from;
   let window: Uint8Array = new Uint8Array(0);
@@ -35,7 +37,8 @@ export async function scanSegment(
     if (position >= limit) return stop('end');
     const at = position - windowFrom;
     const header = readHeader(window, at);
-    const need = typeof header === 'string' ? headerBytes : header.length;
+    const skipsBody = headersOnly && typeof header !== 'string' && !isControl(header);
+    const need = typeof header === 'string' || skipsBody ? headerBytes : header.length;
     if (at + need > window.length) {
       if (window.length > 0 && windowFrom + window.length >= limit) {
         return stop(isZero(window, at, window.length) ? 'zeros' : 'short');
@@ -46,11 +49,12 @@ export async function scanSegment(
       continue;
     }
     if (typeof header === 'string') return stop(isZero(window, at, at + headerBytes) ? 'zeros' : header);
-    if (!bodyIsIntact(window, at, header)) return stop('bodyCrc');
+    if (position + header.length > limit) return stop('short');
+    if (!skipsBody && !bodyIsIntact(window, at, header)) return stop('bodyCrc');
     if (header.baseOffset !== offset || header.term < term || header.appendTimestamp < timestampMs) {
       return stop('order');
     }
-    visit(header, position);
+    visit(header, position, isControl(header) ? window.subarray(at, at + header.length) : undefined);
     position += header.length;
     offset += header.recordCount;
     term = header.term;

@@ -32,10 +32,16 @@ export class Segment {
   synced: number;
   /** Bytes that the file occupies: batches and zeros. */
   size: number;
-  readonly index: SparseIndex = new SparseIndex();
+  index: SparseIndex = new SparseIndex();
   /** The index knows nothing of the batches below this position. */
   indexedFrom: number;
+  /** The index is in a file, too. */
+  isIndexStored = false;
+  /** The index came from its file, and nothing in the segment has contradicted it yet. */
+  isIndexLoaded = false;
   firstTimestampMs: number | undefined;
+  /** Of the last batch, where that is known. */
+  lastTimestampMs: number | undefined;
   /** Position of the last batch; means nothing in a segment without one. */
   lastPosition = 0;
   /** Its file exists: a segment begins in memory, and gets its file with its first write. */
@@ -52,6 +58,18 @@ export class Segment {
     this.size = size;
     this.indexedFrom = end;
     this.isOnDisk = size > 0;
+  }
+
+  get isReferenced(): boolean {
+    return this.#references > 0;
+  }
+
+  /** Lets go of the index when it can be loaded again. */
+  forgetIndex(): void {
+    if (!this.isIndexStored) return;
+    this.index = new SparseIndex();
+    this.indexedFrom = this.end;
+    this.isIndexLoaded = false;
   }
 
   /** The file stays as long as not every `acquire` is followed by a `release`. */

@@ -17,6 +17,11 @@ export class SparseIndex {
   add(offset: number, position: number, timestampMs: number): void {
     const last = this.#positions.length - 1;
     if (last >= 0 && position - this.#positions[last]! < intervalBytes) return;
+    this.push(offset, position, timestampMs);
+  }
+
+  /** Takes an entry however near it lies to the one before. */
+  push(offset: number, position: number, timestampMs: number): void {
     this.#offsets.push(offset);
     this.#positions.push(position);
     this.#timestamps.push(timestampMs);
@@ -33,6 +38,13 @@ export class SparseIndex {
   cut(position: number): void {
     const count = above(this.#positions, position - 1);
     this.#offsets.length = this.#positions.length = this.#timestamps.length = count;
+  }
+
+  /** Visits the entries in order. */
+  each(visit: (offset: number, position: number, timestampMs: number) => void): void {
+    for (let i = 0; i < this.#offsets.length; i++) {
+      visit(this.#offsets[i]!, this.#positions[i]!, this.#timestamps[i]!);
+    }
   }
 
   /** Position of a batch that begins at or before `offset`; 0 when none is known. */

@@ -9,6 +9,7 @@
 import { assert } from '../base/errors.js';
 import { type BatchHeader, headerBytes, readHeader } from '../batch/header.js';
 import type { FileHandle, Files } from '../runtime/files.js';
+import { indexPath, removeIndex } from './index-file.js';
 import type { Segment } from './segment.js';
 import { readRange } from './segment-scan.js';
 
@@ -64,6 +65,7 @@ export async function cutFiles(files: Files, folder: string, segments: Segment[]
     await last.handle?.close();
     last.handle = undefined;
     if (await files.exists(last.path)) {
+      await removeIndex(files, indexPath(last.path));
       await files.remove(last.path);
       await files.syncFolder(folder);
     }
@@ -77,6 +79,8 @@ export async function cutFiles(files: Files, folder: string, segments: Segment[]
   await files.syncFolder(folder);
   last.end = last.synced = last.size = place.position;
   last.lastPosition = place.lastPosition;
+  last.lastTimestampMs = place.lastHeader?.appendTimestamp;
+  last.isIndexStored = last.isIndexLoaded = false;
   last.index.cut(place.position);
   last.indexedFrom = Math.min(last.indexedFrom, place.position);
   if (place.position === 0) last.firstTimestampMs = undefined;

@@ -1,11 +1,11 @@
 import { FileError, type FileHandle, type Files } from '../../src/runtime/files.js';
 
-/** Files whose opening for reading can be held back, or fail. */
+/** Files whose opening for reading can be held back, or fail; what is read of one that is open is held back too. */
 export class GatedFiles {
   /** What to give as `runtime.files`. */
   readonly proxy: Files;
   isShut = false;
-  /** So many of the next openings fail, as when the process has too many files open. */
+  /** So many of the next openings and reads fail, as when the process has too many files open. */
   failures = 0;
   #held: (() => void)[] = [];
   #isEnough = (): void => {};
@@ -36,16 +36,32 @@ export class GatedFiles {
   }
 
   async #open(files: Files, path: string, mode: 'read' | 'write' | 'create'): Promise<FileHandle> {
-    if (mode === 'read' && this.failures > 0) {
+    if (mode === 'read') await this.#gate(path);
+    const handle = await files.open(path, mode);
+    if (mode !== 'read') return handle;
+    return new Proxy(handle, {
+      get: (target, name) => {
+        const member: unknown = Reflect.get(target, name, target);
+        if (name === 'read') {
+          return async (into: Uint8Array, position: number) => {
+            await this.#gate(path);
+            return target.read(into, position);
+          };
+        }
+        return typeof member === 'function' ? member.bind(target) : member;
+      },
+    });
+  }
+
+  async #gate(path: string): Promise<void> {
+    if (this.failures > 0) {
       this.failures--;
       throw new FileError('OTHER', path, new Error('EMFILE'));
     }
-    if (mode === 'read' && this.isShut) {
-      await new Promise<void>((resolve) => {
-        this.#held.push(resolve);
-        this.#isEnough();
-      });
-    }
-    return files.open(path, mode);
+    if (!this.isShut) return;
+    await new Promise<void>((resolve) => {
+      this.#held.push(resolve);
+      this.#isEnough();
+    });
   }
 }
