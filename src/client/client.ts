@@ -3,6 +3,7 @@ import { type ClientNetwork, type ClientOptions, connect, type NodeInfo } from '
 import { Consumer } from './consumer/consumer.js';
 import type { ConsumerOptions } from './consumer/consumer-options.js';
 import { DeadLetters } from './dead-letters.js';
+import { Groups } from './groups.js';
 import { Jobs } from './jobs.js';
 import type { ProducerOptions } from './producer-options.js';
 import { Runs } from './runs.js';
@@ -29,6 +30,15 @@ export {
 } from './consumer/handler-context.js';
 export type { TopicPartition } from './consumer/open-partition.js';
 export type { Position } from './consumer/positions.js';
+export type {
+  GroupDescription,
+  GroupMemberInfo,
+  GroupPartitionInfo,
+  GroupState,
+  GroupSummary,
+  OffsetChange,
+  OffsetReset,
+} from './groups.js';
 export type { Job } from './job.js';
 export type { JobDefinition, Retry, Submission, Work } from './job-definition.js';
 export { json, type OutgoingRecord } from './outgoing-record.js';
@@ -56,6 +66,7 @@ export class TaskdClient {
   readonly #schedulers: Schedulers;
   readonly #producers = new Set<TopicProducer>();
   readonly #consumers = new Set<Consumer>();
+  #groups: Groups | undefined;
 
   /** Throws INVALID for addresses that are none. Nothing is dialled before the first call. */
   constructor(options: ClientOptions, network: ClientNetwork = connect(options)) {
@@ -77,6 +88,11 @@ export class TaskdClient {
     return producer;
   }
 
+  get groups(): Groups {
+    this.#groups ??= new Groups(this.#network.queues());
+    return this.#groups;
+  }
+
   /**
    * A consumer of topics; it begins with its `run`. It ends with the client, or by its `close`. Throws INVALID with what
    * is wrong in the options.
@@ -95,6 +111,7 @@ export class TaskdClient {
   /** Waits for what was sent and submitted, for 5 seconds at most, then closes. Questions that still wait reject with CANCELLED. */
   async close(): Promise<void> {
     this.#schedulers.close();
+    this.#groups?.close();
     await Promise.all([...this.#consumers].map((consumer) => consumer.close()));
     await Promise.all([...this.#producers].map((producer) => producer.close()));
     await this.#network.close();

@@ -19,8 +19,8 @@ export interface CommitterEvents {
   refused(partition: OpenPartition, error: TaskdError): void;
 }
 
-/** Partitions in one request. */
-const partitionsMax = 5_000;
+/** Partitions in one request; a coordinator takes up to 4,096. */
+const partitionsMax = 4_000;
 
 export class Committer {
   readonly #leaders: LeaderCaller;

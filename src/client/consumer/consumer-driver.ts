@@ -70,7 +70,7 @@ export class ConsumerDriver {
     this.#network = network;
     this.#settings = settings;
     this.#producer = producer;
-    this.#memberId = `${group}-${runtime.random.u32().toString(36)}${runtime.random.u32().toString(36)}`;
+    this.#memberId = `member-${runtime.random.u32().toString(36)}${runtime.random.u32().toString(36)}`;
     this.#leaders = new LeaderCaller(network);
     this.#queue = new WorkQueue({ order, concurrency, batchRecords: batches ? batchRecords : 1 });
     this.#from = settings.from === 'latest' ? { timeMs: runtime.clock.wallMs() + 1 } : settings.from;

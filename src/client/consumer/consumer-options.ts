@@ -107,14 +107,17 @@ export interface ConsumerSettings {
 const hourMs = 3_600_000;
 const dayMs = 86_400_000;
 const yearMs = 365 * dayMs;
-const topicsMax = 1_000;
+/** Topics of one member, its retry topics included. */
+const topicsMax = 256;
 const concurrencyMax = 10_000;
 
 /** Throws INVALID with what is wrong and the limit. */
 export function consumerSettings(options: ConsumerOptions): ConsumerSettings {
   const { group = '', topics, partitions, stopAtEnd = false, retry, instanceId = '' } = options;
-  if (!Array.isArray(topics) || topics.length === 0 || topics.length > topicsMax) {
-    throw invalid(`topics are 1 to ${topicsMax} names`);
+  const hasRetries = group !== '' && retry !== false;
+  const most = hasRetries ? topicsMax / 2 : topicsMax;
+  if (!Array.isArray(topics) || topics.length === 0 || topics.length > most) {
+    throw invalid(`topics are 1 to ${most} names`);
   }
   for (const topic of topics) checkName(topic, 'the topic');
   if (new Set(topics).size !== topics.length) throw invalid('a topic is named twice');
@@ -134,7 +137,6 @@ export function consumerSettings(options: ConsumerOptions): ConsumerSettings {
     if (value === undefined) continue;
     throw invalid(group === '' ? `${name} is for groups: name a group` : `${name} is for consumers without a group`);
   }
-  const hasRetries = group !== '' && retry !== false;
   if (hasRetries) for (const topic of topics) checkRetryNames(group, topic);
   const delays = retry ? retry.delaysMs : undefined;
   if (delays !== undefined) {

@@ -14,6 +14,7 @@ import type { taskd } from '../../wire/generated/messages.js';
 import { groupBeat, joinGroup, leaveGroup } from '../../wire/methods.js';
 import type { LeaderCaller } from './leader-caller.js';
 import type { GroupPartition, Holding, MemberCore, MemberEffect } from './member-core.js';
+import { byTopic } from './positions.js';
 
 export interface MemberOptions {
   readonly group: string;
@@ -242,16 +243,6 @@ export class GroupSession<W> {
       this.perform();
     });
   }
-}
-
-function byTopic(places: readonly GroupPartition[]): taskd.ITopicPartitions[] {
-  const topics = new Map<number, number[]>();
-  for (const { topicId, partition } of places) {
-    const partitions = topics.get(topicId);
-    if (partitions === undefined) topics.set(topicId, [partition]);
-    else partitions.push(partition);
-  }
-  return [...topics].map(([topicId, partitions]) => ({ topicId, partitions }));
 }
 
 function flat(topics: readonly taskd.ITopicPartitions[]): GroupPartition[] {

@@ -27,6 +27,9 @@ export async function offsetOf(
   return (await leaders.askLeader(place, listOffsets, request, deadlineMs)).offset;
 }
 
+/** Partitions in one question; a coordinator takes up to 4,096. */
+const partitionsMax = 4_000;
+
 /** What is committed for these partitions, in their order; undefined where nothing is. */
 export async function committedOf(
   leaders: LeaderCaller,
@@ -34,17 +37,32 @@ export async function committedOf(
   places: readonly Place[],
   deadlineMs: number,
 ): Promise<(number | undefined)[]> {
+  const found: (number | undefined)[] = [];
+  for (let from = 0; from < places.length; from += partitionsMax) {
+    found.push(...(await committedPage(leaders, group, places.slice(from, from + partitionsMax), deadlineMs)));
+  }
+  return found;
+}
+
+async function committedPage(
+  leaders: LeaderCaller,
+  group: string,
+  places: readonly Place[],
+  deadlineMs: number,
+): Promise<(number | undefined)[]> {
+  const partitions = byTopic(places);
+  const { offsets } = await leaders.askCoordinator(group, fetchOffsets, { group, partitions }, deadlineMs);
+  const found = new Map(offsets.map(({ topicId, partition, offset }) => [`${topicId ?? 0}/${partition ?? 0}`, offset]));
+  return places.map(({ topicId, partition }) => found.get(`${topicId}/${partition}`) ?? undefined);
+}
+
+/** As messages list partitions. */
+export function byTopic(places: Iterable<Place>): taskd.ITopicPartitions[] {
   const topics = new Map<number, number[]>();
   for (const { topicId, partition } of places) {
     const partitions = topics.get(topicId);
     if (partitions === undefined) topics.set(topicId, [partition]);
     else partitions.push(partition);
   }
-  const partitions = [...topics].map(([topicId, of]) => ({ topicId, partitions: of }));
-  const { offsets } = await leaders.askCoordinator(group, fetchOffsets, { group, partitions }, deadlineMs);
-  const found = new Map(offsets.map(({ topicId, partition, offset }) => [`${topicId ?? 0}/${partition ?? 0}`, offset]));
-  return places.map(({ topicId, partition }) => {
-    const offset = found.get(`${topicId}/${partition}`);
-    return offset === undefined || offset === null ? undefined : Number(offset);
-  });
+  return [...topics].map(([topicId, partitions]) => ({ topicId, partitions }));
 }
