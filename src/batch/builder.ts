@@ -1,7 +1,7 @@
 import { gzip } from '../base/gzip.js';
 import { batchRecordsMax, recordBatchBytesMax } from '../base/limits.js';
 import { Codec } from './body.js';
-import { headerBytes, type ProducerFields, writeHeader } from './header.js';
+import { Attribute, headerBytes, type ProducerFields, writeHeader } from './header.js';
 import { type NewRecord, recordLength, writeRecord } from './record.js';
 
 const nothing = new Uint8Array(0);
@@ -17,6 +17,7 @@ export class BatchBuilder {
   #capacity = 1024;
   #length: number = headerBytes;
   #count = 0;
+  #isDelayed = false;
 
   constructor(bytesWanted: number = recordBatchBytesMax) {
     this.#bytesWanted = Math.min(bytesWanted, recordBatchBytesMax);
@@ -43,18 +44,21 @@ export class BatchBuilder {
     }
     this.#length = writeRecord(this.#bytes, this.#length, record);
     this.#count++;
+    if (record.deliverAtMs) this.#isDelayed = true;
     return true;
   }
 
   /**
    * Seals the batch and gives its bytes away; the builder is empty again. Needs at least one record. With `codec` GZIP
-   * the body is compressed, unless that makes it no smaller.
+   * the body is compressed, unless that makes it no smaller; a batch of delayed records is marked as one and never
+   * compressed, as brokers read it.
    */
   finish(fields: Omit<ProducerFields, 'recordCount'>, codec: Codec = Codec.NONE): Uint8Array {
     let batch = this.#bytes.subarray(0, this.#length);
     this.#capacity = Math.max(1024, Math.min(batch.length, this.#bytesWanted));
     let attributes = fields.attributes ?? 0;
-    if (codec === Codec.GZIP) {
+    if (this.#isDelayed) attributes |= Attribute.DELAYED;
+    else if (codec === Codec.GZIP) {
       const body = gzip(batch.subarray(headerBytes));
       if (headerBytes + body.length < batch.length) {
         batch = new Uint8Array(headerBytes + body.length);
@@ -66,6 +70,7 @@ export class BatchBuilder {
     this.#bytes = nothing;
     this.#length = headerBytes;
     this.#count = 0;
+    this.#isDelayed = false;
     return batch;
   }
 }

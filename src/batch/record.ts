@@ -20,6 +20,8 @@ export interface NewRecord {
   readonly deliverAtMs?: number;
   readonly targetTopicId?: number;
   readonly targetPartition?: number;
+  /** Of a delayed record that was moved: where it was first stored, as the ladder writes it. */
+  readonly origin?: number;
 }
 
 /** A record that was read. `key` and `value` are views of the batch: copy what outlives it. */
@@ -33,6 +35,8 @@ export interface StoredRecord {
   readonly deliverAtMs: number;
   readonly targetTopicId: number;
   readonly targetPartition: number;
+  /** 0: none. */
+  readonly origin: number;
 }
 
 const noHeaders: readonly RecordHeader[] = [];
@@ -72,6 +76,7 @@ function innerLength(record: NewRecord): number {
   if (record.deliverAtMs) length += 1 + varintBytes(record.deliverAtMs);
   if (record.targetTopicId) length += 1 + varintBytes(record.targetTopicId);
   if (record.targetPartition) length += 1 + varintBytes(record.targetPartition);
+  if (record.origin) length += 1 + varintBytes(record.origin);
   return length;
 }
 
@@ -92,6 +97,7 @@ export function writeRecord(into: Uint8Array, at: number, record: NewRecord): nu
   if (record.deliverAtMs) at = writeNumber(into, at, 0x30, record.deliverAtMs);
   if (record.targetTopicId) at = writeNumber(into, at, 0x38, record.targetTopicId);
   if (record.targetPartition) at = writeNumber(into, at, 0x40, record.targetPartition);
+  if (record.origin) at = writeNumber(into, at, 0x48, record.origin);
   return at;
 }
 
@@ -169,6 +175,7 @@ class Cursor {
     let deliverAtMs = 0;
     let targetTopicId = 0;
     let targetPartition = 0;
+    let origin = 0;
     while (this.#at < end) {
       const tag = this.#varint(end);
       if (tag === 0x0a) key = this.#view(end);
@@ -179,6 +186,7 @@ class Cursor {
       else if (tag === 0x30) deliverAtMs = this.#varint(end);
       else if (tag === 0x38) targetTopicId = this.#varint(end);
       else if (tag === 0x40) targetPartition = this.#varint(end);
+      else if (tag === 0x48) origin = this.#varint(end);
       else this.#skip(tag, end);
     }
     return {
@@ -191,6 +199,7 @@ class Cursor {
       deliverAtMs,
       targetTopicId,
       targetPartition,
+      origin,
     };
   }
 

@@ -48,7 +48,7 @@ export function deliverAtOf(delay: Delay, nowMs: number): number | undefined {
       `a record is delivered at most ${days} days ahead, this one ${Math.ceil((atMs - nowMs) / 86_400_000)}`,
     );
   }
-  return Math.max(0, Math.ceil(atMs));
+  return Math.max(1, Math.ceil(atMs));
 }
 
 function levelMs(level: string | number): number {

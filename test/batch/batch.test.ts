@@ -24,6 +24,7 @@ const record = fc.record(
     deliverAtMs: fc.maxSafeNat(),
     targetTopicId: fc.nat(),
     targetPartition: fc.nat(),
+    origin: fc.maxSafeNat(),
   },
   { requiredKeys: [] },
 );
@@ -62,6 +63,7 @@ t.test('records come back as they went in', (t) => {
           got.deliverAtMs === (put.deliverAtMs ?? 0) &&
           got.targetTopicId === (put.targetTopicId ?? 0) &&
           got.targetPartition === (put.targetPartition ?? 0) &&
+          got.origin === (put.origin ?? 0) &&
           got.offset === i
         );
       });

@@ -31,6 +31,7 @@ export function stored(record: NewRecord, offset: number): StoredRecord {
     deliverAtMs: 0,
     targetTopicId: 0,
     targetPartition: 0,
+    origin: 0,
   };
 }
 
