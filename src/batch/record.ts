@@ -11,8 +11,8 @@ export interface RecordHeader {
 
 /** A record to be written. */
 export interface NewRecord {
-  readonly key?: Uint8Array;
-  readonly value?: Uint8Array;
+  readonly key?: Uint8Array | undefined;
+  readonly value?: Uint8Array | undefined;
   readonly headers?: readonly RecordHeader[];
   /** Milliseconds after the batch's baseTimestamp. */
   readonly timestampDelta?: number;

@@ -10,6 +10,7 @@ import type { Runtime } from '../runtime/runtime.js';
 import { Timers } from '../timer/timers.js';
 import {
   alterTopic,
+  cancelDelayed,
   createTopic,
   deleteTopic,
   describeTopics,
@@ -17,10 +18,13 @@ import {
   initProducer,
   listOffsets,
   type Method,
+  openDelayLevel,
   produce,
 } from '../wire/methods.js';
 import { Cluster } from './cluster.js';
 import { clusterTopic, type TopicInfo } from './cluster-shard.js';
+import { DelayService } from './delay/delay-service.js';
+import { DelayLadder, type LadderOptions } from './delay/ladder.js';
 import { FetchService } from './fetch-service.js';
 import { BrokerTopics } from './groups/broker-topics.js';
 import { Groups } from './groups/groups.js';
@@ -36,6 +40,7 @@ export interface BrokerOptions {
   readonly autoCreateTopics: boolean;
   /** See `LogStoreOptions`. */
   readonly segmentBytes?: number;
+  readonly delay?: LadderOptions;
 }
 
 /** What a broker is made of once its folder is open. */
@@ -46,6 +51,8 @@ interface Parts {
   readonly produce: ProduceService;
   readonly fetch: FetchService;
   readonly topics: TopicService;
+  readonly delay: DelayLadder;
+  readonly delayCalls: DelayService;
 }
 
 /** Topics opened at once. */
@@ -141,6 +148,7 @@ export class Broker {
       () => this.#parts?.produce.refused ?? 0,
     );
     this.#groups?.registerMetrics(metrics);
+    this.#parts?.delay.registerMetrics(metrics);
     metrics.gauge('broker_fetches_waiting', 'Fetches that wait for data', () => this.#parts?.fetch.waiting ?? 0);
     metrics.counter(
       'broker_fetch_memory_bytes_total',
@@ -159,6 +167,7 @@ export class Broker {
     const parts = this.#parts;
     if (parts === undefined) return;
     parts.fetch.stop();
+    parts.delay.stop();
     parts.cluster.close();
     parts.partitions.stop();
     await parts.store.close();
@@ -190,12 +199,16 @@ export class Broker {
     const cluster = new Cluster(new PartitionTaskLog(this.#runtime, clusterLog));
     const { autoCreateTopics } = this.#options;
     const topics = new TopicService(this.#runtime, cluster, partitions, this.#address, autoCreateTopics);
-    this.#parts = { store, partitions, cluster, produce: new ProduceService(partitions), fetch: fetches, topics };
+    const delay = new DelayLadder(this.#runtime, partitions, cluster, topics, this.#options.delay);
+    const produce = new ProduceService(partitions, delay);
+    const delayCalls = new DelayService(delay);
+    this.#parts = { store, partitions, cluster, produce, fetch: fetches, topics, delay, delayCalls };
     clusterLog.assertServing();
     await cluster.start();
     await this.#openTopics(partitions, [...cluster.shard.topics()]);
     await topics.sweep();
     await this.#startGroups(cluster, topics, partitions);
+    delay.start();
     this.#isServing = true;
   }
 
@@ -236,6 +249,8 @@ export class Broker {
     this.#serve(services, deleteTopic, (parts, request, call) => parts.topics.deleteTopic(request, call));
     this.#serve(services, describeTopics, (parts, request, call) => parts.topics.describeTopics(request, call));
     this.#serve(services, listOffsets, (parts, request, call) => parts.topics.listOffsets(request, call));
+    this.#serve(services, openDelayLevel, (parts, request, call) => parts.delayCalls.open(request, call));
+    this.#serve(services, cancelDelayed, (parts, request, call) => parts.delayCalls.cancel(request, call));
     this.#serve(services, initProducer, (parts, _request, call) => parts.topics.initProducer(call));
   }
 

@@ -1,12 +1,13 @@
 import { ErrorCode, TaskdError } from '../base/errors.js';
-import type { BatchClass } from '../batch/header.js';
+import { BatchClass } from '../batch/header.js';
 import type { ServerCall } from '../rpc/service.js';
 import type { taskd } from '../wire/generated/messages.js';
 import { clusterTopic } from './cluster-shard.js';
 import type { CommitWaiter } from './commit-waiters.js';
-import type { Appended } from './partition.js';
+import type { DelayLadder } from './delay/ladder.js';
+import type { Appended, Partition } from './partition.js';
 import type { Partitions } from './partitions.js';
-import { readProduced } from './produced-batches.js';
+import { type Destination, readProduced } from './produced-batches.js';
 
 type ProduceCall = ServerCall<taskd.IProduceResponse>;
 
@@ -18,11 +19,13 @@ const classMax = 2;
  */
 export class ProduceService {
   readonly #partitions: Partitions;
+  readonly #delay: Pick<DelayLadder, 'admission'>;
   /** Requests that were refused, for metrics. */
   refused = 0;
 
-  constructor(partitions: Partitions) {
+  constructor(partitions: Partitions, delay: Pick<DelayLadder, 'admission'>) {
     this.#partitions = partitions;
+    this.#delay = delay;
   }
 
   /** Runs in the turn of the frame: the payload is a view of the receive buffer. */
@@ -43,13 +46,17 @@ export class ProduceService {
     if (batchClass > classMax) throw new TaskdError(ErrorCode.INVALID, `there is no batch class ${batchClass}`);
     const partition = this.#partitions.get(topicId, number);
     partition.assertWritable();
-    const internal = partition.internal;
-    const batches = readProduced(call.payload, { batchClass: batchClass as BatchClass, internal });
+    const batches = readProduced(call.payload, this.#destination(partition, batchClass as BatchClass));
     const appended = partition.append(batches);
     const isEarly = partition.flushIntervalMs > 0 && !appended.duplicate;
     const waiter = new ProduceWaiter(call, appended, isEarly);
     if (isEarly) partition.whenWritten(waiter);
     else partition.whenCommitted(waiter);
+  }
+
+  #destination({ topicId, partition, internal }: Partition, batchClass: BatchClass): Destination {
+    const admit = internal ? this.#delay.admission(topicId, partition) : undefined;
+    return admit === undefined ? { batchClass, internal } : { batchClass: BatchClass.CLIENT, internal, admit };
   }
 }
 

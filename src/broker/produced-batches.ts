@@ -16,7 +16,7 @@ import {
   headerBytes,
   readHeader,
 } from '../batch/header.js';
-import { RecordError, readRecords } from '../batch/record.js';
+import { RecordError, readRecords, type StoredRecord } from '../batch/record.js';
 
 /** Batches in one produce request. */
 export const requestBatchesMax = 64;
@@ -26,6 +26,8 @@ export interface Destination {
   readonly batchClass: BatchClass;
   /** Records of internal topics are read in full: whoever replays that log must never meet one it can't read. */
   readonly internal: boolean;
+  /** Set for a level of delay, which takes delayed batches alone: throws for a record that it must not take. */
+  readonly admit?: ((record: StoredRecord, header: BatchHeader) => void) | undefined;
 }
 
 export interface ProducedBatch {
@@ -54,7 +56,7 @@ export function readProduced(payload: Uint8Array, destination: Destination): Pro
     if (!bodyIsIntact(payload, at, header)) throw malformed(payload, at, 'bodyCrc');
     const bytes = payload.subarray(at, at + header.length);
     checkHeader(header, destination);
-    checkBody(bytes, header, destination.internal);
+    checkBody(bytes, header, destination);
     const previous = batches[batches.length - 1];
     if (previous !== undefined) checkFollows(previous.header, header);
     batches.push({ header, bytes });
@@ -62,6 +64,8 @@ export function readProduced(payload: Uint8Array, destination: Destination): Pro
   }
   return batches;
 }
+
+const knownAttributes = (Attribute.CLASS_MASK << Attribute.CLASS_SHIFT) | Attribute.CODEC_MASK | Attribute.DELAYED;
 
 function checkHeader(header: BatchHeader, destination: Destination): void {
   const { attributes } = header;
@@ -72,9 +76,15 @@ function checkHeader(header: BatchHeader, destination: Destination): void {
   if (attributes & Attribute.MOVER) {
     throw new TaskdError(ErrorCode.FORBIDDEN, 'mover batches are written by brokers only');
   }
-  if (attributes & Attribute.DELAYED) throw invalid('delayed batches are not taken by this version');
+  const isDelayed = (attributes & Attribute.DELAYED) !== 0;
+  if (isDelayed && destination.admit === undefined) {
+    throw invalid('delayed batches go to the levels of delay, which bring their records to their targets');
+  }
+  if (!isDelayed && destination.admit !== undefined) {
+    throw new TaskdError(ErrorCode.FORBIDDEN, 'the levels of delay take delayed batches only');
+  }
   checkCodec(header, destination.internal);
-  if (attributes & ~((Attribute.CLASS_MASK << Attribute.CLASS_SHIFT) | Attribute.CODEC_MASK)) {
+  if (attributes & ~knownAttributes) {
     throw invalid(`the attributes 0x${attributes.toString(16)} have bits that this version does not know`);
   }
   if (header.producerId >= moverProducerIdMin) {
@@ -95,12 +105,12 @@ function checkCodec(header: BatchHeader, internal: boolean): void {
 }
 
 /** A compressed body is its readers' matter: unpacking it here would let a small batch take much memory and time. */
-function checkBody(bytes: Uint8Array, header: BatchHeader, internal: boolean): void {
-  if (codecOf(header) === Codec.NONE) checkRecords(bytes, header, internal);
+function checkBody(bytes: Uint8Array, header: BatchHeader, destination: Destination): void {
+  if (codecOf(header) === Codec.NONE) checkRecords(bytes, header, destination);
 }
 
 /** Counts the records by their lengths alone; for internal topics reads them. */
-function checkRecords(bytes: Uint8Array, header: BatchHeader, internal: boolean): void {
+function checkRecords(bytes: Uint8Array, header: BatchHeader, { internal, admit }: Destination): void {
   const count = countRecords(bytes);
   if (count !== header.recordCount) {
     const found = count === undefined ? 'bytes that are no records' : `${count} records`;
@@ -108,7 +118,8 @@ function checkRecords(bytes: Uint8Array, header: BatchHeader, internal: boolean)
   }
   if (!internal) return;
   try {
-    readRecords(bytes.subarray(headerBytes), 0, header.recordCount, ignoreRecord);
+    const each = admit === undefined ? ignoreRecord : (record: StoredRecord): void => admit(record, header);
+    readRecords(bytes.subarray(headerBytes), 0, header.recordCount, each);
   } catch (error) {
     if (!(error instanceof RecordError)) throw error;
     throw new TaskdError(ErrorCode.MALFORMED, `a record does not parse: ${error.message}`);

@@ -90,8 +90,8 @@ export class DelayedSends {
   }
 
   /**
-   * Durable when it resolves: true when the record will not be delivered; false when it was, or is just being
-   * delivered, or never was. Throws INVALID for what is no id.
+   * Durable when it resolves: true when the record will not be delivered; false when there is nothing to cancel: it was
+   * delivered, or is just being delivered, or was cancelled before, or never was. Throws INVALID for what is no id.
    */
   async cancel(id: string): Promise<boolean> {
     const parts: DelayedId = parseDelayedId(id);

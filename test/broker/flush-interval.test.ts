@@ -23,7 +23,7 @@ async function inBroker(
       const partitions = new Partitions(store);
       await partitions.openTopic({ ...clusterTopic, topicId: 1, internal: false });
       partitions.get(1, 0).flushIntervalMs = 3_600_000;
-      const service = new ProduceService(partitions);
+      const service = new ProduceService(partitions, { admission: () => undefined });
       const request = taskd.ProduceRequest.decode(taskd.ProduceRequest.encode({ topicId: 1, partition: 0 }).finish());
       await work(partitions, (payload) => {
         return new Promise((reply, fail) => {

@@ -1,3 +1,4 @@
+import { runDelayedSeed } from './delayed-scenario.js';
 import { runQueueSeed } from './queue-scenario.js';
 import { runSeed } from './scenario.js';
 import type { ScenarioOptions, WorldResult } from './world-result.js';
@@ -11,4 +12,5 @@ export interface World {
 export const worlds: readonly World[] = [
   { name: 'jobs', run: runSeed },
   { name: 'queue', run: runQueueSeed },
+  { name: 'delay', run: runDelayedSeed },
 ];

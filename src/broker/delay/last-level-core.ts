@@ -1,0 +1,344 @@
+/**
+ * The last level of one delay partition: pure, fed with the records of its log and with times.
+ *
+ * ```
+ *  arrived ──▶ pending ──due──▶ ready ──Fire appended──▶ asked ──Fire read back──▶ open ──produced──▶ done
+ *     │           │               │                        │                       │ target gone
+ *     │           └────── Cancel read back: gone ──────────┘                       └─▶ open for dlq.delay
+ *     └── a Cancel came before it: gone
+ * ```
+ *
+ * Reading the log back (`arrived`, `fired`, `fireDone`, `cancelled`) is all that changes what is true; *ready* and
+ * *asked* are the owner's own and die with it. A Fire counts from the moment in which it is read back, committed, and
+ * its records leave exactly then, but for those that a Cancel before it in the log has taken.
+ *
+ * What holds the log: pending records, Fires that are not done with their records, Cancels that may still meet their
+ * record. A trim never falls between a Cancel and the arrival that it has struck.
+ */
+import { lastDelayLevel } from '../../base/delay-level.js';
+import { TimingWheel } from '../../timer/timing-wheel.js';
+import { partitionKey } from '../partition.js';
+import { type Delayed, originOf } from './delayed-record.js';
+import type { Cancel, Fire, FireDone } from './fire-records.js';
+import { byDue, FireTarget, type OpenFire, type Pending } from './fire-target.js';
+
+/** A Fire that is to be appended, with its records. */
+export interface AskedFire extends Fire {
+  readonly records: readonly Pending[];
+}
+
+/** A Cancel whose record has not come yet. */
+interface LiveCancel {
+  readonly offset: number;
+  readonly dueMs: number;
+}
+
+/** Cancels for records that have not come, in one delay partition. */
+export const liveCancelsMax = 1_000_000;
+/** Records in one last level from which on it takes no more, but for what is in its log already. */
+const pendingMax = 100_000;
+/** Bytes of records that are kept in memory; those beyond are read again when they are due. */
+const payloadBytesMax = 16 * 1024 * 1024;
+/** A Cancel is kept for so long after its record was due at the least. */
+const cancelKeepMs = 30_000;
+
+export class LastLevelCore {
+  readonly #pending = new Map<number, Pending>();
+  readonly #byOrigin = new Map<number, Pending>();
+  readonly #targets = new Map<number, FireTarget>();
+  readonly #open = new Map<number, OpenFire>();
+  /** In the order of their offsets. */
+  readonly #cancels = new Map<number, LiveCancel>();
+  /** Cancels that may go once the ladder holds nothing that is due by their time. */
+  #outlived: { origin: number; dueMs: number }[] = [];
+  /** A Cancel's offset, and that of the record which it struck later. */
+  #spans: { readonly from: number; readonly to: number }[] = [];
+  /** Targets that have something to do. */
+  readonly #busy = new Set<FireTarget>();
+  readonly #wheel: TimingWheel;
+  readonly #cancelWheel: TimingWheel;
+  readonly #pendingMax: number;
+  readonly #payloadBytesMax: number;
+  #payloadBytes = 0;
+  #isActive = false;
+  /** Counters for metrics. */
+  fires = 0;
+  struck = 0;
+
+  constructor(nowMs: number, limits: { pendingMax?: number; payloadBytesMax?: number } = {}) {
+    this.#wheel = new TimingWheel(nowMs);
+    this.#cancelWheel = new TimingWheel(nowMs);
+    this.#pendingMax = limits.pendingMax ?? pendingMax;
+    this.#payloadBytesMax = limits.payloadBytesMax ?? payloadBytesMax;
+  }
+
+  /** Records that are not fired. */
+  get pending(): number {
+    return this.#pending.size;
+  }
+
+  get liveCancels(): number {
+    return this.#cancels.size;
+  }
+
+  get payloadBytes(): number {
+    return this.#payloadBytes;
+  }
+
+  get hasRoom(): boolean {
+    return this.#pending.size < this.#pendingMax;
+  }
+
+  /** When `advance` has something to do; undefined when nothing waits for its time. */
+  get nextDueMs(): number | undefined {
+    return this.#wheel.nextDueMs();
+  }
+
+  /** True when there is something to look after every second. */
+  get hasWork(): boolean {
+    return this.#busy.size > 0 || this.#cancels.size > 0;
+  }
+
+  // The log, read back
+
+  arrived({ offset, record, timestampMs, bytes }: Delayed): void {
+    const origin = record.origin === 0 ? originOf(lastDelayLevel, offset) : record.origin;
+    const cancel = this.#cancels.get(origin);
+    if (cancel !== undefined) {
+      this.#cancels.delete(origin);
+      this.#spans.push({ from: cancel.offset, to: offset });
+      this.struck++;
+      return;
+    }
+    const target = this.#target(record.targetTopicId, record.targetPartition);
+    const dueMs = record.deliverAtMs;
+    const isKept = this.#payloadBytes + bytes <= this.#payloadBytesMax;
+    if (isKept) this.#payloadBytes += bytes;
+    const kept = isKept ? record : undefined;
+    const pending = { offset, origin, dueMs, target, timestampMs, bytes, record: kept, isOver: false };
+    this.#pending.set(offset, pending);
+    this.#byOrigin.set(origin, pending);
+    target.pending++;
+    if (this.#isActive) this.#wheel.add(dueMs, offset);
+  }
+
+  fired(offset: number, fire: Fire): void {
+    const target = this.#target(fire.topicId, fire.partition);
+    let records: Pending[] = [];
+    if (fire.insteadOf === undefined) {
+      target.isAsked = false;
+      this.fires++;
+      for (const each of fire.offsets) {
+        const record = this.#pending.get(each);
+        if (record === undefined) continue;
+        this.#leave(record);
+        records.push(record);
+      }
+      records.sort(byDue);
+    } else {
+      const before = this.#open.get(fire.insteadOf);
+      if (before === undefined) return;
+      this.#open.delete(before.offset);
+      before.target.open = before.target.open.filter((each) => each !== before);
+      records = before.records;
+      this.#busy.add(before.target);
+    }
+    const low = records.reduce((least, record) => Math.min(least, record.offset), offset);
+    const isProduced = records.length === 0;
+    const open = { offset, records, low, target, isProduced, isBusy: false };
+    target.open.push(open);
+    this.#open.set(offset, open);
+    this.#busy.add(target);
+  }
+
+  fireDone({ topicId, partition, upTo }: FireDone): void {
+    const key = partitionKey(topicId, partition);
+    const target = this.#targets.get(key);
+    if (target === undefined) return;
+    target.saidUpTo = Math.max(target.saidUpTo, upTo);
+    for (const fire of target.open) {
+      if (fire.offset > upTo) continue;
+      this.#open.delete(fire.offset);
+      this.#forgetPayload(fire);
+    }
+    target.open = target.open.filter(({ offset }) => offset > upTo);
+    if (!target.isIdle) return;
+    this.#targets.delete(key);
+    this.#busy.delete(target);
+  }
+
+  /** True when the record will not be delivered. */
+  cancelled(offset: number, { origin, dueMs, carried }: Cancel, appendTimestampMs: number): boolean {
+    const record = this.#byOrigin.get(origin);
+    if (record !== undefined) {
+      this.#leave(record);
+      this.#drop(record);
+      this.struck++;
+      return true;
+    }
+    if (!carried && appendTimestampMs >= dueMs) return false;
+    // The last one counts, so that the order of the map is that of the log.
+    const isNew = !this.#cancels.delete(origin);
+    this.#cancels.set(origin, { offset, dueMs });
+    if (this.#isActive && isNew) this.#cancelWheel.add(dueMs + cancelKeepMs, origin);
+    return true;
+  }
+
+  // The owner
+
+  /** The log was read to its end: from now on, time counts. */
+  activate(): void {
+    this.#isActive = true;
+    for (const { offset, dueMs } of this.#pending.values()) this.#wheel.add(dueMs, offset);
+    for (const [origin, { dueMs }] of this.#cancels) this.#cancelWheel.add(dueMs + cancelKeepMs, origin);
+  }
+
+  /** What is due by `nowMs` becomes ready. */
+  advance(nowMs: number): void {
+    this.#wheel.advance(nowMs, (offset) => {
+      const record = this.#pending.get(offset);
+      if (record === undefined) return;
+      record.target.due(record);
+      this.#busy.add(record.target);
+    });
+    this.#cancelWheel.advance(nowMs, (origin) => {
+      const cancel = this.#cancels.get(origin);
+      if (cancel !== undefined) this.#outlived.push({ origin, dueMs: cancel.dueMs });
+    });
+  }
+
+  /** The Fires that are to be appended now; each target's records count as asked for. */
+  compose(): AskedFire[] {
+    const fires: AskedFire[] = [];
+    for (const target of this.#busy) {
+      const records = target.takeReady();
+      if (records.length === 0) continue;
+      target.isAsked = true;
+      const { topicId, partition } = target;
+      const offsets = records.map(({ offset }) => offset).sort((a, b) => a - b);
+      fires.push({ topicId, partition, offsets, insteadOf: undefined, records });
+    }
+    return fires;
+  }
+
+  /** A Fire of `compose` could not be appended. */
+  notAppended({ topicId, partition, records }: AskedFire): void {
+    const target = this.#target(topicId, partition);
+    target.isAsked = false;
+    target.giveBack(records);
+    this.#busy.add(target);
+  }
+
+  /** The Fires that wait to be produced, one a target. Targets without any work leave the rounds. */
+  toProduce(): OpenFire[] {
+    const fires: OpenFire[] = [];
+    for (const target of this.#busy) {
+      const fire = target.current;
+      if (fire === undefined) {
+        if (!target.hasReady && target.doneUpTo === undefined) this.#busy.delete(target);
+      } else if (!fire.isBusy) fires.push(fire);
+    }
+    return fires;
+  }
+
+  /** Fills in the records of a Fire that were read again; what the log no longer gives back is lost. */
+  readBack(fire: OpenFire, found: ReadonlyMap<number, Delayed>): void {
+    for (let i = fire.records.length - 1; i >= 0; i--) {
+      const pending = fire.records[i]!;
+      if (pending.record !== undefined) continue;
+      pending.record = found.get(pending.offset)?.record;
+      if (pending.record === undefined) fire.records.splice(i, 1);
+      else this.#payloadBytes += pending.bytes;
+    }
+    if (fire.records.length === 0) fire.isProduced = true;
+  }
+
+  /** The Fire's batch is committed in its target. */
+  produced(fire: OpenFire): void {
+    fire.isBusy = false;
+    fire.isProduced = true;
+    this.#forgetPayload(fire);
+  }
+
+  /** What may be said to be done. */
+  dones(): FireDone[] {
+    const dones: FireDone[] = [];
+    for (const target of this.#busy) {
+      const upTo = target.doneUpTo;
+      if (upTo !== undefined) dones.push({ topicId: target.topicId, partition: target.partition, upTo });
+    }
+    return dones;
+  }
+
+  /** Lets go of Cancels whose record can't come any more; `hasPassed` tells for a due time. */
+  dropCancels(hasPassed: (dueMs: number) => boolean): void {
+    if (this.#outlived.length === 0) return;
+    this.#outlived = this.#outlived.filter(({ origin, dueMs }) => {
+      if (!hasPassed(dueMs)) return true;
+      this.#cancels.delete(origin);
+      return false;
+    });
+  }
+
+  /** Up to where the log may be trimmed, `next` being the offset after the last record that was read back. */
+  low(next: number): number {
+    let low = next;
+    for (const offset of this.#pending.keys()) {
+      low = Math.min(low, offset);
+      break;
+    }
+    for (const fire of this.#open.values()) low = Math.min(low, fire.low);
+    for (const { offset } of this.#cancels.values()) {
+      low = Math.min(low, offset);
+      break;
+    }
+    for (let i = this.#spans.length - 1; i >= 0; i--) {
+      const { from, to } = this.#spans[i]!;
+      if (from < low && low <= to) low = from;
+    }
+    return low;
+  }
+
+  /** The log begins at `logStart` now. */
+  trimmed(logStart: number): void {
+    this.#spans = this.#spans.filter(({ to }) => to >= logStart);
+  }
+
+  /** Live Cancels below `offset`, at most `max`, to be written again at the log's end. */
+  carried(offset: number, max: number): Cancel[] {
+    const carried: Cancel[] = [];
+    for (const [origin, cancel] of this.#cancels) {
+      if (cancel.offset >= offset || carried.length === max) break;
+      carried.push({ origin, dueMs: cancel.dueMs, carried: true });
+    }
+    return carried;
+  }
+
+  #target(topicId: number, partition: number): FireTarget {
+    const key = partitionKey(topicId, partition);
+    let target = this.#targets.get(key);
+    if (target === undefined) {
+      target = new FireTarget(topicId, partition);
+      this.#targets.set(key, target);
+    }
+    return target;
+  }
+
+  #leave(record: Pending): void {
+    record.isOver = true;
+    this.#pending.delete(record.offset);
+    this.#byOrigin.delete(record.origin);
+    record.target.pending--;
+  }
+
+  #drop(record: Pending): void {
+    if (record.record === undefined) return;
+    record.record = undefined;
+    this.#payloadBytes -= record.bytes;
+  }
+
+  #forgetPayload(fire: OpenFire): void {
+    for (const record of fire.records) this.#drop(record);
+    fire.records.length = 0;
+  }
+}

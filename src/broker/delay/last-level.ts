@@ -1,0 +1,336 @@
+/**
+ * Drives one partition of the last level: what its log says goes into the core, what the core wants goes out.
+ *
+ * The order of effects of a turn: read what is committed; let time pass; append the Fires of what has become due; produce
+ * those Fires that were read back; now and then say what is done, and trim. A Fire is never produced before it is
+ * committed, and its batch bears the Fire's own offset as its only sequence, so that producing it again does nothing.
+ */
+import { ErrorCode, Retry, TaskdError } from '../../base/errors.js';
+import { BatchBuilder } from '../../batch/builder.js';
+import { BatchClass, batchClass, headerBytes, isControl } from '../../batch/header.js';
+import { type NewRecord, readRecords, type StoredRecord } from '../../batch/record.js';
+import type { Runtime } from '../../runtime/runtime.js';
+import { moverProducerId } from '../mover-table.js';
+import type { CommitListener, Partition } from '../partition.js';
+import { BatchCursor, type ReadBatch } from './batch-cursor.js';
+import { eachDelayed, moverBatch } from './delayed-record.js';
+import {
+  cancelRecord,
+  FireRecord,
+  fireDoneRecord,
+  fireRecord,
+  readCancel,
+  readFire,
+  readFireDone,
+} from './fire-records.js';
+import type { OpenFire, Pending } from './fire-target.js';
+import { LastLevelCore, liveCancelsMax } from './last-level-core.js';
+import type { Lateness } from './lateness.js';
+import { LogTrimmer } from './log-trimmer.js';
+import { readBack } from './read-back.js';
+
+/** Where a Fire's records go. */
+export type Destination =
+  | { readonly kind: 'serving'; readonly partition: Partition; readonly rewrite: (record: Pending) => NewRecord }
+  /** Its topic was deleted: the records go to the dead letters, which are `instead` once they are there. */
+  | { readonly kind: 'gone'; readonly instead: number | undefined }
+  | { readonly kind: 'away' };
+
+export interface LastLevelHost {
+  readonly runtime: Runtime;
+  readonly lateness: Lateness;
+  readonly trimBytes: number;
+  target(topicId: number, partition: number): Destination;
+  /** True when no level above holds anything for this partition that is due by `dueMs`. */
+  hasPassed(partition: number, dueMs: number): boolean;
+}
+
+interface CancelWaiter {
+  readonly resolve: (cancelled: boolean) => void;
+  readonly reject: (error: TaskdError) => void;
+}
+
+/** The number of this mover in producer ids. Format; 1 and 2 are the levels' cursors. */
+const fireCursor = 3;
+const doneEveryMs = 1_000;
+const againMs = 100;
+/** A clock that was set is noticed within so long. */
+const lookMs = 1_000;
+/** Bytes of the log that are read back in one turn. */
+const turnBytes = 4 * 1024 * 1024;
+/** Cancels that are written again at once. */
+const carriedMax = 10_000;
+
+export class LastLevel implements CommitListener {
+  readonly core: LastLevelCore;
+  readonly #host: LastLevelHost;
+  readonly #partition: Partition;
+  readonly #batches: BatchCursor;
+  readonly #producerId: number;
+  readonly #trimmer: LogTrimmer;
+  /** Once the log was read to here, time counts. */
+  readonly #startEnd: number;
+  readonly #cancels = new Map<number, CancelWaiter>();
+  #isActive = false;
+  #isAwake = false;
+  #isStopped = false;
+  #isSaying = false;
+  #saidMs = 0;
+  #timer: { cancel(): void } | undefined;
+  #timerMs = Number.POSITIVE_INFINITY;
+
+  constructor(host: LastLevelHost, partition: Partition) {
+    this.#host = host;
+    this.#partition = partition;
+    this.core = new LastLevelCore(host.runtime.clock.wallMs());
+    this.#batches = new BatchCursor(host.runtime, partition, partition.logStart, () => this.wake());
+    this.#producerId = moverProducerId(fireCursor, partition.topicId, partition.partition);
+    this.#trimmer = new LogTrimmer(host.runtime.logger, partition, host.trimBytes);
+    this.#startEnd = partition.highWatermark;
+  }
+
+  start(): void {
+    this.#partition.listen(this);
+    this.wake();
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#partition.unlisten(this);
+    this.#timer?.cancel();
+    this.#batches.close();
+    const error = new TaskdError(ErrorCode.DRAINING, 'this broker is stopping; ask again', { retry: Retry.OTHER });
+    for (const { reject } of this.#cancels.values()) reject(error);
+    this.#cancels.clear();
+  }
+
+  /** Whether records may be moved here. */
+  get hasRoom(): boolean {
+    return this.#isActive && this.core.hasRoom;
+  }
+
+  /** True when everything that is in the log was read back. */
+  get isCaughtUp(): boolean {
+    return this.#isActive && this.#batches.offset >= this.#partition.logEnd;
+  }
+
+  /** Resolves when the Cancel is committed and read back: true when the record will not be delivered. */
+  cancel(origin: number, dueMs: number): Promise<boolean> {
+    if (!this.#isActive || this.#isStopped) return Promise.reject(notReady());
+    if (this.core.liveCancels + this.#cancels.size >= liveCancelsMax) return Promise.reject(tooManyCancels());
+    return new Promise((resolve, reject) => {
+      const offset = this.#append([cancelRecord({ origin, dueMs, carried: false })], reject);
+      if (offset === undefined) return;
+      this.#cancels.set(offset, { resolve, reject });
+      const failed = (error: TaskdError): void => {
+        this.#cancels.delete(offset);
+        reject(error);
+      };
+      this.#partition.whenCommitted({ endOffset: offset + 1, committed: () => {}, failed });
+    });
+  }
+
+  committed(): void {
+    this.wake();
+  }
+
+  wake(): void {
+    if (this.#isAwake || this.#isStopped) return;
+    this.#isAwake = true;
+    this.#host.runtime.clock.defer(() => {
+      this.#isAwake = false;
+      this.#pump();
+    });
+  }
+
+  #pump(): void {
+    if (this.#isStopped || !this.#partition.isActive) return;
+    this.#readLog();
+    if (!this.#isActive) {
+      if (this.#batches.offset < this.#startEnd) return;
+      this.#isActive = true;
+      this.core.activate();
+    }
+    this.core.advance(this.#host.runtime.clock.wallMs());
+    this.#fire();
+    for (const fire of this.core.toProduce()) this.#produce(fire);
+    this.#housekeep();
+    this.#arm();
+  }
+
+  #readLog(): void {
+    let bytes = 0;
+    for (let batch = this.#batches.peek(); batch !== undefined; batch = this.#batches.peek()) {
+      this.#replay(batch);
+      this.#batches.step();
+      bytes += batch.bytes.length;
+      if (bytes > turnBytes) {
+        this.wake();
+        return;
+      }
+    }
+  }
+
+  #replay(batch: ReadBatch): void {
+    const { header, bytes } = batch;
+    eachDelayed(batch, 0, (delayed) => this.core.arrived(delayed));
+    if (batchClass(header) !== BatchClass.OWNER || isControl(header)) return;
+    readRecords(bytes.subarray(headerBytes), header.baseOffset, header.recordCount, (record) => {
+      this.#replayOwn(record, header.appendTimestamp);
+    });
+  }
+
+  #replayOwn({ type, value, offset }: StoredRecord, appendTimestampMs: number): void {
+    if (value === undefined) return;
+    if (type === FireRecord.FIRE) this.core.fired(offset, readFire(value));
+    else if (type === FireRecord.FIRE_DONE) this.core.fireDone(readFireDone(value));
+    else if (type === FireRecord.CANCEL) {
+      const isCancelled = this.core.cancelled(offset, readCancel(value), appendTimestampMs);
+      this.#cancels.get(offset)?.resolve(isCancelled);
+      this.#cancels.delete(offset);
+    }
+  }
+
+  #fire(): void {
+    for (const fire of this.core.compose()) {
+      this.#append([fireRecord(fire)], () => {
+        this.core.notAppended(fire);
+        this.#armIn(againMs);
+      });
+    }
+  }
+
+  /** One batch of this level's own; `refused` when it can't be appended. Returns the offset of its first record. */
+  #append(records: readonly NewRecord[], refused: (error: TaskdError) => void): number | undefined {
+    const builder = new BatchBuilder();
+    for (const record of records) {
+      if (!builder.append(record)) throw new Error('taskd bug: the decisions of one turn do not fit in a batch');
+    }
+    const bytes = builder.finish({ baseTimestamp: 0, batchClass: BatchClass.OWNER });
+    try {
+      return this.#partition.appendOwn(bytes, records.length);
+    } catch (error) {
+      if (!(error instanceof TaskdError)) throw error;
+      refused(error);
+      return undefined;
+    }
+  }
+
+  #produce(fire: OpenFire): void {
+    const { topicId, partition } = fire.target;
+    const destination = this.#host.target(topicId, partition);
+    if (destination.kind === 'gone' && destination.instead !== undefined) this.#fireInstead(fire, destination.instead);
+    if (destination.kind !== 'serving') {
+      this.#armIn(againMs);
+      return;
+    }
+    if (fire.records.some(({ record }) => record === undefined)) {
+      void this.#readBack(fire);
+      return;
+    }
+    const records = fire.records.map((pending) => {
+      const { offset, timestampMs, bytes, record } = pending;
+      return { offset, timestampMs, bytes, record: record!, pending };
+    });
+    const fields = { producerId: this.#producerId, baseSequence: fire.offset, lastSequence: fire.offset };
+    const batch = moverBatch(records, fields, ({ pending }) => destination.rewrite(pending));
+    const dueMs = fire.records.map((record) => record.dueMs);
+    fire.isBusy = true;
+    try {
+      const { endOffset } = destination.partition.append([batch]);
+      destination.partition.whenCommitted({
+        endOffset,
+        committed: () => {
+          const nowMs = this.#host.runtime.clock.wallMs();
+          for (const each of dueMs) this.#host.lateness.add(nowMs - each);
+          this.core.produced(fire);
+          this.wake();
+        },
+        failed: () => this.#again(fire),
+      });
+    } catch (error) {
+      if (!(error instanceof TaskdError)) throw error;
+      this.#again(fire);
+    }
+  }
+
+  #fireInstead(fire: OpenFire, topicId: number): void {
+    fire.isBusy = true;
+    const record = fireRecord({ topicId, partition: 0, offsets: [], insteadOf: fire.offset });
+    this.#append([record], () => this.#again(fire));
+  }
+
+  async #readBack(fire: OpenFire): Promise<void> {
+    fire.isBusy = true;
+    try {
+      const offsets = fire.records.filter(({ record }) => record === undefined).map(({ offset }) => offset);
+      const found = await readBack(
+        this.#partition,
+        offsets.sort((a, b) => a - b),
+      );
+      this.core.readBack(fire, found);
+      fire.isBusy = false;
+      this.wake();
+    } catch (error) {
+      this.#host.runtime.logger.warn({ error }, 'delayed records could not be read back; trying again');
+      this.#again(fire);
+    }
+  }
+
+  #again(fire: OpenFire): void {
+    fire.isBusy = false;
+    this.#armIn(againMs);
+  }
+
+  /** Every second: what is done, Cancels that have outlived their record, and the log's start. */
+  #housekeep(): void {
+    const nowMs = this.#host.runtime.clock.monotonicMs();
+    if (this.#isSaying || nowMs - this.#saidMs < doneEveryMs) return;
+    this.#saidMs = nowMs;
+    if (this.isCaughtUp) this.core.dropCancels((dueMs) => this.#host.hasPassed(this.#partition.partition, dueMs));
+    const records = this.core.dones().map(fireDoneRecord);
+    if (this.#trimmer.isTime) {
+      const next = this.#batches.offset;
+      const { logStart } = this.#partition;
+      if (!this.#trimmer.trim(this.core.low(next), () => this.core.trimmed(this.#partition.logStart))) {
+        records.push(...this.core.carried((logStart + next) / 2, carriedMax).map(cancelRecord));
+      }
+    }
+    if (records.length === 0) return;
+    const offset = this.#append(records, () => {});
+    if (offset === undefined) return;
+    this.#isSaying = true;
+    const over = (): void => {
+      this.#isSaying = false;
+    };
+    this.#partition.whenCommitted({ endOffset: offset + records.length, committed: over, failed: over });
+  }
+
+  #arm(): void {
+    const dueMs = this.core.nextDueMs;
+    const waitMs = dueMs === undefined ? lookMs : dueMs - this.#host.runtime.clock.wallMs();
+    if (dueMs !== undefined || this.core.hasWork) this.#armIn(Math.min(Math.max(waitMs, 0), lookMs));
+  }
+
+  /** Wakes in `delayMs` at the latest. */
+  #armIn(delayMs: number): void {
+    const atMs = this.#host.runtime.clock.monotonicMs() + delayMs;
+    if (this.#isStopped || atMs >= this.#timerMs) return;
+    this.#timer?.cancel();
+    this.#timerMs = atMs;
+    this.#timer = this.#host.runtime.clock.timer(delayMs, () => {
+      this.#timerMs = Number.POSITIVE_INFINITY;
+      this.wake();
+    });
+  }
+}
+
+function notReady(): TaskdError {
+  const message = 'the delayed records are being read after a start; ask again in a moment';
+  return new TaskdError(ErrorCode.NOT_READY, message, { retry: Retry.AFTER, retryAfterMs: 100 });
+}
+
+function tooManyCancels(): TaskdError {
+  const message = `${liveCancelsMax} cancelled records have not come to their end yet; cancel fewer, or later`;
+  return new TaskdError(ErrorCode.BUSY, message, { retry: Retry.AFTER, retryAfterMs: 5_000 });
+}

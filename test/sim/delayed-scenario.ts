@@ -1,0 +1,88 @@
+import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
+import { SimWorld } from '../../src/runtime/sim/sim-world.js';
+import { Delayed, type DelayedOptions } from './delayed.js';
+import type { ScenarioOptions, WorldResult } from './world-result.js';
+
+/** After the last record was due, everything must be there within so long. */
+const settleMs = 120_000;
+
+export interface DelayedScenario {
+  readonly seed: number;
+  readonly crashes: number;
+  readonly delayed: DelayedOptions;
+}
+
+export interface DelayedResult extends WorldResult {
+  readonly heldMax: number;
+}
+
+/** Delayed records through crashes: kills and power losses at any operation, cut connections. */
+export async function runDelayed(scenario: DelayedScenario, options: ScenarioOptions = {}): Promise<DelayedResult> {
+  const { seed, crashes } = scenario;
+  const world = new SimWorld(seed, options);
+  const delayed = new Delayed(world, scenario.delayed);
+  const { random } = world;
+  const { spanMs } = scenario.delayed;
+  let kills = 0;
+  let powerLosses = 0;
+  const crash = (): void => {
+    const powerLoss = random.below(2) === 0;
+    kills++;
+    if (powerLoss) powerLosses++;
+    delayed.broker.killAfterOperations(random.below(30), { powerLoss });
+    world.after(20 + random.below(400), () => delayed.broker.restart());
+    if (random.below(3) === 0) world.network.cut('broker', 'client');
+  };
+  for (let i = 0; i < crashes; i++) world.after(random.unit() * spanMs, crash);
+  let problem: Error | undefined;
+  try {
+    delayed.start();
+    await world.run({ untilMs: spanMs });
+    await world.run({ untilMs: world.nowMs + settleMs, until: () => delayed.isSent });
+    // Looks at all records, so not after each event.
+    for (let waited = 0; waited < settleMs && !(delayed.isSent && delayed.records.isComplete()); waited += 1_000) {
+      await world.run({ untilMs: world.nowMs + 1_000 });
+    }
+    delayed.records.finish();
+    // A failure of a checker ends the world's next run.
+    await world.run({ untilMs: world.nowMs + 5_000 });
+  } catch (error) {
+    problem = error as Error;
+  }
+  const { records, broker, heldMax } = delayed;
+  return {
+    seed,
+    problem,
+    counts: {
+      stored: records.stored,
+      unknown: records.unknown,
+      refused: records.refused,
+      delivered: records.delivered,
+      cancelled: records.cancelled,
+      'dead letters': records.deadLetters,
+      overtaken: records.overtaken,
+      lives: broker.lives,
+    },
+    events: world.events,
+    virtualMs: world.nowMs,
+    digest: world.digest,
+    faults: `${kills} kills, ${powerLosses} of them by power loss`,
+    log: world.log.lines,
+    heldMax,
+  };
+}
+
+/** A small world under one seed, every trait of it drawn. */
+export function runDelayedSeed(seed: number, options: ScenarioOptions = {}): Promise<WorldResult> {
+  const random = new SeededRandom(seed).fork();
+  const delayed = {
+    records: 200,
+    spanMs: [4_000, 20_000, 90_000][random.below(3)]!,
+    segmentBytes: 4_096 * 2 ** random.below(6),
+    trimBytes: 1e12,
+    cancelShare: 0.2,
+    doomedShare: random.below(2) * 0.1,
+    pollMs: 500,
+  };
+  return runDelayed({ seed, crashes: 2 + random.below(10), delayed }, options);
+}

@@ -1,0 +1,22 @@
+import t from 'tap';
+import { runDelayed, runDelayedSeed } from './delayed-scenario.js';
+
+const seeds = 3;
+
+await t.test('each delayed record is delivered once and never early, whatever crashed', async (t) => {
+  let lives = 0;
+  for (let seed = 1; seed <= seeds; seed++) {
+    const result = await runDelayedSeed(seed);
+    t.equal(result.problem, undefined, `${result.faults}; again: npm run sim -- --world delay --seed ${seed} --print`);
+    lives += result.counts.lives ?? 0;
+  }
+  t.ok(lives > 2 * seeds, `${lives} lives of the broker`);
+});
+
+await t.test('without crashes, in the order of their times', async (t) => {
+  const delayed = { records: 300, spanMs: 20_000, cancelShare: 0, doomedShare: 0, pollMs: 500 };
+  const sizes = { segmentBytes: 65_536, trimBytes: 1e12 };
+  const result = await runDelayed({ seed: 1, crashes: 0, delayed: { ...delayed, ...sizes } });
+  t.equal(result.problem, undefined);
+  t.equal(result.counts.delivered, 300);
+});
