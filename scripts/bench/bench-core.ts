@@ -42,7 +42,7 @@ class Log {
       deliverAtMs: 0,
       targetTopicId: 0,
       targetPartition: 0,
-    origin: 0,
+      origin: 0,
     }));
     this.nextOffset += records.length;
     const batch = { baseOffset, appendTimestampMs: epochMs, batchClass, records: stored };
