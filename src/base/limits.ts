@@ -38,8 +38,9 @@ export const queuedCallsMax: number = 65_536;
 /** Bytes waiting to leave on one connection: above high, reading from that peer stops; below low, it goes on. */
 export const writeHighWaterBytes: number = 1 * MIB;
 export const writeLowWaterBytes: number = 256 * KIB;
-/** A peer above the high mark for so long is closed. */
+/** In so long a peer must take all that waits for it, or so many bytes of it; else it is closed. */
 export const writeStallMs: number = 30_000;
+export const writeStallBytes: number = 256 * KIB;
 /** Time a server gives its peers to leave after GOAWAY. */
 export const drainMs: number = 10_000;
 

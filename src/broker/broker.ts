@@ -150,6 +150,11 @@ export class Broker {
     this.#groups?.registerMetrics(metrics);
     this.#parts?.delay.registerMetrics(metrics);
     metrics.gauge('broker_fetches_waiting', 'Fetches that wait for data', () => this.#parts?.fetch.waiting ?? 0);
+    metrics.gauge(
+      'broker_fetch_lent_bytes',
+      'Bytes of the logs in memory that may still wait to leave',
+      () => this.#parts?.fetch.lentBytes ?? 0,
+    );
     metrics.counter(
       'broker_fetch_memory_bytes_total',
       'Bytes that fetches were given from memory',

@@ -10,6 +10,7 @@ import type { ServerCall } from '../rpc/service.js';
 import { bytesOf, type Piece, releasePieces } from '../runtime/file-region.js';
 import type { Timers } from '../timer/timers.js';
 import type { taskd } from '../wire/generated/messages.js';
+import { LentBytes } from './lent-bytes.js';
 import { type Partition, partitionKey } from './partition.js';
 import type { Partitions } from './partitions.js';
 import { Purgatory, type Waiting } from './purgatory.js';
@@ -27,6 +28,10 @@ export const fetchWaitMaxMs = 30_000;
 export const fetchesWaitingMax = 100_000;
 /** Fetches that open or read files at once. */
 const coldReadsMax = 8;
+/** A peer for which so much waits gets no more data: parts of files cost little, but each holds its segment. */
+const peerQueuedBytesMax = 256 * 1024 * 1024;
+/** Of the logs' tails in memory, what may wait to leave. */
+const lentBytesMax = 32 * 1024 * 1024;
 /** The answer leaves so long before the caller gives up. */
 const answerEarlyMs = 20;
 
@@ -58,6 +63,7 @@ export class FetchService {
   readonly #partitions: Partitions;
   readonly #timers: Timers;
   readonly #purgatory = new Purgatory<Fetch>(fetchesWaitingMax);
+  readonly #lent = new LentBytes(lentBytesMax);
   readonly #coldQueue: Fetch[] = [];
   #coldReads = 0;
   /** Bytes given from the log's tail in memory, for metrics. */
@@ -73,6 +79,11 @@ export class FetchService {
   /** Fetches that wait for data. */
   get waiting(): number {
     return this.#purgatory.size;
+  }
+
+  /** Upper bound of what answers keep of the logs' tails. */
+  get lentBytes(): number {
+    return this.#lent.bytes;
   }
 
   handle(request: taskd.FetchRequest, call: FetchCall): void {
@@ -152,10 +163,15 @@ export class FetchService {
       fetch.call.reply({});
       return;
     }
+    if (fetch.call.peer.queuedBytes > peerQueuedBytesMax) {
+      fetch.call.fail(tooMuchWaits());
+      return;
+    }
     const answer = new Answer(fetch.bytesMax);
     for (const wanted of fetch.wanted) {
-      const found = this.#find(wanted, answer.left);
+      const found = this.#find(fetch, wanted, answer.left);
       if (found === undefined) {
+        answer.drop();
         this.#answerCold(fetch);
         return;
       }
@@ -164,15 +180,16 @@ export class FetchService {
     answer.reply(fetch);
   }
 
-  /** What is in memory; undefined when the file must be read. */
-  #find(wanted: Wanted, bytesMax: number): Found | undefined {
+  /** What is in memory; undefined when the file is needed. */
+  #find(fetch: Fetch, wanted: Wanted, bytesMax: number): Found | undefined {
     const state = this.#partitions.find(wanted.topicId, wanted.partition);
     if (state === undefined) return { state, pieces: [], bytes: 0, error: notFound(wanted) };
     const error = problemOf(state, wanted.offset);
     if (error !== undefined || wanted.offset >= state.highWatermark || bytesMax === 0) {
       return { state, pieces: [], bytes: 0, error };
     }
-    const pieces = state.readHot(wanted.offset, Math.min(wanted.bytesMax, bytesMax));
+    const hot = state.readHot(wanted.offset, Math.min(wanted.bytesMax, bytesMax));
+    const pieces = hot === undefined ? undefined : this.#lent.lend(fetch.call.peer, hot);
     if (pieces === undefined) return undefined;
     const bytes = bytesOf(pieces);
     this.memoryBytes += bytes;
@@ -188,7 +205,10 @@ export class FetchService {
     void this.#readCold(fetch).then((answer) => {
       this.#coldReads--;
       if (answer instanceof TaskdError) fetch.call.fail(answer);
-      else answer.reply(fetch);
+      else if (fetch.call.peer.queuedBytes > peerQueuedBytesMax) {
+        answer.drop();
+        fetch.call.fail(tooMuchWaits());
+      } else answer.reply(fetch);
       this.#answerQueued();
     });
   }
@@ -205,7 +225,7 @@ export class FetchService {
   async #readCold(fetch: Fetch): Promise<Answer | TaskdError> {
     const answer = new Answer(fetch.bytesMax);
     for (const wanted of fetch.wanted) {
-      const found = await this.#findAnywhere(wanted, answer.left, fetch.isChecked);
+      const found = await this.#findAnywhere(fetch, wanted, answer.left);
       if (found instanceof TaskdError) {
         answer.drop();
         return found;
@@ -215,13 +235,13 @@ export class FetchService {
     return answer;
   }
 
-  async #findAnywhere(wanted: Wanted, bytesMax: number, isChecked: boolean): Promise<Found | TaskdError> {
+  async #findAnywhere(fetch: Fetch, wanted: Wanted, bytesMax: number): Promise<Found | TaskdError> {
     try {
-      const hot = this.#find(wanted, bytesMax);
+      const hot = this.#find(fetch, wanted, bytesMax);
       if (hot !== undefined) return hot;
       const state = this.#partitions.get(wanted.topicId, wanted.partition);
       const most = Math.min(wanted.bytesMax, bytesMax);
-      const pieces = await (isChecked ? state.read(wanted.offset, most) : state.regions(wanted.offset, most));
+      const pieces = await (fetch.isChecked ? state.read(wanted.offset, most) : state.regions(wanted.offset, most));
       return { state, pieces, bytes: bytesOf(pieces), error: undefined };
     } catch (error) {
       const state = this.#partitions.find(wanted.topicId, wanted.partition);
@@ -246,6 +266,11 @@ function problemOf(partition: Partition, offset: number): TaskdError | undefined
   if (offset >= logStart && offset <= logEnd) return undefined;
   const message = `offset ${offset} is outside the log, which has ${logStart} to ${logEnd}`;
   return new TaskdError(ErrorCode.OFFSET_OUT_OF_RANGE, message);
+}
+
+function tooMuchWaits(): TaskdError {
+  const message = `more than ${peerQueuedBytesMax} bytes wait for this connection to read them; ask for less at once`;
+  return new TaskdError(ErrorCode.BUSY, message, { retry: Retry.AFTER, retryAfterMs: 100 });
 }
 
 function notFound({ topicId, partition }: Wanted): TaskdError {

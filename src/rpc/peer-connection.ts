@@ -35,6 +35,10 @@ export class PeerConnection implements Peer {
     return !this.#isClosed;
   }
 
+  get queuedBytes(): number {
+    return this.channel?.queuedBytes ?? 0;
+  }
+
   onClose(callback: () => void): void {
     if (this.#isClosed) this.#clock.defer(callback);
     else this.#closeCallbacks.push(callback);

@@ -13,6 +13,8 @@ export interface Peer {
   readonly isOpen: boolean;
   /** True once this server has asked the peer to leave (GOAWAY), or has cut its connection: its going means nothing. */
   readonly isSentAway: boolean;
+  /** Bytes of ours that it has not taken yet. */
+  readonly queuedBytes: number;
   /** Calls back once when the connection is over; at once, in a later turn, if it already is. */
   onClose(callback: () => void): void;
   /** Calls back for every frame of any kind that comes from this peer: proof of life. At most one callback a peer. */

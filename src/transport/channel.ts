@@ -13,6 +13,7 @@ import type { Clock } from '../runtime/clock.js';
 import type { Address, Connection, ConnectionEvents } from '../runtime/net.js';
 import { FrameWriter, type OutboundFrame } from '../wire/frame-writer.js';
 import { type CloseMode, Handler, type Inbound, type UserEvent } from './handler.js';
+import { StallWatch } from './stall-watch.js';
 
 /** How long a peer may take to answer our FIN, or to send its own when it was told to leave. */
 const lingerMs = 5_000;
@@ -64,7 +65,8 @@ export class Channel implements ConnectionEvents {
   #isFlushDue = false;
   #isWritable = true;
   #isReading = true;
-  #stalledSinceMs = 0;
+  readonly #stall = new StallWatch();
+  #handedBytes = 0;
   #turnMs: number | undefined;
 
   constructor(clock: Clock, connection: Connection, handlers: readonly Handler[]) {
@@ -150,10 +152,10 @@ export class Channel implements ConnectionEvents {
       this.out.drop();
       return;
     }
+    this.#handedBytes += this.out.pendingBytes;
     this.#connection.write(this.out.take());
     if (this.#isWritable && this.#connection.queuedBytes > writeHighWaterBytes) {
       this.#isWritable = false;
-      this.#stalledSinceMs = this.clock.monotonicMs();
       this.#head.next.writabilityChanged(false);
     }
   }
@@ -197,9 +199,10 @@ export class Channel implements ConnectionEvents {
       this.close('reset', 'the peer took too long to close');
       return;
     }
-    if (wasPaused) this.#stalledSinceMs = nowMs;
-    if (!this.#isWritable && nowMs - this.#stalledSinceMs >= writeStallMs) {
-      this.close('reset', `the peer did not read for ${writeStallMs} ms`);
+    if (wasPaused) this.#stall.restart(nowMs);
+    const { queuedBytes } = this.#connection;
+    if (this.#stall.isStalled(nowMs, this.#handedBytes - queuedBytes, queuedBytes)) {
+      this.close('reset', `the peer did not read for ${writeStallMs} ms what waits for it`);
       return;
     }
     this.#head.next.tick(nowMs, wasPaused);

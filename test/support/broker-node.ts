@@ -43,8 +43,9 @@ export class BrokerNode {
     const identity = { nodeId: 'broker-1', incarnation: 1, roles: ['broker'], clusterId: '' };
     const server = new RpcServer(runtime, identity);
     let address: Address = { host: '127.0.0.1', port: options.port ?? 0 };
-    const { autoCreateTopics = false } = options;
-    const broker = await Broker.start(runtime, server, identity, () => address, { dataFolder, autoCreateTopics });
+    const { port: _, ...given } = options;
+    const all = { autoCreateTopics: false, ...given, dataFolder };
+    const broker = await Broker.start(runtime, server, identity, () => address, all);
     address = await server.listen(address);
     return new BrokerNode(broker, server, address);
   }

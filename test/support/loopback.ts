@@ -111,6 +111,7 @@ class Link {
       address: { host: '127.0.0.1', port: 1 },
       clientId: client,
       kind: 'client',
+      queuedBytes: 0,
       get isOpen() {
         return link.isOpen;
       },

@@ -82,6 +82,7 @@ t.test('a peer that does not read is cut, but not for a pause of our own', async
   embedded.queue(writeHighWaterBytes + 1);
   probe.say(1);
   await clock.settle();
+  embedded.channel.tick(0, false);
   embedded.channel.tick(writeStallMs - 1, false);
   t.notOk(embedded.wasReset);
   embedded.channel.tick(writeStallMs + 5, true);
