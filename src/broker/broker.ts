@@ -174,7 +174,7 @@ export class Broker {
     parts.fetch.stop();
     parts.delay.stop();
     parts.cluster.close();
-    parts.partitions.stop();
+    await parts.partitions.stop();
     await parts.store.close();
   }
 
@@ -192,7 +192,7 @@ export class Broker {
       );
       this.#runtime.process.exit(1);
     };
-    const partitions = new Partitions(store);
+    const partitions = new Partitions(store, this.#runtime.logger);
     const fetches = new FetchService(partitions, this.#timers);
     try {
       await partitions.openTopic(clusterTopic);

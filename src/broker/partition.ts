@@ -17,19 +17,15 @@
  * The order of effects after a sync: the producers' committed state, then the waiting answers in log order, then the
  * in-process readers, then the waiting fetches.
  */
-import { writeU64 } from '../base/bytes.js';
 import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import type { FullTopicConfig } from '../base/topic-config.js';
 import { BatchBuilder } from '../batch/builder.js';
-import { Attribute, BatchClass, isControl } from '../batch/header.js';
+import { Attribute, BatchClass } from '../batch/header.js';
 import type { PartitionLog } from '../log/partition-log.js';
 import type { FileRegion } from '../runtime/file-region.js';
 import { type CommitWaiter, CommitWaiters } from './commit-waiters.js';
+import { ControlRecord, PartitionState, type StateHost, trimValue } from './partition-state.js';
 import type { ProducedBatch } from './produced-batches.js';
-import { ProducerTable } from './producer-table.js';
-
-/** Types of records in control batches. */
-export const ControlRecord = { NO_OP: 1, TRIM: 2 } as const;
 
 /** One number that stands for a partition in maps. */
 export function partitionKey(topicId: number, partition: number): number {
@@ -65,7 +61,7 @@ export class Partition {
   /** After each move of the watermark, and at failure: for fetches that wait. */
   onCommitted: (partition: Partition) => void = () => {};
   readonly #log: PartitionLog;
-  readonly #producers = new ProducerTable();
+  readonly #state: PartitionState;
   readonly #waiters = new CommitWaiters();
   /** Those who are content with a batch that is in the file and not on disk yet. */
   readonly #early = new CommitWaiters();
@@ -78,8 +74,9 @@ export class Partition {
   bytesAppended = 0;
   duplicates = 0;
 
-  constructor(log: PartitionLog, internal: boolean) {
+  constructor(log: PartitionLog, internal: boolean, host: StateHost) {
     this.#log = log;
+    this.#state = new PartitionState(log, host);
     this.topicId = log.topicId;
     this.partition = log.partition;
     this.key = partitionKey(log.topicId, log.partition);
@@ -142,7 +139,7 @@ export class Partition {
   }
 
   get producers(): number {
-    return this.#producers.size;
+    return this.#state.producers.size;
   }
 
   /**
@@ -152,7 +149,7 @@ export class Partition {
   async activate(): Promise<void> {
     if (this.#problem !== undefined) return;
     try {
-      await this.#replayProducers();
+      await this.#state.load();
       await this.#log.raiseTerm();
       await this.#appendControl(ControlRecord.NO_OP);
       this.#isActive = true;
@@ -212,7 +209,7 @@ export class Partition {
     }
     if (offset <= this.logStart) return;
     await this.#appendControl(ControlRecord.TRIM, trimValue(offset));
-    await this.#log.trimTo(offset);
+    await this.#state.trimTo(offset);
   }
 
   /** Takes effect at once, also for what is there already. */
@@ -233,6 +230,16 @@ export class Partition {
   /** Serves nothing any more; what was appended is still answered when it is on disk. */
   stop(): void {
     this.#isStopped = true;
+  }
+
+  /** Saves what an open would otherwise have to read the log for. */
+  saveState(): Promise<void> {
+    return this.#state.save();
+  }
+
+  /** Bytes of the log that an open would read beside what is saved. */
+  get unsavedBytes(): number {
+    return this.#state.unsavedBytes;
   }
 
   listen(listener: CommitListener): void {
@@ -284,7 +291,7 @@ export class Partition {
 
   #appendOne(batch: ProducedBatch, isLater: boolean): Appended {
     const { header, bytes } = batch;
-    const verdict = this.#producers.check(header);
+    const verdict = this.#state.producers.check(header);
     if (verdict.kind === 'refuse') throw verdict.error;
     if (verdict.kind === 'overlap') {
       const { endOffset, lastSequence: overlap } = verdict;
@@ -312,7 +319,7 @@ export class Partition {
     if (header.producerId !== 0) {
       const { producerId, producerEpoch, baseSequence, lastSequence } = header;
       const mark = { producerId, producerEpoch, baseSequence, lastSequence };
-      this.#producers.appended({ ...mark, baseOffset, recordCount, appendTimestamp });
+      this.#state.producers.appended({ ...mark, baseOffset, recordCount, appendTimestamp });
     }
     this.recordsAppended += recordCount;
     this.bytesAppended += bytes.length;
@@ -331,14 +338,8 @@ export class Partition {
     });
   }
 
-  #replayProducers(): Promise<void> {
-    return this.#log.eachHeader(this.#log.logStart, undefined, (header) => {
-      if (!isControl(header)) this.#producers.replay(header);
-    });
-  }
-
   #committed(end: number): void {
-    this.#producers.committed(end);
+    this.#state.committed(end);
     this.#waiters.settle(end);
     this.#early.settle(end);
     for (const listener of this.#listeners) listener.committed();
@@ -355,13 +356,6 @@ export class Partition {
     for (const listener of this.#listeners) listener.committed();
     this.onCommitted(this);
   }
-}
-
-/** The value of a TRIM record: the offset as u64, big-endian. */
-function trimValue(offset: number): Uint8Array {
-  const value = new Uint8Array(8);
-  writeU64(value, 0, offset);
-  return value;
 }
 
 function joined(first: Appended, next: Appended): Appended {

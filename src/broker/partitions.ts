@@ -1,4 +1,5 @@
 import { ErrorCode, isTaskdError, TaskdError } from '../base/errors.js';
+import type { Logger } from '../base/logger.js';
 import { fullTopicConfig } from '../base/topic-config.js';
 import type { LogStore } from '../log/log-store.js';
 import type { PartitionLog } from '../log/partition-log.js';
@@ -8,16 +9,25 @@ import { Partition, partitionKey } from './partition.js';
 /** Partitions that are opened or created at once, each with a few syncs of its own. */
 const openingMax = 16;
 
+/** What an open has to read of the logs of all partitions, beside what their recovery reads, stays about this. */
+const unsavedBytesMax = 512 * 1024 * 1024;
+/** Less than this is read again in no time. */
+const worthSavingBytes = 64 * 1024;
+const snapshotBytesMin = 1024 * 1024;
+const snapshotBytesMax = 64 * 1024 * 1024;
+
 /** The partitions of this broker by topic id and number. */
 export class Partitions {
   /** For each partition, now and later: told when its watermark moved. */
   onCommitted: (partition: Partition) => void = () => {};
   readonly #store: LogStore;
+  readonly #host: { logger: Logger; snapshotBytes: number };
   readonly #byKey = new Map<number, Partition>();
   readonly #opening = new Map<number, Promise<void>>();
 
-  constructor(store: LogStore) {
+  constructor(store: LogStore, logger: Logger) {
     this.#store = store;
+    this.#host = { logger, snapshotBytes: snapshotBytesMax };
   }
 
   find(topicId: number, partition: number): Partition | undefined {
@@ -38,9 +48,17 @@ export class Partitions {
     return this.#byKey.values();
   }
 
-  /** No partition serves any more; what was appended is still answered when it is on disk. */
-  stop(): void {
-    for (const partition of this.#byKey.values()) partition.stop();
+  /** No partition serves any more; what was appended is still answered when it is on disk. What they know is saved. */
+  async stop(): Promise<void> {
+    const all = [...this.#byKey.values()];
+    for (const partition of all) partition.stop();
+    let next = 0;
+    const worker = async (): Promise<void> => {
+      for (let each = all[next++]; each !== undefined; each = all[next++]) {
+        if (each.unsavedBytes > worthSavingBytes) await each.saveState();
+      }
+    };
+    await Promise.all(Array.from({ length: openingMax }, worker));
   }
 
   /**
@@ -92,9 +110,11 @@ export class Partitions {
 
   async #openOnce(topicId: number, partition: number, internal: boolean): Promise<void> {
     const log = await this.#openOrCreate(topicId, partition);
-    const opened = new Partition(log, internal);
+    const opened = new Partition(log, internal, this.#host);
     opened.onCommitted = (each) => this.onCommitted(each);
     this.#byKey.set(opened.key, opened);
+    const share = Math.floor(unsavedBytesMax / this.#byKey.size);
+    this.#host.snapshotBytes = Math.min(snapshotBytesMax, Math.max(snapshotBytesMin, share));
     await opened.activate();
   }
 

@@ -56,7 +56,8 @@ export type Verdict =
     }
   | { readonly kind: 'refuse'; readonly error: TaskdError };
 
-interface WindowBatch {
+/** One of the last batches of a producer. */
+export interface WindowBatch {
   readonly baseSequence: number;
   readonly lastSequence: number;
   readonly baseOffset: number;
@@ -64,7 +65,8 @@ interface WindowBatch {
   readonly appendTimestamp: number;
 }
 
-interface ProducerState {
+/** What is known of one producer. */
+export interface ProducerState {
   readonly epoch: number;
   /** Oldest first, 1 to `producerWindowBatches`. */
   readonly window: readonly WindowBatch[];
@@ -86,6 +88,8 @@ export class ProducerTable {
   #newcomers = 0;
   /** The highest append timestamp seen: the log's own time. */
   #logTimeMs = 0;
+  /** The same for what is committed. */
+  #committedTimeMs = 0;
 
   constructor(producersMax: number = partitionProducersMax) {
     this.#producersMax = producersMax;
@@ -171,6 +175,22 @@ export class ProducerTable {
     this.#expire();
   }
 
+  /** All that is committed, for a snapshot: producers with the least recently committed first. */
+  committedState(): {
+    readonly logTimeMs: number;
+    readonly producers: ReadonlyMap<number, ProducerState>;
+    readonly movers: ReturnType<MoverTable['committed']>;
+  } {
+    return { logTimeMs: this.#committedTimeMs, producers: this.#committed, movers: this.movers.committed() };
+  }
+
+  /** Takes in a snapshot; before anything else. */
+  restore(state: ReturnType<ProducerTable['committedState']>): void {
+    this.#logTimeMs = this.#committedTimeMs = state.logTimeMs;
+    for (const [id, producer] of state.producers) this.#committed.set(id, producer);
+    for (const [id, mover] of state.movers) this.movers.commit(id, mover);
+  }
+
   #checkUnknown(batch: ProducerMark): Verdict {
     if (batch.baseSequence > 0) {
       return refuse(
@@ -205,6 +225,7 @@ export class ProducerTable {
 
   #commit(batch: PlacedMark): void {
     const id = batch.producerId;
+    this.#committedTimeMs = Math.max(this.#committedTimeMs, batch.appendTimestamp);
     if (isMoverId(id)) {
       this.movers.commit(id, { lastSequence: batch.lastSequence, endOffset: endOf(batch) });
       return;

@@ -1,14 +1,16 @@
 import type { Runtime } from '../runtime/runtime.js';
-import { indexPath, removeIndex } from './index-file.js';
+import { indexPath, isIndexName, removeIndex } from './index-file.js';
 import type { ReadHandles } from './read-handles.js';
 import { type ReplicaState, replicaFolder } from './replica-state.js';
 import type { Segment } from './segment.js';
 import {
   decodeSnapshot,
   encodeSnapshot,
+  isSnapshotName,
   type LogSnapshot,
   readSnapshot,
   removeSnapshot,
+  snapshotName,
   writeSnapshot,
 } from './snapshot-file.js';
 import type { StateJournal } from './state-journal.js';
@@ -38,6 +40,7 @@ export class LogKeeper {
   #logStart: number;
   #retention: Retention = { retentionMs: 0, retentionBytes: 0 };
   #saving: Promise<void> = Promise.resolve();
+  #removing: Promise<void> = Promise.resolve();
 
   constructor(
     runtime: Runtime,
@@ -83,15 +86,33 @@ export class LogKeeper {
     }
     await this.#journal.flush();
     if (offset > this.#logStart) this.#logStart = offset;
-    this.#dropSegments();
+    await this.#dropSegments();
   }
 
-  #dropSegments(): void {
+  /** Takes away what a crash left: segments below the start, snapshots that nobody names, indexes without a segment. */
+  async tidy(): Promise<void> {
+    await this.#dropSegments();
+    const { files } = this.#runtime;
+    const kept = new Set(this.#segments.map(({ path }) => indexPath(path)));
+    const { snapshotEnd } = this.#state;
+    if (snapshotEnd !== undefined) kept.add(`${this.#folder}/${snapshotName(snapshotEnd)}`);
+    for (const { name } of await files.list(this.#folder)) {
+      const path = `${this.#folder}/${name}`;
+      if ((!isSnapshotName(name) && !isIndexName(name)) || kept.has(path)) continue;
+      await files.remove(path).catch((error) => this.#leave(path, error));
+    }
+  }
+
+  /** Resolves when those that nobody refers to are removed. */
+  async #dropSegments(): Promise<void> {
     const segments = this.#segments;
     while (segments.length > 1 && segments[1]!.isOnDisk && segments[1]!.base <= this.#logStart) {
       const segment = segments.shift()!;
-      segment.retire(() => void this.#removeFiles(segment));
+      segment.retire(() => {
+        this.#removing = this.#removing.then(() => this.#removeFiles(segment));
+      });
     }
+    await this.#removing;
   }
 
   /** What can't be removed now is removed by the next start. */
@@ -101,11 +122,13 @@ export class LogKeeper {
       await removeIndex(this.#runtime.files, indexPath(segment.path));
       await this.#runtime.files.remove(segment.path);
     } catch (error) {
-      this.#runtime.logger.warn(
-        { file: segment.path, error: describe(error) },
-        'a segment that is no longer wanted could not be removed',
-      );
+      this.#leave(segment.path, error);
     }
+  }
+
+  #leave(file: string, error: unknown): void {
+    const fields = { file, error: describe(error) };
+    this.#runtime.logger.warn(fields, 'a file that is no longer wanted could not be removed');
   }
 
   /** See `PartitionLog.saveSnapshot`. One at a time; a later one counts. */

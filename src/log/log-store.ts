@@ -241,7 +241,9 @@ export class LogStore {
       this.#journal.put(state);
       await this.#journal.flush();
     }
-    return new PartitionLog(this.#runtime, this.#host, path, state, recovered);
+    const log = new PartitionLog(this.#runtime, this.#host, path, state, recovered);
+    await log.tidy();
+    return log;
   }
 
   #pointMoved(now: boolean): void {

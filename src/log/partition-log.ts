@@ -68,6 +68,8 @@ export class PartitionLog {
   #logEnd: number;
   #syncedEnd: number;
   #lastTimestampMs: number;
+  /** Bytes of all batches that were appended in this life. */
+  bytesAppended = 0;
   #unsyncedBytes = 0;
   #bytesSincePoint = 0;
   /** A sync that ends tells of nothing above: it is being cut off. */
@@ -213,6 +215,7 @@ export class PartitionLog {
     this.#logEnd = end;
     this.#lastTimestampMs = appendTimestamp;
     this.#unsyncedBytes += length;
+    this.bytesAppended += length;
     return baseOffset;
   }
 
@@ -256,6 +259,11 @@ export class PartitionLog {
     if (this.#isClosed) throw closed(this.#name);
     const end = this.#syncedEnd;
     return Math.max((await this.#reader.offsetForTime(timestampMs)) ?? end, this.logStart);
+  }
+
+  /** For the store, once, before anybody uses the log: takes away what a crash left and nobody needs. */
+  async tidy(): Promise<void> {
+    if (this.#problem === undefined) await this.#keeper.tidy();
   }
 
   /** Sets how long records are kept. */

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { silentLogger } from '../../src/base/logger.js';
 import { BatchBuilder } from '../../src/batch/builder.js';
 import { BatchClass, sequenceBatch } from '../../src/batch/header.js';
 import { clusterTopic } from '../../src/broker/cluster-shard.js';
@@ -20,7 +21,7 @@ async function inBroker(
   world.process('broker').start(async (runtime: Runtime) => {
     try {
       const store = await LogStore.open(runtime, '/var/taskd');
-      const partitions = new Partitions(store);
+      const partitions = new Partitions(store, silentLogger);
       await partitions.openTopic({ ...clusterTopic, topicId: 1, internal: false });
       partitions.get(1, 0).flushIntervalMs = 3_600_000;
       const service = new ProduceService(partitions, { admission: () => undefined });
