@@ -3,6 +3,7 @@ import { type ClientNetwork, type ClientOptions, connect, type NodeInfo } from '
 import { Consumer } from './consumer/consumer.js';
 import type { ConsumerOptions } from './consumer/consumer-options.js';
 import { DeadLetters } from './dead-letters.js';
+import { DeadRecords } from './dead-records.js';
 import { Groups } from './groups.js';
 import { Jobs } from './jobs.js';
 import type { ProducerOptions } from './producer-options.js';
@@ -30,6 +31,9 @@ export {
 } from './consumer/handler-context.js';
 export type { TopicPartition } from './consumer/open-partition.js';
 export type { Position } from './consumer/positions.js';
+export type { DeadRecord } from './dead-record.js';
+export type { DeadRecords, Replayed, ReplayOptions } from './dead-records.js';
+export type { DeadFilter } from './dead-topic.js';
 export type {
   GroupDescription,
   GroupMemberInfo,
@@ -67,6 +71,7 @@ export class TaskdClient {
   readonly #producers = new Set<TopicProducer>();
   readonly #consumers = new Set<Consumer>();
   #groups: Groups | undefined;
+  #deadRecords: DeadRecords | undefined;
 
   /** Throws INVALID for addresses that are none. Nothing is dialled before the first call. */
   constructor(options: ClientOptions, network: ClientNetwork = connect(options)) {
@@ -86,6 +91,12 @@ export class TaskdClient {
     const producer = new TopicProducer(this.#network.queues(), options);
     this.#producers.add(producer);
     return producer;
+  }
+
+  /** Records that the consumers of a group could not process. */
+  get deadRecords(): DeadRecords {
+    this.#deadRecords ??= new DeadRecords(this.#network.queues());
+    return this.#deadRecords;
   }
 
   get groups(): Groups {

@@ -17,6 +17,8 @@ export interface Failure {
   readonly lastError: string;
   readonly firstFailedAtMs: number;
   readonly lastFailedAtMs: number;
+  /** The dead letter that was replayed, as `topic/partition:offset`. */
+  readonly replayOf?: string;
   /** The record was too large to be stored again with this header: its value is in its first place only. */
   readonly isValueLeftOut?: true;
 }
@@ -76,6 +78,7 @@ export function readFailure(bytes: Uint8Array): Failure | undefined {
     lastError,
     firstFailedAtMs,
     lastFailedAtMs,
+    ...(typeof fields['replayOf'] === 'string' ? { replayOf: fields['replayOf'] } : {}),
     ...(fields['isValueLeftOut'] === true ? { isValueLeftOut: true } : {}),
   };
 }

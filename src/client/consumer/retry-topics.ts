@@ -59,7 +59,7 @@ export class RetryTopics {
   }
 
   async #store(topic: string, record: ConsumerRecord, failure: Failure, dueMs: number | undefined): Promise<Moved> {
-    const partitions = await this.#partitions(topic, record.topic);
+    const partitions = await this.partitionsOf(topic, record.topic);
     const key = record.key === undefined ? {} : { key: record.key };
     const whole: OutgoingRecord = {
       ...key,
@@ -80,13 +80,13 @@ export class RetryTopics {
     const note: Failure = { ...failure, isValueLeftOut: true };
     const dead = deadTopicName(this.#group, record.topic);
     const headers = { [failureHeader]: writeFailure(note) };
-    const partition = record.partition % (await this.#partitions(dead, record.topic));
+    const partition = record.partition % (await this.partitionsOf(dead, record.topic));
     await this.#producer.send(dead, { ...key, partition, headers });
     return { topic: dead, failure: note, dueMs: undefined };
   }
 
   /** How many partitions the topic has; it is made, with as many as its origin has, when it isn't there. */
-  async #partitions(name: string, origin: string): Promise<number> {
+  async partitionsOf(name: string, origin: string): Promise<number> {
     const { topics } = this.#network;
     if (!this.#made.has(name)) {
       const { partitions } = await topics.named(origin);

@@ -1,5 +1,6 @@
 import { Consumer } from '../../../src/client/consumer/consumer.js';
 import type { ConsumerOptions } from '../../../src/client/consumer/consumer-options.js';
+import { DeadRecords } from '../../../src/client/dead-records.js';
 import { Groups } from '../../../src/client/groups.js';
 import type { OutgoingRecord } from '../../../src/client/outgoing-record.js';
 import { fixedBrokers, TopicDirectory } from '../../../src/client/topic-directory.js';
@@ -21,6 +22,7 @@ export class ConsumerRig {
   readonly folder: string;
   readonly producer: TopicProducer;
   readonly groups: Groups;
+  readonly dead: DeadRecords;
   readonly topic: string;
   readonly #consumers: Consumer[] = [];
   readonly #ends: (() => Promise<void>)[] = [];
@@ -35,6 +37,7 @@ export class ConsumerRig {
     const network = { runtime: client.runtime, callers: client.connections, topics: client.topics };
     this.producer = new TopicProducer(network);
     this.groups = new Groups(network);
+    this.dead = new DeadRecords(network);
   }
 
   static async start(t: Teardown, partitions = 1, topic = 'orders'): Promise<ConsumerRig> {
