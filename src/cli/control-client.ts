@@ -3,6 +3,7 @@ import type { NodeInfo } from '../client/client-network.js';
 import type { DeadLetters } from '../client/dead-letters.js';
 import type { Jobs } from '../client/jobs.js';
 import type { Runs } from '../client/runs.js';
+import type { TopicProducer } from '../client/topic-producer.js';
 import type { Topics } from '../client/topics.js';
 
 /** What taskctl needs of a client: the part of `TaskdClient` that its commands use, so that tests can stand in for it. */
@@ -11,7 +12,8 @@ export interface ControlClient {
   readonly runs: Pick<Runs, 'submit' | 'get' | 'list' | 'cancel' | 'result'>;
   readonly dead: Pick<DeadLetters, 'list' | 'get' | 'replay'>;
   readonly apps: Pick<Apps, 'list' | 'stats'>;
-  readonly topics: Pick<Topics, 'list'>;
+  readonly topics: Pick<Topics, 'list' | 'create' | 'alter' | 'remove' | 'describe'>;
+  producer(): Pick<TopicProducer, 'send' | 'room' | 'flush'>;
   nodes(): Promise<readonly NodeInfo[]>;
   close(): Promise<void>;
 }

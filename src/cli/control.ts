@@ -4,8 +4,10 @@ import { type Address, parseAddress } from '../runtime/net.js';
 import { addCluster } from './commands/cluster.js';
 import { addDeadLetters } from './commands/dead-letters.js';
 import { addJobs } from './commands/jobs.js';
+import { addProduce } from './commands/produce.js';
 import { addRuns } from './commands/runs.js';
 import type { WithSession } from './commands/session.js';
+import { addTopics } from './commands/topics.js';
 import type { ControlClient } from './control-client.js';
 import { ExitCode, exitCodeOf } from './exit-codes.js';
 import { Output, type Sink } from './output.js';
@@ -19,6 +21,8 @@ Examples:
   taskctl runs submit mail send --args '{"to":"me@example.org"}' --wait
   taskctl runs ls mail --state running --json
   taskctl dlq ls mail
+  taskctl topics create orders --partitions 8
+  taskctl produce orders '{"id":1}' --key customer-7
   taskctl --server 127.0.0.1:7500 nodes
 
 Exit codes:
@@ -36,6 +40,8 @@ export interface ControlWorld {
   readonly sink: Sink;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly nowMs: number;
+  /** The lines of the standard input. */
+  lines(): AsyncIterable<string>;
   /** Rejects when nobody answers there: a person doesn't want to wait as long as a program would. */
   connect(server: Address): Promise<ControlClient>;
 }
@@ -50,7 +56,7 @@ export async function control(argv: readonly string[], world: ControlWorld): Pro
   let exitCode: ExitCode = ExitCode.OK;
   const { sink } = world;
   const program = new Command('taskctl')
-    .description('Speaks with a taskd server: jobs, runs, dead letters, and what the cluster is made of.')
+    .description('Speaks with a taskd server: jobs, runs, dead letters, topics, and what the cluster is made of.')
     .version(version())
     .exitOverride()
     .configureOutput({
@@ -87,6 +93,8 @@ export async function control(argv: readonly string[], world: ControlWorld): Pro
   addJobs(program, withSession);
   addRuns(program, withSession);
   addDeadLetters(program, withSession);
+  addTopics(program, withSession);
+  addProduce(program, withSession, () => world.lines());
   addCluster(program, withSession);
 
   try {

@@ -3,16 +3,49 @@ import { InvalidArgumentError } from 'commander';
 
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
+const unitBytes: Readonly<Record<string, number>> = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
+
+function toMs(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
+  return match === null ? Number.NaN : Math.round(Number(match[1]) * unitMs[match[2]!]!);
+}
+
 /** `500ms`, `10s`, `1.5m`, `2h`, `7d` in milliseconds. */
 export function parseDuration(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
-  const ms = match === null ? Number.NaN : Math.round(Number(match[1]) * unitMs[match[2]!]!);
+  const ms = toMs(text);
   if (!(ms <= 0xffff_ffff)) {
     throw new InvalidArgumentError(
       'a duration is a number and a unit, such as 500ms, 10s, 5m, 2h or 7d (at most 49d).',
     );
   }
   return ms;
+}
+
+/** As `parseDuration`, without its limit. */
+export function parsePeriod(text: string): number {
+  const ms = toMs(text);
+  if (Number.isSafeInteger(ms)) return ms;
+  throw new InvalidArgumentError('a duration is a number and a unit, such as 500ms, 10s, 5m, 2h or 365d.');
+}
+
+/** `512B`, `64KiB`, `10MiB`, `1.5GiB`, `2TiB` in bytes. */
+export function parseBytes(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(B|KiB|MiB|GiB|TiB)$/.exec(text);
+  const bytes = match === null ? Number.NaN : Math.round(Number(match[1]) * unitBytes[match[2]!]!);
+  if (Number.isSafeInteger(bytes)) return bytes;
+  throw new InvalidArgumentError('a size is a number and a unit, such as 512B, 64KiB, 10MiB, 1.5GiB or 2TiB.');
+}
+
+/** A parser that lets `default` pass. */
+export function orDefault<T>(parse: (text: string) => T): (text: string) => T | 'default' {
+  return (text) => (text === 'default' ? text : parse(text));
+}
+
+/** A size for a person, in the largest unit of which there is at least one. */
+export function byteSize(bytes: number): string {
+  const [unit, size] = Object.entries(unitBytes).findLast(([, each]) => bytes >= each) ?? ['B', 1];
+  const value = bytes / size;
+  return `${value < 10 && size > 1 ? value.toFixed(1) : Math.floor(value)} ${unit}`;
 }
 
 export function parseDurations(text: string): number[] {

@@ -1,3 +1,4 @@
+import { createInterface } from 'node:readline';
 import { ErrorCode, TaskdError } from '../base/errors.js';
 import { TaskdClient } from '../client/client.js';
 import { type Address, formatAddress } from '../runtime/net.js';
@@ -15,6 +16,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     },
     environment: process.env,
     nowMs: Date.now(),
+    lines: () => createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY }),
     connect: reach,
   });
 }

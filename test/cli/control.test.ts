@@ -3,118 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { ErrorCode, TaskdError } from '../../src/base/errors.js';
-import { fullTopicConfig } from '../../src/base/topic-config.js';
 import { control } from '../../src/cli/control.js';
 import type { ControlClient } from '../../src/cli/control-client.js';
-import type { Job } from '../../src/client/job.js';
-import type { EndedRun } from '../../src/client/runs.js';
-import type { TopicInfo } from '../../src/client/topics.js';
 import { formatAddress } from '../../src/runtime/net.js';
-
-const jobsTopic: TopicInfo = {
-  topicId: 2,
-  name: 'taskd.jobs',
-  partitions: 16,
-  replicas: 1,
-  internal: true,
-  config: fullTopicConfig({}, true),
-  configured: {},
-};
-
-const nowMs = Date.UTC(2030, 0, 1);
-const bytes = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value));
-
-const run: EndedRun = {
-  id: '3:17',
-  app: 'mail',
-  job: '',
-  processor: 'send',
-  state: 'DEAD',
-  attempt: 3,
-  attemptsMax: 3,
-  lost: 0,
-  priority: 5,
-  dueMs: nowMs - 90_000,
-  createdMs: nowMs - 90_000,
-  startedMs: nowMs - 5_000,
-  endedMs: nowMs - 4_500,
-  workerId: 'w1',
-  arguments: bytes({ to: 'me' }),
-  result: new Uint8Array(0),
-  error: 'Error: no\u001b[31m such host\n  at send',
-  waitsFor: '',
-  value: undefined,
-};
-
-const job: Job = {
-  app: 'mail',
-  name: 'digest',
-  shard: 3,
-  generation: 9,
-  version: 12,
-  attemptsMax: 3,
-  delaysMs: [1_000],
-  processor: 'send',
-  arguments: bytes([1]),
-  cron: '* * * * *',
-  zone: '',
-  timeoutMs: 0,
-  priority: 5,
-  paused: false,
-  nextFireMs: nowMs + 30_000,
-  fires: 7,
-  skipped: 0,
-  refusal: '',
-};
-
-const stats = {
-  ...{ scheduled: 1, ready: 2, running: 3, retryWait: 4, dead: 5, submittedTotal: 6, succeededTotal: 7 },
-  ...{ failedAttemptsTotal: 8, lostTotal: 9, cancelledTotal: 10, replayedTotal: 11, workers: [] },
-};
-
-/** A client that answers from fixed values and notes what it was asked. */
-function fakeClient(calls: unknown[][], failure?: Error): ControlClient {
-  const answer =
-    <T>(name: string, value: T) =>
-    async (...parameters: unknown[]): Promise<T> => {
-      calls.push([name, ...parameters]);
-      if (failure !== undefined) throw failure;
-      return value;
-    };
-  return {
-    jobs: {
-      put: answer('jobs.put', job),
-      get: answer('jobs.get', job),
-      list: answer('jobs.list', [job]),
-      pause: answer('jobs.pause', job),
-      resume: answer('jobs.resume', job),
-      remove: answer('jobs.remove', undefined),
-    },
-    runs: {
-      submit: answer('runs.submit', { id: '3:18' }),
-      get: answer('runs.get', run),
-      list: answer('runs.list', [run]),
-      cancel: answer('runs.cancel', run),
-      result: answer('runs.result', run),
-    },
-    dead: {
-      list: answer('dead.list', [run]),
-      get: answer('dead.get', run),
-      replay: answer('dead.replay', { id: '3:19' }),
-    },
-    apps: {
-      list: answer('apps.list', [{ name: 'mail', appId: 1, shard: 3 }]),
-      stats: answer('apps.stats', stats),
-    },
-    topics: {
-      list: answer('topics.list', [jobsTopic]),
-    },
-    nodes: answer('nodes', [
-      { service: 'taskd.broker', instanceId: 'n1', addresses: ['127.0.0.1:7400'], health: 'UP', metadata: {} },
-    ]),
-    close: answer('close', undefined),
-  };
-}
+import { fakeClient, job, lines, nowMs, stats } from '../support/fake-control-client.js';
 
 interface Ended {
   readonly code: number;
@@ -129,6 +21,7 @@ async function taskctl(argv: string[], failure?: Error, environment: Record<stri
   ended.code = await control(argv, {
     nowMs,
     environment,
+    lines,
     sink: {
       out: (text) => {
         ended.out += text;
@@ -207,6 +100,65 @@ t.test('every command sends what its flags say', async (t) => {
       ],
     ],
     [['topics', 'ls'], [['topics.list']]],
+    [
+      ['topics', 'create', 'orders', '--partitions', '2', '--if-absent', '--retention', 'default'],
+      [['topics.create', 'orders', { partitions: 2, ifAbsent: true }]],
+    ],
+    [
+      // biome-ignore format: one line of a shell
+      ['topics', 'create', 'orders', '--partitions', '2', '--retention', '1h', '--retention-bytes', '1.5GiB', '--flush', '100ms', '--retry-delays', '1s,1m'],
+      [
+        [
+          'topics.create',
+          'orders',
+          {
+            partitions: 2,
+            ifAbsent: false,
+            retentionMs: 3_600_000,
+            retentionBytes: 1_610_612_736,
+            flushIntervalMs: 100,
+            retryDelaysMs: [1_000, 60_000],
+          },
+        ],
+      ],
+    ],
+    [
+      ['topics', 'alter', 'orders', '--retention', 'forever', '--flush', 'default', '--partitions', '9'],
+      [['topics.alter', 'orders', { retentionMs: 0, flushIntervalMs: null, partitions: 9 }]],
+    ],
+    [['topics', 'rm', 'orders'], [['topics.remove', 'orders']]],
+    [['topics', 'describe', 'orders'], [['topics.describe', 'orders']]],
+    [
+      [
+        'produce',
+        'orders',
+        'x',
+        '--key',
+        'k',
+        '--header',
+        'a=1',
+        '--header',
+        'b=c=d',
+        '--partition',
+        '1',
+        '--delay',
+        '60d',
+      ],
+      [
+        [
+          'send',
+          'orders',
+          { value: 'x', key: 'k', headers: { a: '1', b: 'c=d' }, partition: 1, delayMs: 5_184_000_000 },
+        ],
+      ],
+    ],
+    [
+      ['produce', 'orders'],
+      [
+        ['send', 'orders', { value: 'first line' }],
+        ['send', 'orders', { value: 'second' }],
+      ],
+    ],
     [['nodes'], [['nodes']]],
     [
       ['apps', 'ls'],
@@ -275,6 +227,15 @@ t.test('wrong use is one line, exit 2, and nothing is sent', async (t) => {
     [['runs', 'ls', 'mail', '--state', 'broken'], /states are SCHEDULED/],
     [['runs', 'list', 'mail'], /unknown command 'list'/],
     [['dlq', 'replay'], /give the id of a dead letter, or --all <app>/],
+    [['topics', 'create', 'orders'], /required option '--partitions <n>'/],
+    [['topics', 'create', 'orders', '--partitions', '0'], /a whole number from 1 to 1024/],
+    [['topics', 'create', 'orders', '--partitions', '1', '--retention', 'long'], /500ms, 10s, 5m, 2h or 365d/],
+    [['topics', 'create', 'orders', '--partitions', '1', '--retention-bytes', '5'], /64KiB, 10MiB/],
+    [['topics', 'alter', 'orders'], /name at least one setting/],
+    [['produce', 'orders', 'x', '--file', 'y'], /give a value or --file/],
+    [['produce', 'orders', '--file', '/absent'], /--file: ENOENT/],
+    [['produce', 'orders', 'x', '--header', 'a'], /a header is name=value/],
+    [['produce', 'orders', 'x', '--delay', '1s', '--at', '2030-01-01'], /give --delay or --at/],
     [['--server', 'here', 'nodes'], /--server is "here": it must be host:port/],
   ];
   for (const [argv, line] of cases) {
@@ -393,7 +354,7 @@ t.test('lists of all apps leave out the shards that are out of service, and name
   ]) {
     let [out, err] = ['', ''];
     const sink = { out: (text: string) => void (out += text), err: (text: string) => void (err += text) };
-    t.equal(await control(argv, { nowMs, environment: {}, sink, connect: () => Promise.resolve(client) }), 1);
+    t.equal(await control(argv, { nowMs, environment: {}, sink, lines, connect: () => Promise.resolve(client) }), 1);
     t.match(out, /^mail /m);
     t.equal(err, 'taskctl: shard 15 is left out: its log is damaged\n');
   }

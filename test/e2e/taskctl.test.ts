@@ -27,8 +27,12 @@ async function taskctl(...argv: string[]): Promise<{ code: number; out: string; 
     },
   };
   const connect = async (): Promise<TaskdClient> => new TaskdClient({ servers: [server.listen] });
-  ended.code = await control(argv, { sink, environment, nowMs: Date.now(), connect });
+  ended.code = await control(argv, { sink, environment, nowMs: Date.now(), lines, connect });
   return ended;
+}
+
+async function* lines(): AsyncGenerator<string> {
+  for (let i = 0; i < 300; i++) yield `line ${i}`;
 }
 
 async function json(...argv: string[]): Promise<unknown> {
@@ -93,6 +97,26 @@ t.test('what the owner refuses: exit 5 and the reason in one line', async (t) =>
     t.match(ended.err, reason);
   }
   t.match(await taskctl('jobs', 'get', 'mail', 'bad'), { code: 3 });
+});
+
+t.test('topics: made, written to, changed, deleted', async (t) => {
+  t.match(await json('topics', 'create', 'orders', '--partitions', '2', '--retention', '1d'), { partitions: 2 });
+  const one = await json('produce', 'orders', '{"id":1}', '--key', 'k', '--header', 'kind=order');
+  t.match(one, { topic: 'orders', offset: 1 });
+  const many = (await json('produce', 'orders', '--partition', '1')) as { records: number; partitions: object[] };
+  t.match(many, { records: 300, partitions: [{ partition: 1, records: 300 }] });
+  t.match(await json('topics', 'alter', 'orders', '--retention', 'default', '--flush', '50ms'), {
+    configured: { flushIntervalMs: 50 },
+    config: { retentionMs: 604_800_000 },
+  });
+  const { out } = await taskctl('topics', 'describe', 'orders');
+  t.match(out, /^retention +7d \(default\)$/m);
+  t.match(out, /^flush +within 50ms$/m);
+  t.match(out, /^ +1 +127\.0\.0\.1:\d+ +\d+ +0 +30[12] +/m);
+  t.match((await taskctl('produce', 'orders', 'x', '--partition', '2')).code, 5);
+  t.match((await taskctl('topics', 'rm', 'orders')).out, /orders is deleted/);
+  t.equal((await taskctl('topics', 'describe', 'orders')).code, 3);
+  t.equal((await taskctl('topics', 'rm', 'taskd.jobs')).code, 5);
 });
 
 t.test('runs: submitted, cancelled, waited for', async (t) => {

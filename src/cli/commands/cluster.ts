@@ -2,35 +2,8 @@ import type { Command } from 'commander';
 import { appByApp } from './app-by-app.js';
 import type { WithSession } from './session.js';
 
-/** The commands that show what a cluster is made of: topics, nodes, apps. */
+/** The commands that show what a cluster is made of: nodes and apps. */
 export function addCluster(program: Command, withSession: WithSession): void {
-  program
-    .command('topics')
-    .description('topics of the broker')
-    .command('ls')
-    .description('all topics')
-    .addHelpText('after', '\nExample:\n  taskctl topics ls')
-    .action(() =>
-      withSession(async ({ client, output }) => {
-        const columns = [
-          ['NAME', (topic: { readonly name: string }) => topic.name],
-          ['ID', (topic: { readonly topicId: number }) => topic.topicId],
-          ['PARTITIONS', (topic: { readonly partitions: number }) => topic.partitions],
-          ['REPLICAS', (topic: { readonly replicas: number }) => topic.replicas],
-          ['KIND', (topic: { readonly internal: boolean }) => (topic.internal ? 'internal' : 'user')],
-        ] as const;
-        const json = (topic: Awaited<ReturnType<typeof client.topics.list>>[number]): unknown => ({
-          name: topic.name,
-          topicId: topic.topicId,
-          partitions: topic.partitions,
-          replicas: topic.replicas,
-          internal: topic.internal,
-        });
-        output.list(await client.topics.list(), columns, json, 'no topics');
-        return undefined;
-      }),
-    );
-
   program
     .command('nodes')
     .description('processes that the name server knows, and how they are')

@@ -1,0 +1,146 @@
+import { fullTopicConfig } from '../../src/base/topic-config.js';
+import type { ControlClient } from '../../src/cli/control-client.js';
+import type { AppStats } from '../../src/client/apps.js';
+import type { Job } from '../../src/client/job.js';
+import type { EndedRun } from '../../src/client/runs.js';
+import type { PartitionInfo, TopicInfo } from '../../src/client/topics.js';
+
+const jobsTopic: TopicInfo = {
+  topicId: 2,
+  name: 'taskd.jobs',
+  partitions: 16,
+  replicas: 1,
+  internal: true,
+  config: fullTopicConfig({}, true),
+  configured: {},
+};
+
+const orders: TopicInfo = {
+  topicId: 5,
+  name: 'orders',
+  partitions: 2,
+  replicas: 1,
+  internal: false,
+  config: fullTopicConfig({ retentionMs: 3_600_000 }, false),
+  configured: { retentionMs: 3_600_000 },
+};
+const state: PartitionInfo = {
+  partition: 0,
+  leader: '127.0.0.1:7400',
+  term: 3,
+  logStart: 10,
+  logEnd: 20,
+  highWatermark: 20,
+  bytes: 3_000_000,
+  problem: undefined,
+};
+const place = { partition: 1, offset: 17, appendTimestampMs: 5 };
+
+export async function* lines(): AsyncGenerator<string> {
+  yield 'first line';
+  yield 'second';
+}
+
+export const nowMs: number = Date.UTC(2030, 0, 1);
+const bytes = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value));
+
+const run: EndedRun = {
+  id: '3:17',
+  app: 'mail',
+  job: '',
+  processor: 'send',
+  state: 'DEAD',
+  attempt: 3,
+  attemptsMax: 3,
+  lost: 0,
+  priority: 5,
+  dueMs: nowMs - 90_000,
+  createdMs: nowMs - 90_000,
+  startedMs: nowMs - 5_000,
+  endedMs: nowMs - 4_500,
+  workerId: 'w1',
+  arguments: bytes({ to: 'me' }),
+  result: new Uint8Array(0),
+  error: 'Error: no\u001b[31m such host\n  at send',
+  waitsFor: '',
+  value: undefined,
+};
+
+export const job: Job = {
+  app: 'mail',
+  name: 'digest',
+  shard: 3,
+  generation: 9,
+  version: 12,
+  attemptsMax: 3,
+  delaysMs: [1_000],
+  processor: 'send',
+  arguments: bytes([1]),
+  cron: '* * * * *',
+  zone: '',
+  timeoutMs: 0,
+  priority: 5,
+  paused: false,
+  nextFireMs: nowMs + 30_000,
+  fires: 7,
+  skipped: 0,
+  refusal: '',
+};
+
+export const stats: AppStats = {
+  ...{ scheduled: 1, ready: 2, running: 3, retryWait: 4, dead: 5, submittedTotal: 6, succeededTotal: 7 },
+  ...{ failedAttemptsTotal: 8, lostTotal: 9, cancelledTotal: 10, replayedTotal: 11, workers: [] },
+};
+
+/** A client that answers from fixed values and notes what it was asked. */
+export function fakeClient(calls: unknown[][], failure?: Error): ControlClient {
+  const answer =
+    <T>(name: string, value: T) =>
+    async (...parameters: unknown[]): Promise<T> => {
+      calls.push([name, ...parameters]);
+      if (failure !== undefined) throw failure;
+      return value;
+    };
+  return {
+    jobs: {
+      put: answer('jobs.put', job),
+      get: answer('jobs.get', job),
+      list: answer('jobs.list', [job]),
+      pause: answer('jobs.pause', job),
+      resume: answer('jobs.resume', job),
+      remove: answer('jobs.remove', undefined),
+    },
+    runs: {
+      submit: answer('runs.submit', { id: '3:18' }),
+      get: answer('runs.get', run),
+      list: answer('runs.list', [run]),
+      cancel: answer('runs.cancel', run),
+      result: answer('runs.result', run),
+    },
+    dead: {
+      list: answer('dead.list', [run]),
+      get: answer('dead.get', run),
+      replay: answer('dead.replay', { id: '3:19' }),
+    },
+    apps: {
+      list: answer('apps.list', [{ name: 'mail', appId: 1, shard: 3 }]),
+      stats: answer('apps.stats', stats),
+    },
+    topics: {
+      list: answer('topics.list', [jobsTopic]),
+      create: answer('topics.create', orders),
+      alter: answer('topics.alter', orders),
+      remove: answer('topics.remove', undefined),
+      describe: answer('topics.describe', { ...orders, states: [state] }),
+    },
+    producer: () => ({
+      send: answer('send', place),
+      room: () => Promise.resolve(),
+      flush: () => Promise.resolve(),
+    }),
+    nodes: answer('nodes', [
+      { service: 'taskd.broker', instanceId: 'n1', addresses: ['127.0.0.1:7400'], health: 'UP', metadata: {} },
+    ]),
+    close: answer('close', undefined),
+  };
+}
