@@ -32,7 +32,7 @@ export class PartitionState {
   #savedBytes = 0;
   /** Bytes of the last snapshot. */
   #snapshotBytes = 0;
-  #isSaving = false;
+  #saving: Promise<void> | undefined;
 
   constructor(log: PartitionLog, host: StateHost) {
     this.#log = log;
@@ -71,21 +71,19 @@ export class PartitionState {
   committed(end: number): void {
     this.producers.committed(end);
     const due = Math.max(this.#host.snapshotBytes, 4 * this.#snapshotBytes);
-    if (this.unsavedBytes >= due) void this.save();
+    if (this.#saving === undefined && this.unsavedBytes >= due) void this.save();
   }
 
   /** Saves what is committed now, if anything is new. A failure is logged: the next time may go better. */
   async save(): Promise<void> {
-    if (this.#isSaving || this.unsavedBytes === 0) return;
-    this.#isSaving = true;
-    try {
-      await this.#saveNow();
-    } catch (error) {
+    while (this.#saving !== undefined) await this.#saving;
+    if (this.unsavedBytes === 0) return;
+    this.#saving = this.#saveNow().catch((error) => {
       const { topicId, partition } = this.#log;
       this.#host.logger.warn({ topicId, partition, error }, 'the snapshot of a partition could not be saved');
-    } finally {
-      this.#isSaving = false;
-    }
+    });
+    await this.#saving;
+    this.#saving = undefined;
   }
 
   /** A record that says so was committed: what lies below `offset` goes. Durable when it resolves. */
