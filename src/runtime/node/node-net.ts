@@ -3,18 +3,12 @@ import type { Logger } from '../../base/logger.js';
 import type { RegionStats } from '../file-region.js';
 import { type Address, type Connection, type Listener, type Net, NetError } from '../net.js';
 import type { KernelCalls } from './kernel-calls.js';
-import { NodeConnection, type Receive } from './node-connection.js';
 import { toNetError } from './node-net-error.js';
+import { ReadBuffer } from './read-buffer.js';
 import { RegionSender } from './region-sender.js';
 
 /** Connections that may wait to be accepted: a restart's rush of returning clients must not be refused. */
 const acceptBacklog = 4_096;
-
-/**
- * Bytes of the buffer that all dialled connections read into. One serves all: the loop reads a socket and hands the
- * bytes over before it reads the next one, and a chunk is only good until its callback returns.
- */
-const readBufferBytes = 1024 * 1024;
 
 class NodeListener implements Listener {
   readonly address: Address;
@@ -36,11 +30,12 @@ class NodeListener implements Listener {
 export class NodeNet implements Net {
   readonly #logger: Logger;
   readonly #sender: RegionSender;
-  #readBuffer: Uint8Array | undefined;
+  readonly #readBuffer: ReadBuffer;
 
   constructor(logger: Logger) {
     this.#logger = logger;
     this.#sender = new RegionSender(logger);
+    this.#readBuffer = new ReadBuffer(this.#sender);
   }
 
   get regions(): RegionStats {
@@ -55,8 +50,8 @@ export class NodeNet implements Net {
   listen(address: Address, accept: (connection: Connection) => void): Promise<Listener> {
     const what = `listen on ${address.host}:${address.port}`;
     return new Promise((resolve, reject) => {
-      const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-        accept(new NodeConnection(socket, this.#sender));
+      const server = net.createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (socket) => {
+        accept(this.#readBuffer.accepted(socket));
       });
       const failed = (error: Error): void => reject(toNetError(what, error));
       server.once('error', failed);
@@ -72,19 +67,9 @@ export class NodeNet implements Net {
   dial(address: Address, timeoutMs: number): Promise<Connection> {
     const what = `connect to ${address.host}:${address.port}`;
     return new Promise((resolve, reject) => {
-      let receive: Receive | undefined;
-      // Not a Buffer, whose `slice` would give whoever means to keep a chunk a view that changes under its hands.
-      this.#readBuffer ??= new Uint8Array(readBufferBytes);
-      const socket = net.connect({
-        host: address.host,
-        port: address.port,
-        allowHalfOpen: true,
-        noDelay: true,
-        onread: {
-          buffer: this.#readBuffer,
-          callback: (count, buffer) => receive?.(buffer.subarray(0, count)) ?? false,
-        },
-      });
+      const { onread, connection } = this.#readBuffer.reader();
+      const options = { host: address.host, port: address.port, allowHalfOpen: true, noDelay: true };
+      const socket = net.connect({ ...options, onread });
       socket.pause(); // Nothing is read before the connection is started.
       const timeout = setTimeout(() => {
         socket.destroy();
@@ -98,11 +83,7 @@ export class NodeNet implements Net {
       socket.once('connect', () => {
         clearTimeout(timeout);
         socket.off('error', failed);
-        resolve(
-          new NodeConnection(socket, this.#sender, (data) => {
-            receive = data;
-          }),
-        );
+        resolve(connection(socket));
       });
     });
   }
