@@ -1,12 +1,15 @@
 /**
  * The hot end of a log in memory. A batch is copied once, into a slab; the write group is written from there, and
  * readers near the end are served views of it. Slabs are never written again where a batch lies, so a view stays good
- * for as long as somebody holds it.
+ * for as long as somebody holds it. A slab of which no view was ever given away is used again when its batches have gone:
+ * memory outside the heap that comes and goes at the speed of the disk keeps the garbage collector busy.
  */
 import { above } from './sparse-index.js';
 
 const slabBytesMin = 16 * 1024;
 const slabBytesMax = 1024 * 1024;
+/** Slabs that wait to be used again, over all logs. */
+const spareSlabsMax = 8;
 /** What one log keeps at most, besides what isn't synced yet. */
 const tailBytesMax = 8 * 1024 * 1024;
 
@@ -21,6 +24,8 @@ export class Slab {
   readonly positions: number[] = [];
   /** One past the last record. */
   end = 0;
+  /** Somebody may hold a view of it. */
+  isLent = false;
 
   constructor(tail: Tail, bytes: Uint8Array) {
     this.tail = tail;
@@ -41,6 +46,7 @@ export class TailBudget {
   readonly #bytesMax: number;
   #bytes = 0;
   readonly #slabs = new Set<Slab>();
+  readonly #spare: Uint8Array[] = [];
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax;
@@ -66,6 +72,17 @@ export class TailBudget {
   release(slab: Slab): void {
     if (this.#slabs.delete(slab)) this.#bytes -= slab.bytes.length;
   }
+
+  /** Takes the memory of a released slab whose batches are on disk, for another slab. */
+  recycle({ bytes, isLent }: Slab): void {
+    if (!isLent && bytes.length === slabBytesMax && this.#spare.length < spareSlabsMax) this.#spare.push(bytes);
+  }
+
+  /** At least `length` bytes, of whatever content. */
+  memory(length: number): Uint8Array {
+    const spare = length <= slabBytesMax && length > slabBytesMax / 2 ? this.#spare.pop() : undefined;
+    return spare ?? Buffer.allocUnsafeSlow(length);
+  }
 }
 
 /** The slabs of one log, oldest first, without a gap between them. */
@@ -85,7 +102,7 @@ export class Tail {
   slabFor(length: number): Slab {
     const last = this.#slabs.at(-1);
     if (last !== undefined && last.bytes.length - last.length >= length) return last;
-    const slab = new Slab(this, Buffer.allocUnsafeSlow(Math.max(length, this.#nextSlabBytes)));
+    const slab = new Slab(this, this.#budget.memory(Math.max(length, this.#nextSlabBytes)));
     this.#nextSlabBytes = Math.min(this.#nextSlabBytes * 2, slabBytesMax);
     this.#slabs.push(slab);
     this.#bytes += slab.bytes.length;
@@ -115,6 +132,7 @@ export class Tail {
     this.#slabs.shift();
     this.#bytes -= first.bytes.length;
     this.#budget.release(first);
+    this.#budget.recycle(first);
     return true;
   }
 
@@ -133,7 +151,10 @@ export class Tail {
       const slab = slabs[at]!;
       const from = slab.positions[batch] ?? slab.length;
       const to = this.#endOfRun(slab, batch, from + room, chunks.length === 0);
-      if (to > from) chunks.push(slab.bytes.subarray(from, to));
+      if (to > from) {
+        slab.isLent = true;
+        chunks.push(slab.bytes.subarray(from, to));
+      }
       if (to < slab.length) break;
       room -= to - from;
     }
