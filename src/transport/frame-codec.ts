@@ -19,7 +19,8 @@ export class FrameCodec extends Handler {
   readonly #decoder: FrameDecoder;
   #isOpen = false;
   #helloBytes = 0;
-  readonly #isServer: boolean;
+  readonly #budget: GatherBudget | undefined;
+  readonly #recycle = (): void => this.#budget!.recycle();
   /** The unfinished frame of the latest tick, for how long it was, and when that tick was. */
   #unfinished = 0;
   #unfinishedMs = 0;
@@ -27,7 +28,7 @@ export class FrameCodec extends Handler {
 
   constructor(budget?: GatherBudget) {
     super();
-    this.#isServer = budget !== undefined;
+    this.#budget = budget;
     const take = (frame: Frame): void => {
       if (this.channel.isActive) this.next.channelRead(frame);
     };
@@ -49,6 +50,7 @@ export class FrameCodec extends Handler {
       }
     }
     this.#decoder.feed(chunk);
+    if (this.#budget?.hasUsed) this.channel.clock.defer(this.#recycle);
   }
 
   override exceptionCaught(error: Error): void {
@@ -62,7 +64,7 @@ export class FrameCodec extends Handler {
   }
 
   override tick(nowMs: number, wasPaused: boolean): void {
-    if (this.#isServer && this.#isOpen && this.#isTooSlow(nowMs, wasPaused)) {
+    if (this.#budget !== undefined && this.#isOpen && this.#isTooSlow(nowMs, wasPaused)) {
       this.channel.close('reset', `a frame was not complete ${unfinishedFrameMs} ms after its first byte`);
       return;
     }

@@ -11,7 +11,7 @@ import { readU16, readU32 } from '../base/bytes.js';
 import { crc32 } from '../base/crc32.js';
 import { ErrorCode, TaskdError } from '../base/errors.js';
 import { crcBytes, Flag, Frame, headerBytes, kindMax, lengthMin } from './frame.js';
-import type { GatherBudget } from './gather-budget.js';
+import { freeGatherBytes, type GatherBudget } from './gather-budget.js';
 
 /** How long a frame may be in a state of the connection. */
 export interface FrameLimits {
@@ -38,7 +38,10 @@ export class FrameDecoder {
   readonly #frame = new Frame();
   readonly #take: (frame: Frame) => void;
   readonly #budget: GatherBudget | undefined;
-  /** The beginning of a frame that crosses chunks; never reused, since views of it may be held until the turn ends. */
+  /**
+   * The beginning of a frame that crosses chunks. With a budget it is used again, after the turn: views of it may be held
+   * until then.
+   */
   #gathered: Buffer | undefined;
   #have = 0;
   /** What the budget has given for that buffer. */
@@ -113,6 +116,7 @@ export class FrameDecoder {
     const whole = this.#gathered!;
     this.#drop();
     this.#emit(whole, 0, needed);
+    this.#budget?.used(whole);
     return at;
   }
 
@@ -127,10 +131,13 @@ export class FrameDecoder {
   #reserve(bytes: number, bytesMax: number): void {
     const old = this.#gathered;
     if (old !== undefined && old.length >= bytes) return;
-    const capacity = Math.max(bytes, Math.min(bytesMax, Math.max(gatherBytesMin, (old?.length ?? 0) * 2)));
+    // One that is there already may be as large as was announced; what is allocated follows what has come.
+    const spare = bytes > freeGatherBytes ? this.#budget?.spare(bytesMax) : undefined;
+    const capacity =
+      spare?.length ?? Math.max(bytes, Math.min(bytesMax, Math.max(gatherBytesMin, (old?.length ?? 0) * 2)));
     if (this.#budget !== undefined) this.#owed = this.#budget.grow(this.#owed, capacity);
     if (old === undefined) this.#begun++;
-    this.#gathered = Buffer.allocUnsafe(capacity);
+    this.#gathered = spare ?? Buffer.allocUnsafe(capacity);
     old?.copy(this.#gathered, 0, 0, this.#have);
   }
 

@@ -6,10 +6,19 @@ import { ErrorCode, TaskdError } from '../base/errors.js';
  */
 export const freeGatherBytes: number = 4 * 1024;
 
-/** Memory that all decoders of one server may together hold for frames that are not complete. */
+/** Buffers that wait to be used again, and how large one may be. */
+const sparesMax = 8;
+const spareBytesMax = 2 * 1024 * 1024;
+
+/**
+ * Memory that all decoders of one server may together hold for frames that are not complete. Large buffers are used
+ * again: allocating them at the speed of the network keeps the garbage collector busy.
+ */
 export class GatherBudget {
   readonly #bytesMax: number;
   #bytes = 0;
+  readonly #spares: Buffer[] = [];
+  readonly #used: Buffer[] = [];
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax;
@@ -39,5 +48,30 @@ export class GatherBudget {
 
   giveBack(owed: number): void {
     this.#bytes -= owed;
+  }
+
+  /** A buffer of at least `bytes` that is no longer used, if there is one. */
+  spare(bytes: number): Buffer | undefined {
+    const at = this.#spares.findIndex(({ length }) => length >= bytes);
+    return at < 0 ? undefined : this.#spares.splice(at, 1)[0];
+  }
+
+  /** Takes a buffer whose frame was handed on; views of it hold until the turn ends. */
+  used(buffer: Buffer): void {
+    if (buffer.length > freeGatherBytes && buffer.length <= spareBytesMax) this.#used.push(buffer);
+  }
+
+  get hasUsed(): boolean {
+    return this.#used.length > 0;
+  }
+
+  /** To be called between turns: what was used may be used again. The larger buffers are kept. */
+  recycle(): void {
+    const spares = this.#spares;
+    spares.push(...this.#used);
+    this.#used.length = 0;
+    if (spares.length <= sparesMax) return;
+    spares.sort((a, b) => a.length - b.length);
+    spares.splice(0, spares.length - sparesMax);
   }
 }

@@ -94,3 +94,26 @@ t.test('who would need more than is left is refused; small frames never are', (t
   t.ok(budget.bytes > 0, 'what was given back serves the next');
   t.end();
 });
+
+t.test('the buffer of a large frame serves again, but not before the turn has ended', (t) => {
+  const budget = new GatherBudget(1 << 20);
+  const seen: Buffer[] = [];
+  const decoder = new FrameDecoder(openLimits, (frame) => seen.push(frame.payload), budget);
+  const feed = (payload: number): void => {
+    const bytes = frameBytes({ kind: Kind.REQ, method: produce.id, payload: [Buffer.alloc(50_000, payload)] });
+    decoder.feed(bytes.subarray(0, 30_000));
+    decoder.feed(bytes.subarray(30_000));
+  };
+  feed(1);
+  feed(2);
+  t.equal(seen[0]![49_999], 1, 'a view holds until the turn ends');
+  t.equal(seen[1]![0], 2);
+  budget.recycle();
+  feed(3);
+  t.ok(seen[2]!.buffer === seen[0]!.buffer || seen[2]!.buffer === seen[1]!.buffer);
+  t.equal(seen[2]![49_999], 3);
+  for (const byte of frameOf(2_000)) decoder.feed(Uint8Array.of(byte));
+  t.ok(seen[3]!.equals(Buffer.alloc(2_000, 7)));
+  t.equal(budget.bytes, 0);
+  t.end();
+});
