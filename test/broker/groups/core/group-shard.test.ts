@@ -4,7 +4,7 @@ import { BatchClass } from '../../../../src/batch/header.js';
 import { RangeAssignor } from '../../../../src/broker/groups/assign/range-assignor.js';
 import { GroupShard } from '../../../../src/broker/groups/core/group-shard.js';
 import { SeededRandom } from '../../../../src/runtime/sim/seeded-random.js';
-import { addTopic, allPlaces, GroupWorld, WorldMember } from './group-world.js';
+import { addTopic, allPlaces, GroupWorld, storedRecord, WorldMember } from './group-world.js';
 
 const topicNames = ['a', 'b', 'c'];
 
@@ -132,8 +132,7 @@ t.test('whatever bytes are in the log, replay goes on', (t) => {
       fc.integer({ min: 0, max: 2 }),
       (type, value, batchClass) => {
         const shard = new GroupShard();
-        const empty = { headers: [], timestampDelta: 0, deliverAtMs: 0, targetTopicId: 0, targetPartition: 0 };
-        const record = { ...empty, offset: 0, key: undefined, value, type };
+        const record = storedRecord({ value, type }, 0);
         shard.replay(record, {
           baseOffset: 0,
           appendTimestampMs: 1,

@@ -1,6 +1,7 @@
 import { ErrorCode } from '../../../../src/base/errors.js';
-import { BatchClass } from '../../../../src/batch/header.js';
-import type { NewRecord, StoredRecord } from '../../../../src/batch/record.js';
+import { BatchBuilder } from '../../../../src/batch/builder.js';
+import { BatchClass, headerBytes } from '../../../../src/batch/header.js';
+import { type NewRecord, readRecords, type StoredRecord } from '../../../../src/batch/record.js';
 import type { Assignor } from '../../../../src/broker/groups/assign/assignor.js';
 import { StickyAssignor } from '../../../../src/broker/groups/assign/sticky-assignor.js';
 import type { Group } from '../../../../src/broker/groups/core/group.js';
@@ -329,20 +330,22 @@ export class GroupWorld {
   }
 
   #store(record: NewRecord): StoredRecord {
-    const stored = {
-      offset: this.#log.length,
-      key: undefined,
-      value: record.value,
-      headers: [],
-      timestampDelta: 0,
-      type: record.type ?? 0,
-      deliverAtMs: 0,
-      targetTopicId: 0,
-      targetPartition: 0,
-    };
+    const stored = storedRecord(record, this.#log.length);
     this.#log.push(stored);
     return stored;
   }
+}
+
+/** The record as a log gives it back. */
+export function storedRecord(record: NewRecord, offset: number): StoredRecord {
+  const builder = new BatchBuilder();
+  builder.append(record);
+  const bytes = builder.finish({ baseTimestamp: 0, batchClass: BatchClass.OWNER });
+  let stored: StoredRecord | undefined;
+  readRecords(bytes.subarray(headerBytes), offset, 1, (each) => {
+    stored = each;
+  });
+  return stored!;
 }
 
 function replayOne(shard: GroupShard, record: StoredRecord): GroupVerdict {
