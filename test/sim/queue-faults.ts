@@ -1,6 +1,7 @@
 import type { Random } from '../../src/runtime/random.js';
 import type { SimWorld } from '../../src/runtime/sim/sim-world.js';
 import type { Queue } from './queue.js';
+import type { QueueRot } from './queue-rot.js';
 
 const kinds = [
   'kill',
@@ -13,6 +14,7 @@ const kinds = [
   'full disk',
   'slow disk',
   'cut',
+  'rot',
 ] as const;
 
 type Fault = (typeof kinds)[number];
@@ -32,6 +34,7 @@ const keeperMs = 20;
 export class QueueFaults {
   readonly #world: SimWorld;
   readonly #queue: Queue;
+  readonly #rot: QueueRot;
   readonly #random: Random;
   readonly #everyMs: number;
   readonly #weights: readonly number[];
@@ -42,12 +45,15 @@ export class QueueFaults {
   /** A sync failed, or will: somebody looks and starts the broker again, and then the power goes at a promise. */
   #isSyncFailing = false;
 
-  constructor(world: SimWorld, queue: Queue) {
+  constructor(world: SimWorld, queue: Queue, rot: QueueRot) {
     this.#world = world;
     this.#queue = queue;
+    this.#rot = rot;
     this.#random = world.random.fork();
     this.#everyMs = 60 * 2 ** (this.#random.unit() * 4);
-    this.#weights = kinds.map(() => this.#random.below(4));
+    // Rot leaves a partition read-only, so that little else happens to it: in some worlds only.
+    const isRotting = this.#random.below(4) === 0;
+    this.#weights = kinds.map((kind) => (kind === 'rot' && !isRotting ? 0 : this.#random.below(4)));
   }
 
   /** How often each was done, as text. */
@@ -174,6 +180,13 @@ export class QueueFaults {
       case 'cut':
         cut();
         break;
+      case 'rot': {
+        const { topicId, records } = this.#queue;
+        if (topicId === undefined) break;
+        const isStruck = this.#rot.strike(disk, topicId, (partition) => records.knownEnd(partition), this.#random);
+        if (isStruck && this.#random.below(3) > 0) broker.kill({ powerLoss: this.#random.below(2) === 0 });
+        break;
+      }
     }
   }
 

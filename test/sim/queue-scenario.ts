@@ -2,11 +2,12 @@ import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
 import { SimWorld } from '../../src/runtime/sim/sim-world.js';
 import { Queue } from './queue.js';
 import { QueueFaults } from './queue-faults.js';
+import { QueueRot } from './queue-rot.js';
 import type { ScenarioOptions, WorldResult } from './world-result.js';
 
 /** Faults go on for so long, and then everything has so long to come to an end. */
 const faultsMsMax = 2_500;
-const settleMs = 180_000;
+const settleMs = 30_000;
 
 /** Runs one broker with its producers and consumers under one seed: crashes for a while, then all is read and compared. */
 export async function runQueueSeed(seed: number, options: ScenarioOptions = {}): Promise<WorldResult> {
@@ -17,8 +18,9 @@ export async function runQueueSeed(seed: number, options: ScenarioOptions = {}):
     disk: { typicalMs: up(0.02, 4), syncTypicalMs: up(0.2, 6), slowMs: up(10, 3), slowChance: random.unit() * 0.01 },
   };
   const world = new SimWorld(seed, { ...options, ...speeds });
-  const queue = new Queue(world, { has: () => false });
-  const faults = new QueueFaults(world, queue);
+  const rot = new QueueRot();
+  const queue = new Queue(world, rot);
+  const faults = new QueueFaults(world, queue, rot);
   let problem: Error | undefined;
   try {
     queue.start();

@@ -171,6 +171,7 @@ export class Queue {
           });
         },
         caughtUp,
+        trouble: (error: Error) => runtime.logger.debug({ partition, error: error.message }, 'a fetch failed'),
         lost: (logStart: number, error: Error) => {
           const gap = isTaskdError(error, ErrorCode.DATA_LOSS) ? /^(\d+)-(\d+)$/.exec(error.hint) : null;
           const [from, to] = [Number(gap?.[1]), Number(gap?.[2])];
@@ -196,6 +197,7 @@ export class Queue {
     const kit = new ClientKit(runtime, address);
     const topicId = await this.#topic(runtime, kit);
     while (this.#open > 0) await elapse(runtime.clock, 20);
+    runtime.logger.debug({}, 'every outcome is known');
     await this.#probe(kit.producer(), topicId);
     const found = Array.from({ length: partitions }, () => new Set<number>());
     const ends = new Array<number>(partitions).fill(0);
