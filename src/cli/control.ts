@@ -1,9 +1,11 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { isTaskdError } from '../base/errors.js';
+import type { Files } from '../runtime/files.js';
 import { type Address, parseAddress } from '../runtime/net.js';
 import { addCluster } from './commands/cluster.js';
 import { addDeadLetters } from './commands/dead-letters.js';
 import { addJobs } from './commands/jobs.js';
+import { addLogs, type WithOffline } from './commands/logs.js';
 import { addProduce } from './commands/produce.js';
 import { addRuns } from './commands/runs.js';
 import type { WithSession } from './commands/session.js';
@@ -44,6 +46,8 @@ export interface ControlWorld {
   lines(): AsyncIterable<string>;
   /** Rejects when nobody answers there: a person doesn't want to wait as long as a program would. */
   connect(server: Address): Promise<ControlClient>;
+  /** For commands that need no server. */
+  readonly files: Files;
 }
 
 interface GlobalFlags {
@@ -90,12 +94,26 @@ export async function control(argv: readonly string[], world: ControlWorld): Pro
       await client?.close();
     }
   };
+  const withOffline: WithOffline = async (command) => {
+    const output = new Output(sink, program.opts<GlobalFlags>().json === true);
+    try {
+      exitCode = await command({ output, sink, files: world.files });
+    } catch (error) {
+      if (error instanceof CommanderError) throw error;
+      exitCode = exitCodeOf(error);
+      output.failed(
+        isTaskdError(error) ? error.codeName : 'INTERNAL',
+        error instanceof Error ? error.message : String(error),
+      );
+    }
+  };
   addJobs(program, withSession);
   addRuns(program, withSession);
   addDeadLetters(program, withSession);
   addTopics(program, withSession);
   addProduce(program, withSession, () => world.lines());
   addCluster(program, withSession);
+  addLogs(program, withOffline);
 
   try {
     await program.parseAsync(argv as string[], { from: 'user' });

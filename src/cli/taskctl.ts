@@ -1,7 +1,9 @@
 import { createInterface } from 'node:readline';
 import { ErrorCode, TaskdError } from '../base/errors.js';
+import { silentLogger } from '../base/logger.js';
 import { TaskdClient } from '../client/client.js';
 import { type Address, formatAddress } from '../runtime/net.js';
+import { nodeRuntime } from '../runtime/node/node-runtime.js';
 import { control } from './control.js';
 import { ExitCode } from './exit-codes.js';
 
@@ -18,6 +20,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     nowMs: Date.now(),
     lines: () => createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY }),
     connect: reach,
+    files: nodeRuntime(silentLogger).files,
   });
 }
 

@@ -6,7 +6,9 @@ import { ErrorCode, TaskdError } from '../base/errors.js';
 import { FileError, type Files, type FolderLock } from '../runtime/files.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { diskIdBytes } from './journal-record.js';
+import { readJournal } from './journal-scan.js';
 import { decodeMeta, encodeMeta, isClusterId, metaBytesMax, metaFormat } from './meta-file.js';
+import type { ReplicaState } from './replica-state.js';
 import { readRange } from './segment-scan.js';
 import { journalNames, StateJournal } from './state-journal.js';
 import { storageFailed } from './storage-error.js';
@@ -41,6 +43,54 @@ export async function openDataFolder(runtime: Runtime, folder: string, clusterId
   } catch (error) {
     await lock?.release();
     throw explain(error, folder);
+  }
+}
+
+/** A data folder that nobody uses, as somebody sees it who changes nothing. */
+export interface QuietFolder {
+  /** Nobody else uses the folder until it is released. */
+  readonly lock: FolderLock;
+  readonly clusterId: string;
+  /** Every replica that exists here, by topic and partition. */
+  readonly states: readonly ReplicaState[];
+}
+
+/**
+ * Takes the folder of a stopped taskd and reads its `meta` and state journal; changes nothing. Rejects as
+ * `openDataFolder` does, and with INVALID for a folder that is none of taskd's.
+ */
+export async function readDataFolder(files: Files, folder: string): Promise<QuietFolder> {
+  let lock: FolderLock | undefined;
+  try {
+    lock = await files.lock(folder);
+    if (!(await files.exists(`${folder}/meta`))) {
+      const what = `${folder} is not a data folder of taskd: there is no file "meta" in it`;
+      throw new TaskdError(ErrorCode.INVALID, `${what}; name the folder that taskd was given with --data`);
+    }
+    const { clusterId, diskId } = await readMeta(files, folder, undefined);
+    const contents: Uint8Array[] = [];
+    for (const name of journalNames) contents.push(await readWhole(files, `${folder}/${name}`));
+    const reading = readJournal(contents, Buffer.from(diskId, 'hex'));
+    if (typeof reading === 'string') {
+      throw storageFailed(
+        `the state journal in ${folder} is damaged: ${reading}`,
+        'restore the whole folder from a copy',
+      );
+    }
+    const states = [...reading.newest.states].sort((a, b) => a.topicId - b.topicId || a.partition - b.partition);
+    return { lock, clusterId, states };
+  } catch (error) {
+    await lock?.release();
+    throw explain(error, folder);
+  }
+}
+
+async function readWhole(files: Files, path: string): Promise<Uint8Array> {
+  const handle = await files.open(path, 'read');
+  try {
+    return await readRange(handle, 0, await handle.size());
+  } finally {
+    await handle.close();
   }
 }
 

@@ -19,8 +19,9 @@ const head = 'taskd gaps 1\n';
 const bytesMax = 1 << 20;
 const linePattern = /^gap (\d{1,16}) (\d{1,16}) segment (\d{1,16}) byte (\d{1,10}) resume (\d{1,10}|end)$/;
 
-/** True for files that belong here and need no word. */
-export const isGapsName = (name: string): boolean => name === gapsName || name === freshName;
+/** True for what a repair leaves in a log's folder: its record, and segments that were left out. */
+export const isGapsName = (name: string): boolean =>
+  name === gapsName || name === freshName || /^\d{20}\.log\.cut$/.test(name);
 
 export function encodeGaps(gaps: readonly Gap[]): Uint8Array {
   const lines = gaps.map(

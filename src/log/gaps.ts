@@ -45,6 +45,19 @@ export class Gaps {
     return gap !== undefined && offset < gap.to ? gap : undefined;
   }
 
+  /** True for a segment that was left out: it begins inside a gap which ends the segment before it. */
+  covers(segmentBase: number): boolean {
+    const gap = this.at(segmentBase);
+    return gap !== undefined && gap.resume === undefined && gap.segmentBase !== segmentBase;
+  }
+
+  /** True when a gap ends the batches of a segment at `position` or before. */
+  endBefore(segmentBase: number, position: number): boolean {
+    return this.#gaps.some(
+      (gap) => gap.segmentBase === segmentBase && gap.resume === undefined && gap.position <= position,
+    );
+  }
+
   /** The gap that begins where batches of a segment end. */
   beginningAt(segmentBase: number, end: Pick<ScanEnd, 'position' | 'offset'>): Gap | undefined {
     return this.#gaps.find(

@@ -127,6 +127,7 @@ class Recovery {
         this.#logger.warn({ file: `${this.#folder}/${name}` }, 'a file that is no segment lies in the folder of a log');
         continue;
       }
+      if (this.#gaps.covers(base)) continue;
       const segment = new Segment(base, `${this.#folder}/${segmentName(base)}`, 0, 0);
       const handle = await this.#files.open(segment.path, 'read');
       const size = await handle.size();
@@ -241,6 +242,7 @@ class Recovery {
     const beginning = { position: 0, offset: segment.base, term: 0, timestampMs: 0 };
     if (point === undefined || point.segmentBase !== segment.base) return beginning;
     const { position } = point;
+    if (this.#gaps.endBefore(segment.base, position)) return beginning;
     const header = readHeader(await readRange(await this.#open(segment), position, position + headerBytes), 0);
     if (typeof header === 'string' || !isPlacedHere(header, salt, segment.base, position)) return beginning;
     if (header.baseOffset + header.recordCount !== recoveryPoint) return beginning;

@@ -3,10 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { ErrorCode, TaskdError } from '../../src/base/errors.js';
+import { silentLogger } from '../../src/base/logger.js';
 import { control } from '../../src/cli/control.js';
 import type { ControlClient } from '../../src/cli/control-client.js';
 import { formatAddress } from '../../src/runtime/net.js';
+import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
 import { fakeClient, job, lines, nowMs, stats } from '../support/fake-control-client.js';
+
+const { files } = nodeRuntime(silentLogger);
 
 interface Ended {
   readonly code: number;
@@ -19,6 +23,7 @@ interface Ended {
 async function taskctl(argv: string[], failure?: Error, environment: Record<string, string> = {}): Promise<Ended> {
   const ended = { code: -1, out: '', err: '', calls: [] as unknown[][], server: '' };
   ended.code = await control(argv, {
+    files,
     nowMs,
     environment,
     lines,
@@ -354,7 +359,10 @@ t.test('lists of all apps leave out the shards that are out of service, and name
   ]) {
     let [out, err] = ['', ''];
     const sink = { out: (text: string) => void (out += text), err: (text: string) => void (err += text) };
-    t.equal(await control(argv, { nowMs, environment: {}, sink, lines, connect: () => Promise.resolve(client) }), 1);
+    t.equal(
+      await control(argv, { nowMs, environment: {}, sink, lines, connect: () => Promise.resolve(client), files }),
+      1,
+    );
     t.match(out, /^mail /m);
     t.equal(err, 'taskctl: shard 15 is left out: its log is damaged\n');
   }

@@ -3,9 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { freePort, Program, root, runProgram, startTaskd } from '../../scripts/programs.js';
+import { silentLogger } from '../../src/base/logger.js';
 import { control } from '../../src/cli/control.js';
 import { TaskdClient } from '../../src/client/client.js';
+import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
 
+const { files } = nodeRuntime(silentLogger);
 const folder = mkdtempSync(join(tmpdir(), 'taskctl-e2e-'));
 const data = join(folder, 'data');
 const server = await startTaskd(['standalone', '--data', data, '--port', '0', '--admin-port', '0']);
@@ -27,7 +30,7 @@ async function taskctl(...argv: string[]): Promise<{ code: number; out: string; 
     },
   };
   const connect = async (): Promise<TaskdClient> => new TaskdClient({ servers: [server.listen] });
-  ended.code = await control(argv, { sink, environment, nowMs: Date.now(), lines, connect });
+  ended.code = await control(argv, { sink, environment, nowMs: Date.now(), lines, connect, files });
   return ended;
 }
 

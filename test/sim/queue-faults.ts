@@ -21,7 +21,7 @@ type Fault = (typeof kinds)[number];
 
 const downMsMax = 300;
 /** A crash may come at any operation of a start and of what follows it. */
-const operationsMax = 150;
+const operationsMax = 250;
 const fullMsMax = 1_500;
 const fullBytesLeft = 64 * 1024;
 const slowMsMax = 600;
@@ -50,7 +50,7 @@ export class QueueFaults {
     this.#queue = queue;
     this.#rot = rot;
     this.#random = world.random.fork();
-    this.#everyMs = 60 * 2 ** (this.#random.unit() * 4);
+    this.#everyMs = 100 * 2 ** (this.#random.unit() * 4);
     // Rot leaves a partition read-only, so that little else happens to it: in some worlds only.
     const isRotting = this.#random.below(4) === 0;
     this.#weights = kinds.map((kind) => (kind === 'rot' && !isRotting ? 0 : this.#random.below(4)));

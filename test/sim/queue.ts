@@ -84,7 +84,9 @@ export class Queue {
         void broker.stop().then(() => runtime.process.exit(0));
       });
     } catch (error) {
-      if (!isTaskdError(error, ErrorCode.STORAGE_FAILED, ErrorCode.STORAGE_FULL)) throw error;
+      // The cluster's own log may fail under the first record that the start itself writes.
+      const { STORAGE_FAILED, STORAGE_FULL, OUTCOME_UNKNOWN } = ErrorCode;
+      if (!isTaskdError(error, STORAGE_FAILED, STORAGE_FULL, OUTCOME_UNKNOWN)) throw error;
       runtime.logger.warn({ reason: error.message }, 'the broker did not start');
       runtime.process.exit(1);
     }
