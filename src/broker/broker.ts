@@ -28,6 +28,7 @@ import { DelayLadder, type LadderOptions } from './delay/ladder.js';
 import { FetchService } from './fetch-service.js';
 import { BrokerTopics } from './groups/broker-topics.js';
 import { Groups } from './groups/groups.js';
+import { Maintenance } from './maintenance.js';
 import { partitionKey } from './partition.js';
 import { PartitionTaskLog } from './partition-task-log.js';
 import { Partitions } from './partitions.js';
@@ -53,6 +54,7 @@ interface Parts {
   readonly topics: TopicService;
   readonly delay: DelayLadder;
   readonly delayCalls: DelayService;
+  readonly maintenance: Maintenance;
 }
 
 /** Topics opened at once. */
@@ -171,6 +173,7 @@ export class Broker {
     this.#groups?.stop();
     const parts = this.#parts;
     if (parts === undefined) return;
+    parts.maintenance.stop();
     parts.fetch.stop();
     parts.delay.stop();
     parts.cluster.close();
@@ -207,11 +210,13 @@ export class Broker {
     const delay = new DelayLadder(this.#runtime, partitions, cluster, topics, this.#options.delay);
     const produce = new ProduceService(partitions, delay);
     const delayCalls = new DelayService(delay);
-    this.#parts = { store, partitions, cluster, produce, fetch: fetches, topics, delay, delayCalls };
+    const maintenance = new Maintenance(this.#runtime.clock, this.#runtime.logger, partitions);
+    this.#parts = { store, partitions, cluster, produce, fetch: fetches, topics, delay, delayCalls, maintenance };
     clusterLog.assertServing();
     await cluster.start();
     await this.#openTopics(partitions, [...cluster.shard.topics()]);
     await topics.sweep();
+    maintenance.start();
     await this.#startGroups(cluster, topics, partitions);
     delay.start();
     this.#isServing = true;

@@ -66,6 +66,8 @@ export class Partition {
   /** Those who are content with a batch that is in the file and not on disk yet. */
   readonly #early = new CommitWaiters();
   readonly #listeners = new Set<CommitListener>();
+  /** Offset of the record that began a segment only so that the one before could go. */
+  #restedAt = -1;
   #isActive = false;
   #isStopped = false;
   #problem: string | undefined;
@@ -210,6 +212,22 @@ export class Partition {
     if (offset <= this.logStart) return;
     await this.#appendControl(ControlRecord.TRIM, trimValue(offset));
     await this.#state.trimTo(offset);
+  }
+
+  /** To be called now and then: takes away what the topic's retention does not keep, and tidies up. */
+  async maintain(): Promise<void> {
+    if (!this.isActive || this.#problem !== undefined) return;
+    await this.#state.trimAsTold();
+    this.#log.maintain();
+    const { start, isLastOld } = await this.#log.expired();
+    if (isLastOld && this.#log.logEnd > this.#restedAt + 1) {
+      // A record of our own begins the next segment; alone in it, it need not give way to another one.
+      this.#restedAt = this.#log.logEnd;
+      this.#log.rollNext();
+      await this.#appendControl(ControlRecord.NO_OP);
+      return this.maintain();
+    }
+    await this.#state.forgetBefore(Math.min(start, this.highWatermark));
   }
 
   /** Takes effect at once, also for what is there already. */

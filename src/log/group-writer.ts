@@ -30,6 +30,8 @@ const aheadBytes = 256 * 1024;
 const smallGroupBytes = 32 * 1024;
 /** and when groups come seldom. */
 const aheadWithinMs = 1_000;
+/** A log without a write for so long needs none. */
+const restMs = 10_000;
 const zeros = Buffer.alloc(aheadBytes);
 
 /** What the writer tells its log. */
@@ -118,7 +120,8 @@ export class GroupWriter {
 
   #segmentFor(length: number, base: number): { segment: Segment; isNew: boolean } {
     const last = this.#segments.at(-1)!;
-    if (last.end === 0 || last.end + length <= this.#segmentBytes) return { segment: last, isNew: false };
+    const hasRoom = !last.isFull && last.end + length <= this.#segmentBytes;
+    if (last.end === 0 || hasRoom) return { segment: last, isNew: false };
     const segment = new Segment(base, `${this.#folder}/${segmentName(base)}`, 0, 0);
     this.#segments.push(segment);
     return { segment, isNew: true };
@@ -129,6 +132,23 @@ export class GroupWriter {
     if (this.#groups.length === 0) return;
     this.#isHurried = true;
     this.#wake?.();
+  }
+
+  /** Gives back the zeros that were written ahead, when nothing has been written for a while. */
+  rest(): void {
+    const segment = this.#segments.at(-1)!;
+    const { handle, end } = segment;
+    if (this.#busy !== undefined || this.#failed || handle === undefined || segment.size <= end) return;
+    if (this.#clock.monotonicMs() - this.#lastSyncMs < restMs) return;
+    // What a failure leaves is as good as before: zeros.
+    const truncated = handle.truncate(end).then(() => {
+      segment.size = end;
+    });
+    this.#busy = truncated
+      .catch(() => {})
+      .then(() => {
+        this.#busy = this.#groups.length > 0 ? this.#run() : undefined;
+      });
   }
 
   /** Resolves when everything appended so far is on disk, or the writer has failed. */

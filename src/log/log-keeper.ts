@@ -72,6 +72,40 @@ export class LogKeeper {
     this.#retention = retention;
   }
 
+  /** Segments and bytes that left since the start, for metrics. */
+  segmentsRemoved = 0;
+  bytesRemoved = 0;
+
+  /**
+   * Where the log would begin without the whole segments that are too old or too much. `lastTimeOf` tells the time of a
+   * segment's last batch. The last segment stays; `isLastOld` says that all before it goes and it is too old itself.
+   */
+  async expired(
+    nowMs: number,
+    lastTimeOf: (segment: Segment) => Promise<number | undefined>,
+  ): Promise<{ readonly start: number; readonly isLastOld: boolean }> {
+    const { retentionMs, retentionBytes } = this.#retention;
+    if (retentionMs === 0 && retentionBytes === 0) return { start: this.#logStart, isLastOld: false };
+    const segments = [...this.#segments];
+    const isOld = async (segment: Segment): Promise<boolean> => {
+      if (retentionMs === 0) return false;
+      const lastMs = segment.lastTimestampMs ?? (await lastTimeOf(segment));
+      return lastMs !== undefined && lastMs < nowMs - retentionMs;
+    };
+    let bytes = segments.reduce((sum, segment) => sum + segment.end, 0);
+    let start = this.#logStart;
+    for (const [i, segment] of segments.entries()) {
+      const next = segments[i + 1];
+      if (next === undefined) return { start, isLastOld: segment.end > 0 && (await isOld(segment)) };
+      if (!next.isOnDisk) break;
+      const isTooMuch = retentionBytes > 0 && bytes - segment.end >= retentionBytes;
+      if (!isTooMuch && !(await isOld(segment))) break;
+      start = Math.max(start, next.base);
+      bytes -= segment.end;
+    }
+    return { start, isLastOld: false };
+  }
+
   /** See `PartitionLog.trimTo`, which has checked the offset. */
   async trimTo(offset: number): Promise<void> {
     const state = this.#state;
@@ -121,6 +155,8 @@ export class LogKeeper {
       this.#handles.drop(segment);
       await removeIndex(this.#runtime.files, indexPath(segment.path));
       await this.#runtime.files.remove(segment.path);
+      this.segmentsRemoved++;
+      this.bytesRemoved += segment.end;
     } catch (error) {
       this.#leave(segment.path, error);
     }

@@ -29,8 +29,18 @@ import { Tail } from './tail.js';
 import { type CutPlace, cutFiles, findCut } from './truncation.js';
 import type { WriteGroup } from './write-group.js';
 
+/** A segment takes batches for so long. */
+const segmentMsMax = 24 * 3_600_000;
 /** What must be written back after a crash is kept below this. */
 const recoveryBytesMax = 64 * 1024 * 1024;
+
+/** What a log counts, for metrics. */
+export interface LogStats {
+  readonly segments: number;
+  /** That retention and trims took away since the start. */
+  readonly segmentsRemoved: number;
+  readonly bytesRemoved: number;
+}
 
 /**
  * Offsets are exclusive ends at batch boundaries: `logStart` ≤ `syncedEnd` ≤ `logEnd`. With one replica `syncedEnd` is
@@ -264,6 +274,34 @@ export class PartitionLog {
   /** For the store, once, before anybody uses the log: takes away what a crash left and nobody needs. */
   async tidy(): Promise<void> {
     if (this.#problem === undefined) await this.#keeper.tidy();
+  }
+
+  /**
+   * Where the log would begin if the segments went that its retention does not keep, at most the watermark. `isLastOld`
+   * says that these are all but the last one, which is too old too: it can go once there is another.
+   */
+  expired(): Promise<{ readonly start: number; readonly isLastOld: boolean }> {
+    const nowMs = this.#runtime.clock.wallMs();
+    return this.#keeper.expired(nowMs, (segment) => this.#reader.lastTimestampMs(segment));
+  }
+
+  /** The next append begins a new segment. */
+  rollNext(): void {
+    const last = this.#segments.at(-1);
+    if (last !== undefined) last.isFull = true;
+  }
+
+  /** To be called now and then: a segment is closed after a day, and a log at rest gives back zeros written ahead. */
+  maintain(): void {
+    const firstMs = this.#segments.at(-1)?.firstTimestampMs;
+    if (firstMs !== undefined && this.#runtime.clock.wallMs() - firstMs >= segmentMsMax) this.rollNext();
+    if (this.#problem === undefined && !this.#isClosed) this.#writer.rest();
+  }
+
+  /** Numbers for metrics. */
+  get stats(): LogStats {
+    const { segmentsRemoved, bytesRemoved } = this.#keeper;
+    return { segments: this.#segments.length, segmentsRemoved, bytesRemoved };
   }
 
   /** Sets how long records are kept. */

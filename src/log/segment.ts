@@ -44,6 +44,8 @@ export class Segment {
   lastTimestampMs: number | undefined;
   /** Position of the last batch; means nothing in a segment without one. */
   lastPosition = 0;
+  /** The next batch begins a new segment, however much room there is. */
+  isFull = false;
   /** Its file exists: a segment begins in memory, and gets its file with its first write. */
   isOnDisk: boolean;
   #references = 0;
