@@ -46,7 +46,7 @@ export class PartitionState {
 
   /** Learns everything from the snapshot and what follows it in the log; then makes good a trim that a crash cut short. */
   async load(): Promise<void> {
-    const snapshot = await this.#log.loadSnapshot();
+    const snapshot = await this.#log.keeper.loadSnapshot(this.#log.syncedEnd);
     const known = snapshot === undefined ? undefined : decodePartitionSnapshot(snapshot.bytes, snapshot.end);
     if (known !== undefined) {
       this.#trimOffset = known.trimOffset;

@@ -219,11 +219,11 @@ export class Partition {
     if (!this.isActive || this.#problem !== undefined) return;
     await this.#state.trimAsTold();
     this.#log.maintain();
-    const { start, isLastOld } = await this.#log.expired();
+    const { start, isLastOld } = await this.#log.keeper.expired();
     if (isLastOld && this.#log.logEnd > this.#restedAt + 1) {
       // A record of our own begins the next segment; alone in it, it need not give way to another one.
       this.#restedAt = this.#log.logEnd;
-      this.#log.rollNext();
+      this.#log.keeper.rollNext();
       await this.#appendControl(ControlRecord.NO_OP);
       return this.maintain();
     }
@@ -232,7 +232,7 @@ export class Partition {
 
   /** Takes effect at once, also for what is there already. */
   configure({ retentionMs, retentionBytes, flushIntervalMs }: FullTopicConfig): void {
-    this.#log.configure({ retentionMs, retentionBytes });
+    this.#log.keeper.configure({ retentionMs, retentionBytes });
     this.flushIntervalMs = flushIntervalMs;
   }
 

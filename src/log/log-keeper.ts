@@ -1,5 +1,6 @@
 import type { Runtime } from '../runtime/runtime.js';
 import { indexPath, isIndexName, removeIndex } from './index-file.js';
+import type { LogReader } from './log-reader.js';
 import type { ReadHandles } from './read-handles.js';
 import { type ReplicaState, replicaFolder } from './replica-state.js';
 import type { Segment } from './segment.js';
@@ -15,6 +16,16 @@ import {
 } from './snapshot-file.js';
 import type { StateJournal } from './state-journal.js';
 import { describe } from './storage-error.js';
+
+/** A segment takes batches for so long. */
+const segmentMsMax = 24 * 3_600_000;
+/** What a log counts, for metrics. */
+export interface LogStats {
+  readonly segments: number;
+  /** That retention and trims took away since the start. */
+  readonly segmentsRemoved: number;
+  readonly bytesRemoved: number;
+}
 
 /** How long a log keeps its records; 0: for ever, without a limit. */
 export interface Retention {
@@ -37,8 +48,11 @@ export class LogKeeper {
   readonly #state: ReplicaState;
   /** The log's own list; only its beginning is changed here. */
   readonly #segments: Segment[];
+  readonly #reader: LogReader;
   #logStart: number;
   #retention: Retention = { retentionMs: 0, retentionBytes: 0 };
+  #segmentsRemoved = 0;
+  #bytesRemoved = 0;
   #saving: Promise<void> = Promise.resolve();
   #removing: Promise<void> = Promise.resolve();
 
@@ -49,6 +63,7 @@ export class LogKeeper {
     folder: string,
     state: ReplicaState,
     segments: Segment[],
+    reader: LogReader,
   ) {
     this.#runtime = runtime;
     this.#journal = journal;
@@ -56,6 +71,7 @@ export class LogKeeper {
     this.#folder = folder;
     this.#state = state;
     this.#segments = segments;
+    this.#reader = reader;
     this.#logStart = state.logStart;
   }
 
@@ -64,32 +80,40 @@ export class LogKeeper {
     return this.#logStart;
   }
 
-  get retention(): Retention {
-    return this.#retention;
-  }
-
+  /** Sets how long records are kept. */
   configure(retention: Retention): void {
     this.#retention = retention;
   }
 
-  /** Segments and bytes that left since the start, for metrics. */
-  segmentsRemoved = 0;
-  bytesRemoved = 0;
+  get stats(): LogStats {
+    const [segmentsRemoved, bytesRemoved] = [this.#segmentsRemoved, this.#bytesRemoved];
+    return { segments: this.#segments.length, segmentsRemoved, bytesRemoved };
+  }
+
+  /** The next append begins a new segment. */
+  rollNext(): void {
+    const last = this.#segments.at(-1);
+    if (last !== undefined) last.isFull = true;
+  }
+
+  /** A segment that took batches for a day takes no more. */
+  closeOld(): void {
+    const firstMs = this.#segments.at(-1)?.firstTimestampMs;
+    if (firstMs !== undefined && this.#runtime.clock.wallMs() - firstMs >= segmentMsMax) this.rollNext();
+  }
 
   /**
-   * Where the log would begin without the whole segments that are too old or too much. `lastTimeOf` tells the time of a
-   * segment's last batch. The last segment stays; `isLastOld` says that all before it goes and it is too old itself.
+   * Where the log would begin if the whole segments went that are too old or too much. The last one stays; `isLastOld`
+   * says that all before it go and it is too old itself, so that it can go once there is another.
    */
-  async expired(
-    nowMs: number,
-    lastTimeOf: (segment: Segment) => Promise<number | undefined>,
-  ): Promise<{ readonly start: number; readonly isLastOld: boolean }> {
+  async expired(): Promise<{ readonly start: number; readonly isLastOld: boolean }> {
+    const nowMs = this.#runtime.clock.wallMs();
     const { retentionMs, retentionBytes } = this.#retention;
     if (retentionMs === 0 && retentionBytes === 0) return { start: this.#logStart, isLastOld: false };
     const segments = [...this.#segments];
     const isOld = async (segment: Segment): Promise<boolean> => {
       if (retentionMs === 0) return false;
-      const lastMs = segment.lastTimestampMs ?? (await lastTimeOf(segment));
+      const lastMs = segment.lastTimestampMs ?? (await this.#reader.lastTimestampMs(segment));
       return lastMs !== undefined && lastMs < nowMs - retentionMs;
     };
     let bytes = segments.reduce((sum, segment) => sum + segment.end, 0);
@@ -155,8 +179,8 @@ export class LogKeeper {
       this.#handles.drop(segment);
       await removeIndex(this.#runtime.files, indexPath(segment.path));
       await this.#runtime.files.remove(segment.path);
-      this.segmentsRemoved++;
-      this.bytesRemoved += segment.end;
+      this.#segmentsRemoved++;
+      this.#bytesRemoved += segment.end;
     } catch (error) {
       this.#leave(segment.path, error);
     }
@@ -174,7 +198,7 @@ export class LogKeeper {
     return save;
   }
 
-  /** See `PartitionLog.loadSnapshot`. */
+  /** The latest snapshot; undefined when there is none that can be believed in a log that ends at `syncedEnd`. */
   async loadSnapshot(syncedEnd: number): Promise<LogSnapshot | undefined> {
     const end = this.#state.snapshotEnd;
     if (end === undefined) return undefined;

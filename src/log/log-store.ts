@@ -242,7 +242,7 @@ export class LogStore {
       await this.#journal.flush();
     }
     const log = new PartitionLog(this.#runtime, this.#host, path, state, recovered);
-    await log.tidy();
+    if (log.problem === undefined) await log.keeper.tidy();
     return log;
   }
 

@@ -17,30 +17,19 @@ import type { Gap, Gaps } from './gaps.js';
 import { GroupWriter } from './group-writer.js';
 import { busy, closed, noCut, outOfRange, remedy, unsyncedBytesMax } from './log-errors.js';
 import type { LogHost } from './log-host.js';
-import { LogKeeper, type Retention } from './log-keeper.js';
+import { LogKeeper } from './log-keeper.js';
 import { LogReader } from './log-reader.js';
 import type { Recovered } from './recovery.js';
 import { type BatchPlace, type ReplicaState, replicaFolder } from './replica-state.js';
 import type { Segment } from './segment.js';
 import { readRange } from './segment-scan.js';
-import type { LogSnapshot } from './snapshot-file.js';
 import { type Lack, storageFailed, storageFull } from './storage-error.js';
 import { Tail } from './tail.js';
 import { type CutPlace, cutFiles, findCut } from './truncation.js';
 import type { WriteGroup } from './write-group.js';
 
-/** A segment takes batches for so long. */
-const segmentMsMax = 24 * 3_600_000;
 /** What must be written back after a crash is kept below this. */
 const recoveryBytesMax = 64 * 1024 * 1024;
-
-/** What a log counts, for metrics. */
-export interface LogStats {
-  readonly segments: number;
-  /** That retention and trims took away since the start. */
-  readonly segmentsRemoved: number;
-  readonly bytesRemoved: number;
-}
 
 /**
  * Offsets are exclusive ends at batch boundaries: `logStart` ≤ `syncedEnd` ≤ `logEnd`. With one replica `syncedEnd` is
@@ -64,6 +53,8 @@ export class PartitionLog {
   onWritten: (writtenEnd: number) => void = () => {};
   /** Called once when a write or a sync failed: nothing above `syncedEnd` will ever be acknowledged. */
   onFailed: (error: TaskdError) => void = () => {};
+  /** What the log keeps, and for how long: its start, its retention, its snapshot. */
+  readonly keeper: LogKeeper;
   readonly #runtime: Runtime;
   readonly #host: LogHost;
   readonly #folder: string;
@@ -73,7 +64,6 @@ export class PartitionLog {
   readonly #reader: LogReader;
   readonly #tail: Tail;
   readonly #gaps: Gaps;
-  readonly #keeper: LogKeeper;
   #term: number;
   #logEnd: number;
   #syncedEnd: number;
@@ -108,7 +98,7 @@ export class PartitionLog {
     this.isReadable = recovered.isReadable;
     this.#tail = new Tail(host.tails, recovered.end);
     this.#reader = new LogReader(runtime, host.handles, this.#segments, this.#gaps, state.salt, () => this.#syncedEnd);
-    this.#keeper = new LogKeeper(runtime, host.journal, host.handles, folder, state, this.#segments);
+    this.keeper = new LogKeeper(runtime, host.journal, host.handles, folder, state, this.#segments, this.#reader);
     const last = recovered.segments.at(-1);
     if (last !== undefined && last.end > 0) {
       this.#lastSynced = { segmentBase: last.base, position: last.lastPosition };
@@ -133,7 +123,7 @@ export class PartitionLog {
   }
 
   get logStart(): number {
-    return this.#keeper.logStart;
+    return this.keeper.logStart;
   }
 
   /** One past the last appended record. */
@@ -271,42 +261,11 @@ export class PartitionLog {
     return Math.max((await this.#reader.offsetForTime(timestampMs)) ?? end, this.logStart);
   }
 
-  /** For the store, once, before anybody uses the log: takes away what a crash left and nobody needs. */
-  async tidy(): Promise<void> {
-    if (this.#problem === undefined) await this.#keeper.tidy();
-  }
-
-  /**
-   * Where the log would begin if the segments went that its retention does not keep, at most the watermark. `isLastOld`
-   * says that these are all but the last one, which is too old too: it can go once there is another.
-   */
-  expired(): Promise<{ readonly start: number; readonly isLastOld: boolean }> {
-    const nowMs = this.#runtime.clock.wallMs();
-    return this.#keeper.expired(nowMs, (segment) => this.#reader.lastTimestampMs(segment));
-  }
-
-  /** The next append begins a new segment. */
-  rollNext(): void {
-    const last = this.#segments.at(-1);
-    if (last !== undefined) last.isFull = true;
-  }
-
   /** To be called now and then: a segment is closed after a day, and a log at rest gives back zeros written ahead. */
   maintain(): void {
-    const firstMs = this.#segments.at(-1)?.firstTimestampMs;
-    if (firstMs !== undefined && this.#runtime.clock.wallMs() - firstMs >= segmentMsMax) this.rollNext();
-    if (this.#problem === undefined && !this.#isClosed) this.#writer.rest();
-  }
-
-  /** Numbers for metrics. */
-  get stats(): LogStats {
-    const { segmentsRemoved, bytesRemoved } = this.#keeper;
-    return { segments: this.#segments.length, segmentsRemoved, bytesRemoved };
-  }
-
-  /** Sets how long records are kept. */
-  configure(retention: Retention): void {
-    this.#keeper.configure(retention);
+    if (this.#problem !== undefined || this.#isClosed) return;
+    this.keeper.closeOld();
+    this.#writer.rest();
   }
 
   /**
@@ -318,7 +277,7 @@ export class PartitionLog {
     if (this.#isClosed) throw closed(this.#name);
     if (this.#problem !== undefined) this.#refuse();
     if (!(offset <= this.#syncedEnd)) throw outOfRange(this, offset);
-    return this.#keeper.trimTo(offset);
+    return this.keeper.trimTo(offset);
   }
 
   /**
@@ -329,12 +288,7 @@ export class PartitionLog {
   async saveSnapshot(end: number, bytes: Uint8Array): Promise<void> {
     assert(end <= this.#syncedEnd, 'a snapshot holds only what is on disk');
     if (this.#problem !== undefined) return;
-    return this.#keeper.saveSnapshot({ end, bytes, place: end === this.#syncedEnd ? this.#endPlace() : undefined });
-  }
-
-  /** The latest snapshot; undefined when there is none that can be believed. */
-  loadSnapshot(): Promise<LogSnapshot | undefined> {
-    return this.#keeper.loadSnapshot(this.#syncedEnd);
+    return this.keeper.saveSnapshot({ end, bytes, place: end === this.#syncedEnd ? this.#endPlace() : undefined });
   }
 
   /**
