@@ -4,11 +4,13 @@
  *   npm run sim -- --seeds N [--from S]      N seeds from S (default 1)
  *   npm run sim -- --minutes M [--from S]    as many seeds as fit
  *   npm run sim -- --crash-points N          N seeds of the queue world: one broker that crashes at any operation
+ *   npm run sim -- --delay N [--crashes C]   N delayed records over a virtual hour with C crashes (default 50)
  * Each seed is run in every world; --world NAME picks one. With --stop the first failure is the last.
  * Prints progress, the failing seeds with their problems, and exits with 1 when there is one.
  */
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
+import { runManyDelayed } from '../test/sim/delayed-scenario.js';
 import type { WorldResult } from '../test/sim/world-result.js';
 import { type World, worlds } from '../test/sim/worlds.js';
 
@@ -20,6 +22,8 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     seeds: { type: 'string' },
     'crash-points': { type: 'string' },
+    delay: { type: 'string' },
+    crashes: { type: 'string' },
     world: { type: 'string' },
     from: { type: 'string', default: '1' },
     minutes: { type: 'string' },
@@ -28,7 +32,9 @@ const { values } = parseArgs({
   },
 });
 
-function number(name: 'seed' | 'seeds' | 'crash-points' | 'from' | 'minutes', fallback: number): number {
+type Numbered = 'seed' | 'seeds' | 'crash-points' | 'from' | 'minutes' | 'delay' | 'crashes';
+
+function number(name: Numbered, fallback: number): number {
   const text = values[name];
   if (text === undefined) return fallback;
   const value = Number(text);
@@ -90,6 +96,22 @@ class Tally {
     return `${this.world.name}: ${this.#done} seeds in ${(this.#ms / 1000).toFixed(1)} s (${each} ms each), ${sums}, ${failed}\n`;
   }
 }
+
+/** One world with many delayed records, and what they cost in memory. */
+async function runDelay(): Promise<never> {
+  const records = number('delay', 0);
+  const crashes = number('crashes', 50);
+  const beganMs = performance.now();
+  const result = await runManyDelayed(number('seed', 1), records, crashes);
+  const seconds = ((performance.now() - beganMs) / 1000).toFixed(1);
+  const held = `at most ${result.heldMax} delayed records in the broker's memory`;
+  const time = `${(result.virtualMs / 60_000).toFixed(1)} min of virtual time in ${seconds} s`;
+  process.stdout.write(`delay: ${records} records, ${result.faults}: ${inWords(result.counts)}; ${held}; ${time}\n`);
+  if (result.problem !== undefined) process.stdout.write(`FAILED: ${result.problem.message}\n`);
+  process.exit(result.problem === undefined ? 0 : 1);
+}
+
+if (values.delay !== undefined) await runDelay();
 
 const single = values.seed !== undefined;
 const first = single ? number('seed', 1) : number('from', 1);

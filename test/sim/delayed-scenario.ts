@@ -17,7 +17,10 @@ export interface DelayedResult extends WorldResult {
 }
 
 /** Delayed records through crashes: kills and power losses at any operation, cut connections. */
-export async function runDelayed(scenario: DelayedScenario, options: ScenarioOptions = {}): Promise<DelayedResult> {
+export async function runDelayed(
+  scenario: DelayedScenario,
+  options: ScenarioOptions & { readonly look?: () => void } = {},
+): Promise<DelayedResult> {
   const { seed, crashes } = scenario;
   const world = new SimWorld(seed, options);
   const delayed = new Delayed(world, scenario.delayed);
@@ -34,6 +37,12 @@ export async function runDelayed(scenario: DelayedScenario, options: ScenarioOpt
     if (random.below(3) === 0) world.network.cut('broker', 'client');
   };
   for (let i = 0; i < crashes; i++) world.after(random.unit() * spanMs, crash);
+  const { look } = options;
+  const lookAgain = (): void => {
+    look!();
+    world.after(60_000, lookAgain);
+  };
+  if (look !== undefined) lookAgain();
   let problem: Error | undefined;
   try {
     delayed.start();
@@ -72,6 +81,26 @@ export async function runDelayed(scenario: DelayedScenario, options: ScenarioOpt
   };
 }
 
+/** Many records over an hour, for the memory that they take; `look` is called each virtual minute. */
+export function runManyDelayed(
+  seed: number,
+  records: number,
+  crashes: number,
+  options: ScenarioOptions & { readonly look?: () => void } = {},
+): Promise<DelayedResult> {
+  const sizes = { segmentBytes: 4 * 1024 * 1024, trimBytes: 6 * 1024 * 1024 };
+  const delayed = {
+    records,
+    spanMs: 3_600_000,
+    ...sizes,
+    cancelShare: 0.01,
+    doomedShare: 0.01,
+    gridMs: 500,
+    pollMs: 5_000,
+  };
+  return runDelayed({ seed, crashes, delayed }, options);
+}
+
 /** A small world under one seed, every trait of it drawn. */
 export function runDelayedSeed(seed: number, options: ScenarioOptions = {}): Promise<WorldResult> {
   const random = new SeededRandom(seed).fork();
@@ -79,9 +108,10 @@ export function runDelayedSeed(seed: number, options: ScenarioOptions = {}): Pro
     records: 200,
     spanMs: [4_000, 20_000, 90_000][random.below(3)]!,
     segmentBytes: 4_096 * 2 ** random.below(6),
-    trimBytes: 1e12,
+    trimBytes: 2_048 * 2 ** random.below(6),
     cancelShare: 0.2,
     doomedShare: random.below(2) * 0.1,
+    gridMs: 1,
     pollMs: 500,
   };
   return runDelayed({ seed, crashes: 2 + random.below(10), delayed }, options);

@@ -14,7 +14,7 @@ await t.test('each delayed record is delivered once and never early, whatever cr
 });
 
 await t.test('without crashes, in the order of their times', async (t) => {
-  const delayed = { records: 300, spanMs: 20_000, cancelShare: 0, doomedShare: 0, pollMs: 500 };
+  const delayed = { records: 300, spanMs: 20_000, cancelShare: 0, doomedShare: 0, gridMs: 1, pollMs: 500 };
   const sizes = { segmentBytes: 65_536, trimBytes: 1e12 };
   const result = await runDelayed({ seed: 1, crashes: 0, delayed: { ...delayed, ...sizes } });
   t.equal(result.problem, undefined);

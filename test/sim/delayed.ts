@@ -30,6 +30,8 @@ export interface DelayedOptions {
   /** Share of the records that are cancelled, and of those whose topic is deleted. */
   readonly cancelShare: number;
   readonly doomedShare: number;
+  /** Due times are multiples of this. */
+  readonly gridMs: number;
   /** How long a reader's poll waits. */
   readonly pollMs: number;
 }
@@ -121,11 +123,12 @@ export class Delayed {
   async #send(kit: ClientKit, sends: DelayedSends, producer: Producer, id: number, beganMs: number): Promise<void> {
     const { random } = this.#world;
     const { clock } = kit.runtime;
-    const { cancelShare, doomedShare, spanMs } = this.#options;
+    const { cancelShare, doomedShare, spanMs, gridMs } = this.#options;
     const sentMs = clock.wallMs();
     const leftMs = Math.max(1, beganMs + spanMs - sentMs);
     const longestMs = [-100, 100, 2_000, 20_000, leftMs, leftMs][random.below(6)]!;
-    const dueMs = sentMs + Math.floor(random.unit() * Math.min(longestMs, leftMs));
+    const waitMs = random.unit() * Math.min(longestMs, leftMs);
+    const dueMs = Math.ceil((sentMs + waitMs) / gridMs) * gridMs;
     const isDoomed = random.unit() < doomedShare;
     const value = new Uint8Array(4);
     new DataView(value.buffer).setUint32(0, id);
