@@ -68,6 +68,8 @@ export class LastLevel implements CommitListener {
   readonly #batches: BatchCursor;
   readonly #producerId: number;
   readonly #trimmer: LogTrimmer;
+  /** The log begins here; its first batch may begin before, with records that were trimmed away. */
+  readonly #from: number;
   /** Once the log was read to here, time counts. */
   readonly #startEnd: number;
   readonly #cancels = new Map<number, CancelWaiter>();
@@ -83,7 +85,8 @@ export class LastLevel implements CommitListener {
     this.#host = host;
     this.#partition = partition;
     this.core = new LastLevelCore(host.runtime.clock.wallMs());
-    this.#batches = new BatchCursor(host.runtime, partition, partition.logStart, () => this.wake());
+    this.#from = partition.logStart;
+    this.#batches = new BatchCursor(host.runtime, partition, this.#from, () => this.wake());
     this.#producerId = moverProducerId(fireCursor, partition.topicId, partition.partition);
     this.#trimmer = new LogTrimmer(host.runtime.logger, partition, host.trimBytes);
     this.#startEnd = partition.highWatermark;
@@ -173,10 +176,10 @@ export class LastLevel implements CommitListener {
 
   #replay(batch: ReadBatch): void {
     const { header, bytes } = batch;
-    eachDelayed(batch, 0, (delayed) => this.core.arrived(delayed));
+    eachDelayed(batch, this.#from, (delayed) => this.core.arrived(delayed));
     if (batchClass(header) !== BatchClass.OWNER || isControl(header)) return;
     readRecords(bytes.subarray(headerBytes), header.baseOffset, header.recordCount, (record) => {
-      this.#replayOwn(record, header.appendTimestamp);
+      if (record.offset >= this.#from) this.#replayOwn(record, header.appendTimestamp);
     });
   }
 
