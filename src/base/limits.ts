@@ -23,6 +23,8 @@ export const connectionsMax: number = 15_000;
 export const gatheredBytesMax: number = 256 * MIB;
 /** Time from the first byte of a frame until it must be complete, after the hello. */
 export const unfinishedFrameMs: number = 60_000;
+/** Produced records of all connections of a broker that were appended and are not answered yet; more is BUSY. */
+export const produceBytesMax: number = 256 * MIB;
 /** Frame length of control methods. */
 export const controlFrameBytesMax: number = 1 * MIB;
 /** Frame length of data methods: produce and fetch. */
@@ -88,6 +90,7 @@ assert(recordBytesMax < recordBatchBytesMax, 'the largest record fits in a batch
 assert(recordBatchBytesMax <= expandedBytesMax, 'what fits uncompressed may be compressed');
 assert(recordBatchBytesMax <= writeGroupBytesMax, 'the largest batch fits in a write group');
 assert(writeGroupBytesMax <= segmentBytesMax, 'a write group fits in a segment');
+assert(frameBytesMax < produceBytesMax, 'the largest request may be appended');
 assert(writeLowWaterBytes < writeHighWaterBytes, 'the low water mark lies below the high one');
 assert(groupBeatMs <= groupSessionMsMin, 'a member beats within the shortest session');
 assert(groupSessionMsMin <= groupSessionMs && groupSessionMs <= groupSessionMsMax, 'the session lies in its bounds');

@@ -21,6 +21,7 @@ import {
   openDelayLevel,
   produce,
 } from '../wire/methods.js';
+import { ClientQuota, noQuota, type QuotaRates } from './client-quota.js';
 import { Cluster } from './cluster.js';
 import { clusterTopic, type TopicInfo } from './cluster-shard.js';
 import { DelayService } from './delay/delay-service.js';
@@ -39,6 +40,9 @@ export interface BrokerOptions {
   readonly dataFolder: string;
   /** A topic that someone wants to use and that does not exist is made, with one partition. */
   readonly autoCreateTopics: boolean;
+  /** Bytes a second of each client; default: no limit. */
+  readonly produceQuota?: QuotaRates;
+  readonly fetchQuota?: QuotaRates;
   /** See `LogStoreOptions`. */
   readonly segmentBytes?: number;
   readonly delay?: LadderOptions;
@@ -68,6 +72,8 @@ export class Broker {
   readonly #options: BrokerOptions;
   readonly #timers: Timers;
   readonly #taskLogs = new Map<number, TaskLog>();
+  readonly #produceQuota: ClientQuota;
+  readonly #fetchQuota: ClientQuota;
   #parts: Parts | undefined;
   #groups: Groups | undefined;
   #isServing = false;
@@ -79,6 +85,8 @@ export class Broker {
     this.#address = address;
     this.#options = options;
     this.#timers = new Timers(runtime.clock);
+    this.#produceQuota = new ClientQuota(options.produceQuota ?? noQuota, 'produce quota');
+    this.#fetchQuota = new ClientQuota(options.fetchQuota ?? noQuota, 'fetch quota');
   }
 
   /**
@@ -151,6 +159,19 @@ export class Broker {
     );
     this.#groups?.registerMetrics(metrics);
     this.#parts?.delay.registerMetrics(metrics);
+    metrics.gauge(
+      'broker_produce_waiting_bytes',
+      'Bytes of produce requests that were appended and not answered yet',
+      () => this.#parts?.produce.waitingBytes ?? 0,
+    );
+    for (const [name, quota] of [
+      ['produce', this.#produceQuota],
+      ['fetch', this.#fetchQuota],
+    ] as const) {
+      metrics.counter(`broker_${name}_throttled_total`, `Answers late for the ${name} quota`, () => quota.throttled);
+      metrics.counter(`broker_${name}_quota_refused_total`, 'Requests refused for it', () => quota.refused);
+      metrics.gauge(`broker_${name}_quota_clients`, 'Clients that it is counted for', () => quota.clients);
+    }
     metrics.gauge('broker_fetches_waiting', 'Fetches that wait for data', () => this.#parts?.fetch.waiting ?? 0);
     metrics.gauge(
       'broker_fetch_lent_bytes',
@@ -196,7 +217,8 @@ export class Broker {
       this.#runtime.process.exit(1);
     };
     const partitions = new Partitions(store, this.#runtime.logger);
-    const fetches = new FetchService(partitions, this.#timers);
+    const { clock } = this.#runtime;
+    const fetches = new FetchService(partitions, this.#timers, this.#fetchQuota, clock);
     try {
       await partitions.openTopic(clusterTopic);
     } catch (error) {
@@ -208,7 +230,7 @@ export class Broker {
     const { autoCreateTopics } = this.#options;
     const topics = new TopicService(this.#runtime, cluster, partitions, this.#address, autoCreateTopics);
     const delay = new DelayLadder(this.#runtime, partitions, cluster, topics, this.#options.delay);
-    const produce = new ProduceService(partitions, delay);
+    const produce = new ProduceService(partitions, delay, this.#produceQuota, clock, this.#timers);
     const delayCalls = new DelayService(delay);
     const maintenance = new Maintenance(this.#runtime.clock, this.#runtime.logger, partitions);
     this.#parts = { store, partitions, cluster, produce, fetch: fetches, topics, delay, delayCalls, maintenance };

@@ -7,9 +7,11 @@
  */
 import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import type { ServerCall } from '../rpc/service.js';
+import type { Clock } from '../runtime/clock.js';
 import { bytesOf, type Piece, releasePieces } from '../runtime/file-region.js';
 import type { Timers } from '../timer/timers.js';
 import type { taskd } from '../wire/generated/messages.js';
+import type { ClientQuota } from './client-quota.js';
 import { LentBytes } from './lent-bytes.js';
 import { type Partition, partitionKey } from './partition.js';
 import type { Partitions } from './partitions.js';
@@ -62,6 +64,8 @@ interface Found {
 export class FetchService {
   readonly #partitions: Partitions;
   readonly #timers: Timers;
+  readonly #quota: ClientQuota;
+  readonly #clock: Clock;
   readonly #purgatory = new Purgatory<Fetch>(fetchesWaitingMax);
   readonly #lent = new LentBytes(lentBytesMax);
   readonly #coldQueue: Fetch[] = [];
@@ -70,9 +74,11 @@ export class FetchService {
   memoryBytes = 0;
   #isStopped = false;
 
-  constructor(partitions: Partitions, timers: Timers) {
+  constructor(partitions: Partitions, timers: Timers, quota: ClientQuota, clock: Clock) {
     this.#partitions = partitions;
     this.#timers = timers;
+    this.#quota = quota;
+    this.#clock = clock;
     partitions.onCommitted = (partition) => this.#wake(partition);
   }
 
@@ -86,7 +92,15 @@ export class FetchService {
     return this.#lent.bytes;
   }
 
+  /** A client that is over its quota is served late, within its deadline. */
   handle(request: taskd.FetchRequest, call: FetchCall): void {
+    const quotaMs = this.#quota.waitMs(call.peer.clientId, this.#clock.monotonicMs());
+    const lateMs = Math.min(quotaMs, call.remainingMs() - answerEarlyMs);
+    if (lateMs > 0) this.#timers.after(lateMs, () => this.#handle(request, call));
+    else this.#handle(request, call);
+  }
+
+  #handle(request: taskd.FetchRequest, call: FetchCall): void {
     if (request.partitions.length === 0 || request.partitions.length > fetchPartitionsMax) {
       const message = `a fetch names 1 to ${fetchPartitionsMax} partitions, this one ${request.partitions.length}`;
       call.fail(new TaskdError(ErrorCode.INVALID, message));
@@ -177,6 +191,11 @@ export class FetchService {
       }
       answer.add(found);
     }
+    this.#reply(answer, fetch);
+  }
+
+  #reply(answer: Answer, fetch: Fetch): void {
+    this.#quota.take(fetch.call.peer.clientId, answer.bytes, this.#clock.monotonicMs());
     answer.reply(fetch);
   }
 
@@ -208,7 +227,7 @@ export class FetchService {
       else if (fetch.call.peer.queuedBytes > peerQueuedBytesMax) {
         answer.drop();
         fetch.call.fail(tooMuchWaits());
-      } else answer.reply(fetch);
+      } else this.#reply(answer, fetch);
       this.#answerQueued();
     });
   }
@@ -287,6 +306,12 @@ class Answer {
   constructor(bytesMax: number) {
     this.left = bytesMax;
     this.#bytesMax = bytesMax;
+  }
+
+  get bytes(): number {
+    let bytes = 0;
+    for (const found of this.#found) bytes += found.bytes;
+    return bytes;
   }
 
   /** Only the first partition that has data may go beyond, since a batch is never cut. */

@@ -1,7 +1,11 @@
-import { ErrorCode, TaskdError } from '../base/errors.js';
+import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
+import { produceBytesMax } from '../base/limits.js';
 import { BatchClass } from '../batch/header.js';
 import type { ServerCall } from '../rpc/service.js';
+import type { Clock } from '../runtime/clock.js';
+import type { Timers } from '../timer/timers.js';
 import type { taskd } from '../wire/generated/messages.js';
+import type { ClientQuota } from './client-quota.js';
 import { clusterTopic } from './cluster-shard.js';
 import type { CommitWaiter } from './commit-waiters.js';
 import type { DelayLadder } from './delay/ladder.js';
@@ -20,12 +24,34 @@ const classMax = 2;
 export class ProduceService {
   readonly #partitions: Partitions;
   readonly #delay: Pick<DelayLadder, 'admission'>;
+  readonly #quota: ClientQuota;
+  readonly #clock: Clock;
+  readonly #timers: Timers;
   /** Requests that were refused, for metrics. */
   refused = 0;
+  /** Bytes of requests that were appended and not answered yet. */
+  waitingBytes = 0;
 
-  constructor(partitions: Partitions, delay: Pick<DelayLadder, 'admission'>) {
+  constructor(
+    partitions: Partitions,
+    delay: Pick<DelayLadder, 'admission'>,
+    quota: ClientQuota,
+    clock: Clock,
+    timers: Timers,
+  ) {
     this.#partitions = partitions;
     this.#delay = delay;
+    this.#quota = quota;
+    this.#clock = clock;
+    this.#timers = timers;
+  }
+
+  /** Answers, late when the client's quota wants it. */
+  answer(waiter: ProduceWaiter, answer: () => void): void {
+    this.waitingBytes -= waiter.bytes;
+    const lateMs = waiter.dueMs === 0 ? 0 : waiter.dueMs - this.#clock.monotonicMs();
+    if (lateMs > 0) this.#timers.after(lateMs, answer);
+    else answer();
   }
 
   /** Runs in the turn of the frame: the payload is a view of the receive buffer. */
@@ -46,10 +72,17 @@ export class ProduceService {
     if (batchClass > classMax) throw new TaskdError(ErrorCode.INVALID, `there is no batch class ${batchClass}`);
     const partition = this.#partitions.get(topicId, number);
     partition.assertWritable();
+    const bytes = call.payload.length;
+    if (this.waitingBytes > 0 && this.waitingBytes + bytes > produceBytesMax) throw busy(this.waitingBytes);
+    const { clientId } = call.peer;
+    const nowMs = this.#clock.monotonicMs();
+    this.#quota.check(clientId, nowMs);
     const batches = readProduced(call.payload, this.#destination(partition, batchClass as BatchClass));
     const appended = partition.append(batches);
     const isEarly = partition.flushIntervalMs > 0 && !appended.duplicate;
-    const waiter = new ProduceWaiter(call, appended, isEarly);
+    const lateMs = this.#quota.take(clientId, bytes, nowMs);
+    const waiter = new ProduceWaiter(this, call, appended, isEarly, bytes, lateMs === 0 ? 0 : nowMs + lateMs);
+    this.waitingBytes += bytes;
     if (isEarly) partition.whenWritten(waiter);
     else partition.whenCommitted(waiter);
   }
@@ -66,12 +99,32 @@ function sequenceOverlap(lastSequence: number): TaskdError {
   return new TaskdError(ErrorCode.SEQUENCE_OVERLAP, message, { hint: String(lastSequence) });
 }
 
+function busy(bytes: number): TaskdError {
+  const message = `${bytes} bytes of records wait for the disks of this broker, at most ${produceBytesMax} may; wait a little`;
+  return new TaskdError(ErrorCode.BUSY, message, { retry: Retry.AFTER, retryAfterMs: 50 });
+}
+
 class ProduceWaiter implements CommitWaiter {
+  /** Of the whole request. */
+  readonly bytes: number;
+  /** Not to be answered before; 0: at once. */
+  readonly dueMs: number;
+  readonly #service: ProduceService;
   readonly #call: ProduceCall;
   readonly #appended: Appended;
   readonly #flushedLater: boolean;
 
-  constructor(call: ProduceCall, appended: Appended, flushedLater: boolean) {
+  constructor(
+    service: ProduceService,
+    call: ProduceCall,
+    appended: Appended,
+    flushedLater: boolean,
+    bytes: number,
+    dueMs: number,
+  ) {
+    this.#service = service;
+    this.bytes = bytes;
+    this.dueMs = dueMs;
     this.#call = call;
     this.#appended = appended;
     this.#flushedLater = flushedLater;
@@ -82,6 +135,14 @@ class ProduceWaiter implements CommitWaiter {
   }
 
   committed(): void {
+    this.#service.answer(this, () => this.#reply());
+  }
+
+  failed(error: TaskdError): void {
+    this.#service.answer(this, () => this.#call.fail(error));
+  }
+
+  #reply(): void {
     const { baseOffset, appendTimestamp, duplicate, overlap } = this.#appended;
     if (overlap !== undefined) {
       this.#call.fail(sequenceOverlap(overlap));
@@ -89,9 +150,5 @@ class ProduceWaiter implements CommitWaiter {
     }
     const place = baseOffset === undefined ? {} : { baseOffset };
     this.#call.reply({ ...place, appendTimestampMs: appendTimestamp, duplicate, flushedLater: this.#flushedLater });
-  }
-
-  failed(error: TaskdError): void {
-    this.#call.fail(error);
   }
 }

@@ -5,7 +5,9 @@
  */
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import { noQuota, type QuotaRates } from '../broker/client-quota.js';
 import { type Address, isLoopback, parseAddress } from '../runtime/net.js';
+import { sizeOf } from './quantities.js';
 
 export const roleNames = ['nameserver', 'broker', 'scheduler'] as const;
 export type Role = (typeof roleNames)[number];
@@ -21,6 +23,10 @@ export interface DaemonConfig {
   /** Undefined: made from the host's name and the port. */
   readonly nodeId: string | undefined;
   readonly zeroCopy: ZeroCopyMode;
+  /** A topic that is used and not there is made; never but in standalone. */
+  readonly autoCreateTopics: boolean;
+  readonly produceQuota: QuotaRates;
+  readonly fetchQuota: QuotaRates;
   /** 0: no admin port. */
   readonly adminPort: number;
   readonly logLevel: LogLevel;
@@ -52,6 +58,9 @@ export type SettingName =
   | 'nameServers'
   | 'shards'
   | 'nodeId'
+  | 'autoCreate'
+  | 'produceQuota'
+  | 'fetchQuota'
   | 'zeroCopy'
   | 'adminPort'
   | 'logLevel'
@@ -104,6 +113,24 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     flag: '--zero-copy <mode>',
     env: 'TASKD_ZERO_COPY',
     help: "send files with the kernel's sendfile: auto where it works, off, or on: don't start without (default: auto)",
+    commands: both,
+  },
+  autoCreate: {
+    flag: '--auto-create <on|off>',
+    env: 'TASKD_AUTO_CREATE',
+    help: 'make a topic with one partition when a client uses one that is not there (default: on)',
+    commands: ['standalone'],
+  },
+  produceQuota: {
+    flag: '--produce-quota <rates>',
+    env: 'TASKD_PRODUCE_QUOTA',
+    help: 'bytes a second that each client may send, such as 10MiB or 10MiB,importer=100MiB (default: no limit)',
+    commands: both,
+  },
+  fetchQuota: {
+    flag: '--fetch-quota <rates>',
+    env: 'TASKD_FETCH_QUOTA',
+    help: 'the same for what each client may read',
     commands: both,
   },
   adminPort: {
@@ -183,6 +210,27 @@ const listenAddress: z.ZodType<Address, string> = z.string().transform((text, co
   );
 });
 
+const rateMin = 1024;
+
+/** `10MiB`, `importer=100MiB`, or both: a rate for every client, and others for some, by their client ids. */
+const quotaRates: z.ZodType<QuotaRates, string> = z.string().transform((text, context) => {
+  let perClient: number | undefined;
+  const clients = new Map<string, number>();
+  for (const part of text.split(',')) {
+    const [name, size] = part.includes('=') ? part.trim().split('=', 2) : [undefined, part.trim()];
+    const rate = sizeOf(size ?? '');
+    if (rate === undefined || rate < rateMin || name === '') {
+      return refuse(
+        context,
+        `${JSON.stringify(part.trim())} is no rate of at least 1KiB: write 10MiB or importer=100MiB`,
+      );
+    }
+    if (name === undefined) perClient = rate;
+    else clients.set(name, rate);
+  }
+  return { perClient, clients };
+});
+
 const schema = z.object({
   role: list(`a role; choose from ${roleNames.join(', ')}`, (text) => roleNames.find((name) => name === text)),
   listen: listenAddress,
@@ -197,6 +245,9 @@ const schema = z.object({
       'must be 1 to 128 letters, digits, dots, colons, dashes or underscores',
     ),
   zeroCopy: oneOf(['off', 'auto', 'on']),
+  autoCreate: oneOf(['on', 'off']),
+  produceQuota: quotaRates,
+  fetchQuota: quotaRates,
   adminPort: wholeNumber(0, 65_535, '0 turns it off'),
   logLevel: oneOf(['debug', 'info', 'warn', 'error', 'silent']),
   logFormat: oneOf(['auto', 'json', 'pretty']),
@@ -276,6 +327,9 @@ export function readConfig(
     nameServers: roles.includes('nameserver') ? [] : (values.nameServers ?? []),
     shards: values.shards ?? 16,
     nodeId: values.nodeId,
+    autoCreateTopics: command === 'standalone' && values.autoCreate !== 'off',
+    produceQuota: values.produceQuota ?? noQuota,
+    fetchQuota: values.fetchQuota ?? noQuota,
     zeroCopy: values.zeroCopy ?? 'auto',
     adminPort,
     logLevel: values.logLevel ?? 'info',

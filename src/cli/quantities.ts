@@ -28,11 +28,17 @@ export function parsePeriod(text: string): number {
   throw new InvalidArgumentError('a duration is a number and a unit, such as 500ms, 10s, 5m, 2h or 365d.');
 }
 
-/** `512B`, `64KiB`, `10MiB`, `1.5GiB`, `2TiB` in bytes. */
-export function parseBytes(text: string): number {
+/** As `parseBytes`; undefined for what is no size. */
+export function sizeOf(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)(B|KiB|MiB|GiB|TiB)$/.exec(text);
   const bytes = match === null ? Number.NaN : Math.round(Number(match[1]) * unitBytes[match[2]!]!);
-  if (Number.isSafeInteger(bytes)) return bytes;
+  return Number.isSafeInteger(bytes) ? bytes : undefined;
+}
+
+/** `512B`, `64KiB`, `10MiB`, `1.5GiB`, `2TiB` in bytes. */
+export function parseBytes(text: string): number {
+  const bytes = sizeOf(text);
+  if (bytes !== undefined) return bytes;
   throw new InvalidArgumentError('a size is a number and a unit, such as 512B, 64KiB, 10MiB, 1.5GiB or 2TiB.');
 }
 

@@ -7,6 +7,7 @@
  */
 import type { MetricSet } from '../base/counters.js';
 import { Broker } from '../broker/broker.js';
+import { noQuota, type QuotaRates } from '../broker/client-quota.js';
 import { brokerService, nameServerService, schedulerService } from '../discovery/instance.js';
 import { Registry } from '../discovery/registry.js';
 import { NameServer } from '../nameserver/name-server.js';
@@ -28,6 +29,10 @@ export interface RolesOptions {
   readonly nameServers: readonly Address[];
   readonly shards: number;
   readonly nodeId: string | undefined;
+  /** Of the broker; absent: no. */
+  readonly autoCreateTopics?: boolean;
+  readonly produceQuota?: QuotaRates;
+  readonly fetchQuota?: QuotaRates;
   /** Of the broker's logs; absent: the default. */
   readonly segmentBytes?: number;
 }
@@ -90,7 +95,8 @@ class RolesProcess implements RunningRoles {
   }
 
   async start(metrics: MetricSet): Promise<void> {
-    const { dataFolder, shards, segmentBytes } = this.#options;
+    const { dataFolder, shards, segmentBytes, autoCreateTopics = false } = this.#options;
+    const { produceQuota = noQuota, fetchQuota = noQuota } = this.#options;
     const runtime = this.#runtime;
     const server = this.#server;
     const identity = this.#identity;
@@ -103,8 +109,13 @@ class RolesProcess implements RunningRoles {
       this.#nameServer.registerMetrics(metrics);
     }
     if (this.#has('broker')) {
-      const logs = { dataFolder, autoCreateTopics: false, ...(segmentBytes === undefined ? {} : { segmentBytes }) };
-      this.#broker = await Broker.start(runtime, server, identity, address, logs);
+      this.#broker = await Broker.start(runtime, server, identity, address, {
+        dataFolder,
+        autoCreateTopics,
+        produceQuota,
+        fetchQuota,
+        ...(segmentBytes === undefined ? {} : { segmentBytes }),
+      });
       identity.clusterId = this.#broker.clusterId;
       this.#broker.registerMetrics(metrics);
     }

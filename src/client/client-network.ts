@@ -7,6 +7,7 @@ import { Connections } from '../rpc/connections.js';
 import { type Address, formatAddress, parseAddress } from '../runtime/net.js';
 import { nodeRuntime } from '../runtime/node/node-runtime.js';
 import type { Runtime } from '../runtime/runtime.js';
+import { checkName } from './job-definition.js';
 import { Producer } from './producer.js';
 import type { ProducerOptions } from './producer-options.js';
 import type { SchedulerNetwork } from './schedulers.js';
@@ -19,6 +20,8 @@ export interface ClientOptions {
   readonly servers: readonly string[] | readonly Address[];
   /** Default: the real one, without a log. */
   readonly runtime?: Runtime;
+  /** What the brokers know this program by, for quotas and logs. Default: a random name. */
+  readonly clientId?: string;
   /** How long what is submitted may wait for a broker that takes it, say on a full disk. Default 2 minutes. */
   readonly deliveryTimeoutMs?: number;
 }
@@ -151,7 +154,8 @@ function byHealth(a: Instance, b: Instance): number {
 export function connect(options: ClientOptions): ClientNetwork {
   const servers = parseServers(options.servers);
   const runtime = runtimeOf(options);
-  const clientId = `client-${runtime.random.u32().toString(36)}`;
+  const { clientId = `client-${runtime.random.u32().toString(36)}` } = options;
+  checkName(clientId, 'clientId');
   const { deliveryTimeoutMs } = options;
   const sending = deliveryTimeoutMs === undefined ? {} : { deliveryTimeoutMs };
   return new ClusterNetwork(runtime, servers, { clientId, kind: 'client' }, sending);

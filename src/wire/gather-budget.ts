@@ -6,6 +6,13 @@ import { ErrorCode, TaskdError } from '../base/errors.js';
  */
 export const freeGatherBytes: number = 4 * 1024;
 
+/**
+ * The share of the budget that buffers of more than 256 KiB may hold: a few peers that never end their largest frames
+ * must not keep everybody else's ordinary batches from crossing chunks.
+ */
+export const largeGatherShare = 0.75;
+const largeBytes = 256 * 1024;
+
 /** Buffers that wait to be used again, and how large one may be. */
 const sparesMax = 8;
 const spareBytesMax = 2 * 1024 * 1024;
@@ -35,7 +42,8 @@ export class GatherBudget {
    */
   grow(owed: number, capacity: number): number {
     const owing = capacity <= freeGatherBytes ? 0 : capacity;
-    if (this.#bytes + owing - owed > this.#bytesMax) {
+    const most = owing > largeBytes ? this.#bytesMax * largeGatherShare : this.#bytesMax;
+    if (this.#bytes + owing - owed > most) {
       throw new TaskdError(
         ErrorCode.BUSY,
         `the unfinished frames of all connections may hold ${this.#bytesMax} bytes (gatheredBytesMax) and ` +

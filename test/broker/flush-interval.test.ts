@@ -2,6 +2,7 @@ import t from 'tap';
 import { silentLogger } from '../../src/base/logger.js';
 import { BatchBuilder } from '../../src/batch/builder.js';
 import { BatchClass, sequenceBatch } from '../../src/batch/header.js';
+import { ClientQuota, noQuota } from '../../src/broker/client-quota.js';
 import { clusterTopic } from '../../src/broker/cluster-shard.js';
 import type { CommitWaiter } from '../../src/broker/commit-waiters.js';
 import { Partitions } from '../../src/broker/partitions.js';
@@ -10,6 +11,7 @@ import { LogStore } from '../../src/log/log-store.js';
 import type { ServerCall } from '../../src/rpc/service.js';
 import type { Runtime } from '../../src/runtime/runtime.js';
 import { SimWorld } from '../../src/runtime/sim/sim-world.js';
+import { Timers } from '../../src/timer/timers.js';
 import { taskd } from '../../src/wire/generated/messages.js';
 
 /** One partition with an hour between syncs, in a simulated process. */
@@ -24,11 +26,22 @@ async function inBroker(
       const partitions = new Partitions(store, silentLogger);
       await partitions.openTopic({ ...clusterTopic, topicId: 1, internal: false });
       partitions.get(1, 0).flushIntervalMs = 3_600_000;
-      const service = new ProduceService(partitions, { admission: () => undefined });
+      const service = new ProduceService(
+        partitions,
+        { admission: () => undefined },
+        new ClientQuota(noQuota, 'produce quota'),
+        runtime.clock,
+        new Timers(runtime.clock),
+      );
       const request = taskd.ProduceRequest.decode(taskd.ProduceRequest.encode({ topicId: 1, partition: 0 }).finish());
       await work(partitions, (payload) => {
         return new Promise((reply, fail) => {
-          service.handle(request, { payload, reply, fail } as unknown as ServerCall<taskd.IProduceResponse>);
+          service.handle(request, {
+            payload,
+            reply,
+            fail,
+            peer: { clientId: 'x' },
+          } as unknown as ServerCall<taskd.IProduceResponse>);
         });
       });
       await store.close();

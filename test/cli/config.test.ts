@@ -19,11 +19,25 @@ t.test('defaults', async (t) => {
     nameServers: [],
     shards: 16,
     nodeId: undefined,
+    autoCreateTopics: true,
+    produceQuota: { perClient: undefined, clients: new Map() },
+    fetchQuota: { perClient: undefined, clients: new Map() },
     zeroCopy: 'auto',
     adminPort: 7401,
     logLevel: 'info',
     logFormat: 'auto',
   });
+});
+
+t.test('quotas', async (t) => {
+  const read = (rates: string) => readConfig('roles', { role: 'broker,nameserver', produceQuota: rates }, {}, '/');
+  t.strictSame(read('10MiB').produceQuota, { perClient: 10_485_760, clients: new Map() });
+  t.strictSame(read('1.5GiB, importer=1KiB').produceQuota, {
+    perClient: 1_610_612_736,
+    clients: new Map([['importer', 1_024]]),
+  });
+  t.strictSame(read('a=2KiB,b=3KiB').fetchQuota, { perClient: undefined, clients: new Map() });
+  for (const wrong of ['', '10', '5B', 'a=', '=1MiB', '1MiB;2MiB']) t.throws(() => read(wrong), /is no rate/, wrong);
 });
 
 t.test('a flag wins over the environment, which wins over the default', async (t) => {

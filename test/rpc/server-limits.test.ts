@@ -5,6 +5,7 @@ import { noRegions } from '../../src/runtime/file-region.js';
 import type { Address, Connection, ConnectionEvents, Net } from '../../src/runtime/net.js';
 import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
 import { Kind } from '../../src/wire/frame.js';
+import { largeGatherShare } from '../../src/wire/gather-budget.js';
 import { produce } from '../../src/wire/methods.js';
 import { preface } from '../../src/wire/preface.js';
 import { ManualClock } from '../support/manual-clock.js';
@@ -88,7 +89,7 @@ t.test('unfinished frames of all connections are bounded together', async (t) =>
   };
   const holders: Peer[] = [];
   while (!holders.at(-1)?.wasReset) holders.push(hold());
-  t.equal(holders.length - 1, Math.floor(gatheredBytesMax / (frameBytesMax + 4)));
+  t.equal(holders.length - 1, Math.floor((gatheredBytesMax * largeGatherShare) / (frameBytesMax + 4)));
   for (const peer of holders) peer.events.closed(undefined);
   t.match(logger.lines.at(-1), { level: 'warn', fields: { clientId: 'raw', reason: /gatheredBytesMax/ } });
   t.equal(server.stats.connectionsAborted, 1);

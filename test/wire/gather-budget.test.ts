@@ -117,3 +117,27 @@ t.test('the buffer of a large frame serves again, but not before the turn has en
   t.equal(budget.bytes, 0);
   t.end();
 });
+
+t.test('large frames that never end leave a quarter to ordinary ones', (t) => {
+  const budget = new GatherBudget(16 * 1024 * 1024);
+  const open = (): FrameDecoder => new FrameDecoder(openLimits, () => {}, budget);
+  const large = frameOf(8 * 1024 * 1024);
+  const holders: FrameDecoder[] = [];
+  t.throws(
+    () => {
+      for (;;) {
+        holders.push(open());
+        holders.at(-1)!.feed(large.subarray(0, large.length - 1));
+      }
+    },
+    { code: ErrorCode.BUSY },
+  );
+  holders.at(-1)!.stop();
+  let frames = 0;
+  const others = Array.from({ length: 12 }, () => new FrameDecoder(openLimits, () => frames++, budget));
+  const ordinary = frameOf(200_000);
+  for (const other of others) other.feed(ordinary.subarray(0, 150_000));
+  for (const other of others) other.feed(ordinary.subarray(150_000));
+  t.equal(frames, 12);
+  t.end();
+});
