@@ -1,7 +1,7 @@
 /**
  * Reads one partition and goes on reading: one long poll after another, a connection of its own kind (bulk), so that a
- * large answer holds up nothing else. The next one is asked for as soon as the headers of an answer are known, so it is
- * on its way while the bodies are checked and handled.
+ * large answer holds up nothing else. Batches are told while an answer comes, and the next one is asked for as soon as
+ * the last batch has begun.
  *
  * A broker sends what its disk gives back, so a batch may be damaged. It is never told: the same offset is asked for
  * once more, now with the broker's own check, which answers DATA_LOSS if it is the disk and not the way.
@@ -18,12 +18,11 @@
  */
 import { ErrorCode, isTaskdError, Retry, TaskdError } from '../base/errors.js';
 import { type BatchHeader, isControl } from '../batch/header.js';
-import type { Answer } from '../rpc/caller.js';
 import type { Address } from '../runtime/net.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { taskd } from '../wire/generated/messages.js';
 import { fetch, listOffsets } from '../wire/methods.js';
-import { checkedBatch, type FetchedBatches, findBatches } from './fetched-batches.js';
+import { FetchAnswer } from './fetch-answer.js';
 import type { CallerSource, TopicDirectory } from './topic-directory.js';
 
 /** Called in the loop's own turn, in log order. */
@@ -56,11 +55,10 @@ interface Look {
   readonly beganMs: number;
 }
 
-/** A fetch that was sent. */
+/** A fetch that was sent; the promise is that of its call. */
 interface Asked {
-  readonly offset: number;
-  readonly beganMs: number;
-  readonly answer: Promise<Answer<taskd.FetchResponse>>;
+  readonly answer: FetchAnswer;
+  readonly over: Promise<unknown>;
 }
 
 const answerMarginMs = 5_000;
@@ -83,6 +81,8 @@ export class Fetcher {
   #isHeld = false;
   /** Asked for before the answer before it was handled. */
   #next: Asked | undefined;
+  /** Of the answers that may be told, the latest. */
+  #latest: FetchAnswer | undefined;
   /** A batch came damaged: the broker shall look at it. */
   #mustCheck = false;
   #goOn: (() => void) | undefined;
@@ -159,60 +159,56 @@ export class Fetcher {
         await this.#leaderChange();
         continue;
       }
-      const asked = this.#next?.offset === this.#offset ? this.#next : this.#ask(leader, this.#offset);
+      const asked = this.#next ?? this.#ask(leader, this.#offset);
       this.#next = undefined;
       try {
-        const { message, payload } = await asked.answer;
+        await asked.over;
         if (this.#isClosed) return;
-        this.#take(message, payload, asked.beganMs, leader);
+        const { failure, isDamaged } = asked.answer;
+        this.#mustCheck = isDamaged;
+        if (failure !== undefined) throw failure;
         this.#pauseMs = pauseFirstMs;
-        this.#mustCheck = false;
       } catch (error) {
+        this.#next = undefined;
         if (this.#isClosed || !(await this.#survives(error))) return;
       }
     }
   }
 
   #ask(leader: Address, offset: number): Asked {
+    const beganMs = this.#runtime.clock.monotonicMs();
+    const answer: FetchAnswer = new FetchAnswer(offset, beganMs, {
+      begins: (found) => {
+        // Its turn comes when all before it was told, unless that failed: then it is asked for anew.
+        if (this.#isClosed || this.#latest !== answer || this.#offset !== offset) return false;
+        this.#logStart = found.logStart ?? 0;
+        return true;
+      },
+      batch: (header, bytes) => this.#batch(header, bytes),
+      ending: (nextOffset) => {
+        if (!this.#isHeld && nextOffset > offset) this.#next = this.#ask(leader, nextOffset);
+      },
+      complete: ({ highWatermark }) => {
+        if (this.#isClosed) return;
+        if (this.#offset >= (highWatermark ?? 0)) this.#events.caughtUp?.(this.#offset, beganMs);
+        this.#finishLook();
+      },
+    });
+    this.#latest = answer;
     const place = { topicId: this.#topicId, partition: this.#partition, offset };
-    const request = { partitions: [place], bytesMax: this.#bytesMax, bytesMin: 1, waitMs: this.#waitMs };
-    const checked = this.#mustCheck ? { checked: true } : {};
-    const deadlineMs = this.#waitMs + answerMarginMs;
-    const answer = this.#callers.to(leader, 'bulk').call(fetch, { ...request, ...checked }, { deadlineMs });
-    answer.catch(() => {}); // It may be of no use any more when it fails.
-    return { offset, beganMs: this.#runtime.clock.monotonicMs(), answer };
+    const limits = { bytesMax: this.#bytesMax, bytesMin: 1, waitMs: this.#waitMs };
+    const request = { partitions: [place], ...limits, checked: this.#mustCheck };
+    const options = { deadlineMs: this.#waitMs + answerMarginMs, sink: answer };
+    const over = this.#callers.to(leader, 'bulk').call(fetch, request, options);
+    over.catch(() => {}); // It may be of no use any more when it fails.
+    return { answer, over };
   }
 
-  #take(answer: taskd.FetchResponse, payload: Uint8Array, beganMs: number, leader: Address): void {
-    const found = answer.partitions[0];
-    if (found === undefined) throw new TaskdError(ErrorCode.MALFORMED, 'the broker answered for no partition');
-    this.#logStart = found.logStart ?? 0;
-    if (found.error?.code) throw errorOf(found.error);
-    const fetched = findBatches(payload, this.#offset);
-    if (fetched.problem === undefined && fetched.end > this.#offset && !this.#isHeld) {
-      this.#next = this.#ask(leader, fetched.end);
-    }
-    this.#tell(payload, fetched);
-    if (this.#isClosed) return;
-    if (this.#offset >= (found.highWatermark ?? 0)) this.#events.caughtUp?.(this.#offset, beganMs);
-    this.#finishLook();
-  }
-
-  #tell(payload: Uint8Array, { batches, problem }: FetchedBatches): void {
-    for (const batch of batches) {
-      const bytes = checkedBatch(payload, batch);
-      if (bytes === undefined) throw this.#damaged('bodyCrc');
-      const { header } = batch;
-      this.#offset = header.baseOffset + header.recordCount;
-      if (!isControl(header)) this.#events.batch(header, bytes);
-      if (this.#isClosed) return;
-    }
-    if (problem !== undefined) throw this.#damaged(problem);
-  }
-
-  #damaged(problem: string): TaskdError {
-    this.#mustCheck = true;
-    return new TaskdError(ErrorCode.MALFORMED, `a fetched batch after offset ${this.#offset} is bad (${problem})`);
+  #batch(header: BatchHeader, bytes: Uint8Array): boolean {
+    if (this.#isClosed) return false;
+    this.#offset = header.baseOffset + header.recordCount;
+    if (!isControl(header)) this.#events.batch(header, bytes);
+    return !this.#isClosed;
   }
 
   /** Decides what an error means; false when it is the end. */
@@ -290,13 +286,4 @@ export class Fetcher {
       this.#events.caughtUp?.(this.#offset, beganMs);
     }
   }
-}
-
-function errorOf(info: taskd.IErrorInfo): TaskdError {
-  const { code, message, retry, retryAfterMs, hint } = info;
-  return new TaskdError((code ?? ErrorCode.INTERNAL) as ErrorCode, message ?? '', {
-    retry: (retry || Retry.NEVER) as Retry,
-    retryAfterMs: retryAfterMs ?? 0,
-    hint: hint ?? '',
-  });
 }

@@ -1,10 +1,22 @@
 import type { Method } from '../wire/methods.js';
 
-export interface CallOptions {
+/**
+ * Takes the payload of an answer as it comes, so that a large one is never in memory as a whole. It must not throw.
+ * `begin` comes at most once and `part` only after it; the answer of the call follows, with an empty payload, or its error.
+ */
+export interface PayloadSink<A> {
+  /** `payloadBytes` follow. */
+  begin(message: A, payloadBytes: number): void;
+  /** The next bytes: a view of the receive buffer, valid until it returns. */
+  part(bytes: Uint8Array): void;
+}
+
+export interface CallOptions<A = never> {
   /** From now until the answer; default the method's own. Waiting for a slot counts. */
   readonly deadlineMs?: number;
   /** Bytes after the request's meta, outside Protobuf. The connection owns them until the answer. */
   readonly payload?: readonly Uint8Array[];
+  readonly sink?: PayloadSink<A>;
 }
 
 export interface Answer<A> {
@@ -36,7 +48,7 @@ export interface ClientStream {
  * BUSY: too many calls wait already.
  */
 export interface Caller {
-  call<Q, A, QIn, AIn>(method: Method<Q, A, QIn, AIn>, request: QIn, options?: CallOptions): Promise<Answer<A>>;
+  call<Q, A, QIn, AIn>(method: Method<Q, A, QIn, AIn>, request: QIn, options?: CallOptions<A>): Promise<Answer<A>>;
   /** Sends a oneway; silently dropped when the connection is gone. */
   send<Q, A, QIn, AIn>(method: Method<Q, A, QIn, AIn>, request: QIn, payload?: readonly Uint8Array[]): void;
   /** Opens a stream with `credit` pushes granted. Failure to open arrives through `end`. */

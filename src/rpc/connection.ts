@@ -8,7 +8,7 @@ import { PrefaceHandler } from '../transport/preface-handler.js';
 import { Ticker } from '../transport/ticker.js';
 import type { taskd } from '../wire/generated/messages.js';
 import type { Method } from '../wire/methods.js';
-import type { Answer, Caller, CallOptions, ClientStream, StreamEvents } from './caller.js';
+import type { Answer, Caller, CallOptions, ClientStream, PayloadSink, StreamEvents } from './caller.js';
 import { Correlator } from './correlator.js';
 import { HelloClient } from './hello-client.js';
 import { PendingCall } from './pending-call.js';
@@ -37,10 +37,11 @@ export function pendingCall<Q, A, QIn, AIn>(
   nowMs: number,
   method: Method<Q, A, QIn, AIn>,
   request: QIn,
-  options: CallOptions | undefined,
+  options: CallOptions<A> | undefined,
 ): PendingCall {
   const dueMs = nowMs + (options?.deadlineMs ?? method.deadlineMs);
-  return new PendingCall(method as unknown as Method, request, options?.payload, dueMs, undefined, 0);
+  const sink = options?.sink as PayloadSink<unknown> | undefined;
+  return new PendingCall(method as unknown as Method, request, options?.payload, dueMs, undefined, 0, sink);
 }
 
 export function pendingStream<Q, A, QIn, AIn>(
@@ -116,7 +117,7 @@ export class RpcConnection implements Caller {
     this.#drainCallbacks.push(callback);
   }
 
-  call<Q, A, QIn, AIn>(method: Method<Q, A, QIn, AIn>, request: QIn, options?: CallOptions): Promise<Answer<A>> {
+  call<Q, A, QIn, AIn>(method: Method<Q, A, QIn, AIn>, request: QIn, options?: CallOptions<A>): Promise<Answer<A>> {
     const call = pendingCall(this.#channel.turnMs(), method, request, options);
     this.#correlator.submit(call);
     return call.promise as Promise<Answer<A>>;
@@ -215,6 +216,7 @@ export async function dial(
     };
     const request = { clientId: self.clientId, kind: self.kind };
     const hello = new HelloClient(codec, heartbeat, request, { opened, refused });
+    codec.openPayload = (frame, payloadBytes) => correlator.openPayload(frame, payloadBytes);
     const channel = new Channel(clock, socket, [new PrefaceHandler(false), codec, heartbeat, hello, correlator]);
     const timeout = clock.timer(Math.max(0, timeoutMs - (clock.monotonicMs() - beganMs)), () => {
       refused(new Error(`it did not answer the hello within ${timeoutMs} ms`));

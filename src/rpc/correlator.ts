@@ -15,6 +15,7 @@ import type { Logger } from '../base/logger.js';
 import type { Clock, Timer } from '../runtime/clock.js';
 import { Handler, type Inbound, type UserEvent } from '../transport/handler.js';
 import { correlationOf, type Frame, Kind, slotOf } from '../wire/frame.js';
+import type { TakePart } from '../wire/frame-decoder.js';
 import { OutboundFrame } from '../wire/frame-writer.js';
 import { taskd } from '../wire/generated/messages.js';
 import type { Method } from '../wire/methods.js';
@@ -25,6 +26,7 @@ import type { RpcStats } from './stats.js';
 
 /** Between two looks at the deadlines: what a deadline may be late. */
 const sweepMsMin = 5;
+const noBytes = new Uint8Array(0);
 
 export class Correlator extends Handler {
   readonly #clock: Clock;
@@ -268,8 +270,34 @@ export class Correlator extends Handler {
       this.#next();
       return;
     }
-    call.answer({ message, payload: frame.payload });
+    const { sink } = call;
+    if (sink === undefined) call.answer({ message, payload: frame.payload });
+    else {
+      sink.begin(message, frame.payload.length);
+      sink.part(frame.payload);
+      call.answer({ message, payload: noBytes });
+    }
     this.#next();
+  }
+
+  /** See `OpenPayload`: who takes the payload of an answer that comes in parts. */
+  openPayload(frame: Frame, payloadBytes: number): TakePart | undefined {
+    const call = this.#slots[slotOf(frame.correlation)];
+    if (call?.sink === undefined || call.correlation !== frame.correlation || call.method.id !== frame.method) {
+      return undefined;
+    }
+    const { sink } = call;
+    const message = frame.decode(call.method.answer);
+    sink.begin(message, payloadBytes);
+    return (part, isLast) => {
+      // Given up meanwhile: what still comes is nobody's.
+      if (this.#slots[slotOf(call.correlation)] !== call) return;
+      sink.part(part);
+      if (!isLast) return;
+      this.#release(call);
+      call.answer({ message, payload: noBytes });
+      this.#next();
+    };
   }
 
   #pushed(frame: Frame): void {

@@ -65,7 +65,7 @@ export class LaneCaller implements Caller {
     return this.#backoff.failures;
   }
 
-  call<Q, A, QIn, AIn>(method: Method<Q, A, QIn, AIn>, request: QIn, options?: CallOptions): Promise<Answer<A>> {
+  call<Q, A, QIn, AIn>(method: Method<Q, A, QIn, AIn>, request: QIn, options?: CallOptions<A>): Promise<Answer<A>> {
     const connection = this.#connection;
     if (connection?.isOpen === true) return connection.call(method, request, options);
     const call = pendingCall(this.#runtime.clock.monotonicMs(), method, request, options);

@@ -1,6 +1,6 @@
 import type { TaskdError } from '../base/errors.js';
 import type { Method } from '../wire/methods.js';
-import type { Answer, StreamEvents } from './caller.js';
+import type { Answer, PayloadSink, StreamEvents } from './caller.js';
 
 type Resolve = (answer: Answer<unknown>) => void;
 type Reject = (error: Error) => void;
@@ -28,6 +28,7 @@ export class PendingCall {
   /** 0 until it was sent. */
   correlation = 0;
   isDone = false;
+  readonly sink: PayloadSink<unknown> | undefined;
   readonly #resolve: Resolve | undefined;
   readonly #reject: Reject | undefined;
 
@@ -38,6 +39,7 @@ export class PendingCall {
     dueMs: number,
     events: StreamEvents<unknown> | undefined,
     credit: number,
+    sink?: PayloadSink<unknown>,
   ) {
     this.method = method;
     this.request = request;
@@ -45,6 +47,7 @@ export class PendingCall {
     this.dueMs = dueMs;
     this.events = events;
     this.credit = credit;
+    this.sink = sink;
     if (events === undefined) {
       this.promise = new Promise<Answer<unknown>>(keep);
       this.#resolve = lastResolve;

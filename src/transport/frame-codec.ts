@@ -1,7 +1,7 @@
 import { ErrorCode, TaskdError } from '../base/errors.js';
 import { preHelloBytesMax, unfinishedFrameMs } from '../base/limits.js';
 import type { Frame } from '../wire/frame.js';
-import { FrameDecoder } from '../wire/frame-decoder.js';
+import { FrameDecoder, type OpenPayload } from '../wire/frame-decoder.js';
 import { helloLimits, openLimits } from '../wire/frame-limits.js';
 import type { OutboundFrame } from '../wire/frame-writer.js';
 import type { GatherBudget } from '../wire/gather-budget.js';
@@ -39,6 +39,11 @@ export class FrameCodec extends Handler {
   open(): void {
     this.#isOpen = true;
     this.#decoder.limits = openLimits;
+  }
+
+  /** See `OpenPayload`; for clients, once the hello is through. */
+  set openPayload(open: OpenPayload) {
+    this.#decoder.openPayload = open;
   }
 
   override channelRead(message: Inbound): void {

@@ -6,11 +6,13 @@
  * with its limit before a byte beyond the header is kept. A server's decoders share a budget for those buffers, which
  * frames that lie whole in their chunk never meet. The idea of too short → wait, too long → fail at once is that
  * of Netty's LengthFieldBasedFrameDecoder.
+ *
+ * The payload of an answer need not be gathered: who wants it part by part says so when its meta is there.
  */
 import { readU16, readU32 } from '../base/bytes.js';
 import { crc32 } from '../base/crc32.js';
 import { ErrorCode, TaskdError } from '../base/errors.js';
-import { crcBytes, Flag, Frame, headerBytes, kindMax, lengthMin } from './frame.js';
+import { crcBytes, Flag, Frame, headerBytes, Kind, kindMax, lengthMin } from './frame.js';
 import { freeGatherBytes, type GatherBudget } from './gather-budget.js';
 
 /** How long a frame may be in a state of the connection. */
@@ -31,10 +33,20 @@ export function checkLength(length: number, method: number, limits: FrameLimits)
   );
 }
 
+/** Takes a payload as it comes; a part is a view that holds until the call returns. */
+export type TakePart = (part: Uint8Array, isLast: boolean) => void;
+
+/**
+ * Asked for an answer that crosses chunks once its meta is there; `frame` has no payload yet, `payloadBytes` follow.
+ * Returns who takes them part by part, or undefined: then the frame is gathered and handed on whole.
+ */
+export type OpenPayload = (frame: Frame, payloadBytes: number) => TakePart | undefined;
+
 const gatherBytesMin = 256;
 
 export class FrameDecoder {
   limits: FrameLimits;
+  openPayload: OpenPayload | undefined;
   readonly #frame = new Frame();
   readonly #take: (frame: Frame) => void;
   readonly #budget: GatherBudget | undefined;
@@ -47,6 +59,11 @@ export class FrameDecoder {
   /** What the budget has given for that buffer. */
   #owed = 0;
   #begun = 0;
+  /** Who takes the payload that is on its way, and how much of it is left. */
+  #takePart: TakePart | undefined;
+  #partsLeft = 0;
+  /** Nobody wants the payload of the gathered frame part by part. */
+  #mustGather = false;
   #isStopped = false;
 
   /** `take` is given each frame; the frame holds until it returns. Without a `budget` only the limits bound memory. */
@@ -74,6 +91,7 @@ export class FrameDecoder {
   /** Nothing more will be decoded: the connection is being closed. */
   stop(): void {
     this.#isStopped = true;
+    this.#takePart = undefined;
     this.#drop();
   }
 
@@ -84,21 +102,30 @@ export class FrameDecoder {
   feed(chunk: Uint8Array): void {
     const buffer = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
     const end = buffer.length;
-    let at = this.#have === 0 ? 0 : this.#gather(buffer, 0);
+    let at = this.#takePart === undefined ? 0 : this.#passOn(buffer, 0);
+    if (this.#have > 0) at = this.#gather(buffer, at);
     while (!this.#isStopped && end - at >= headerBytes) {
       const total = this.#check(buffer, at);
-      if (end - at < total) break;
-      this.#emit(buffer, at, total);
-      at += total;
+      if (end - at >= total) {
+        this.#emit(buffer, at, total);
+        at += total;
+        continue;
+      }
+      const head = this.#head(buffer, at, total);
+      if (head === 0 || end - at < head) break;
+      if (!this.#isOpened(buffer, at, head, total)) {
+        this.#mustGather = true;
+        break;
+      }
+      at = this.#passOn(buffer, at + head);
     }
     if (at < end && !this.#isStopped) this.#gather(buffer, at);
   }
 
   /** Moves bytes into the gathering buffer until its frame is whole and handed on; returns where it stopped. */
   #gather(chunk: Buffer, at: number): number {
-    let needed = headerBytes;
-    if (this.#have >= headerBytes) needed = this.#check(this.#gathered!, 0);
     for (;;) {
+      const needed = this.#needed();
       const count = Math.min(needed - this.#have, chunk.length - at);
       this.#reserve(this.#have + count, needed);
       chunk.copy(this.#gathered!, this.#have, at, at + count);
@@ -109,20 +136,70 @@ export class FrameDecoder {
         if (this.#have >= 8) this.#check(this.#gathered!, 0);
         return at;
       }
-      const total = this.#check(this.#gathered!, 0);
-      if (this.#have === total) break;
-      needed = total;
+      const gathered = this.#gathered!;
+      const total = this.#check(gathered, 0);
+      if (this.#have === total) {
+        this.#drop();
+        this.#emit(gathered, 0, total);
+        this.#budget?.used(gathered);
+        return at;
+      }
+      if (this.#have > headerBytes || this.#have === this.#head(gathered, 0, total)) {
+        if (this.#isOpened(gathered, 0, this.#have, total)) {
+          this.#drop();
+          return this.#passOn(chunk, at);
+        }
+        this.#mustGather = true;
+      }
     }
-    const whole = this.#gathered!;
-    this.#drop();
-    this.#emit(whole, 0, needed);
-    this.#budget?.used(whole);
-    return at;
+  }
+
+  /** Bytes of the gathered frame that are needed next: its header, then perhaps its meta, then all. */
+  #needed(): number {
+    if (this.#have < headerBytes) return headerBytes;
+    const total = this.#check(this.#gathered!, 0);
+    const head = this.#mustGather ? 0 : this.#head(this.#gathered!, 0, total);
+    return this.#have < head ? head : total;
+  }
+
+  /** Bytes before the payload of an answer that may go part by part; 0 when there is none. */
+  #head(buffer: Buffer, at: number, total: number): number {
+    if (this.openPayload === undefined || this.#mustGather) return 0;
+    if (buffer[at + 4] !== Kind.RES || (buffer[at + 5]! & Flag.CRC) !== 0) return 0;
+    const head = headerBytes + readU32(buffer, at + 12);
+    return head < total ? head : 0;
+  }
+
+  /** Asks whether somebody takes the payload of the frame at `at` part by part. */
+  #isOpened(buffer: Buffer, at: number, head: number, total: number): boolean {
+    const frame = this.#frame;
+    frame.kind = buffer[at + 4]!;
+    frame.flags = buffer[at + 5]!;
+    frame.method = readU16(buffer, at + 6);
+    frame.correlation = readU32(buffer, at + 8);
+    frame.buffer = buffer;
+    frame.metaStart = at + headerBytes;
+    frame.metaEnd = frame.payloadEnd = at + head;
+    this.#takePart = this.openPayload!(frame, total - head);
+    this.#partsLeft = total - head;
+    return this.#takePart !== undefined;
+  }
+
+  /** Hands on what the chunk has of the payload; returns where it stopped. */
+  #passOn(chunk: Buffer, at: number): number {
+    const take = this.#takePart!;
+    const to = Math.min(chunk.length, at + this.#partsLeft);
+    this.#partsLeft -= to - at;
+    const isLast = this.#partsLeft === 0;
+    if (isLast) this.#takePart = undefined;
+    if (to > at || isLast) take(chunk.subarray(at, to), isLast);
+    return to;
   }
 
   #drop(): void {
     this.#gathered = undefined;
     this.#have = 0;
+    this.#mustGather = false;
     if (this.#owed === 0) return;
     this.#budget!.giveBack(this.#owed);
     this.#owed = 0;

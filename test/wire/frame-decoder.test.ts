@@ -8,7 +8,7 @@ import { FrameDecoder } from '../../src/wire/frame-decoder.js';
 import { helloLimits, openLimits } from '../../src/wire/frame-limits.js';
 import { FrameWriter, OutboundFrame } from '../../src/wire/frame-writer.js';
 import { taskd } from '../../src/wire/generated/messages.js';
-import { getRun, produce, resolveApp } from '../../src/wire/methods.js';
+import { fetch, getRun, produce, resolveApp } from '../../src/wire/methods.js';
 import { DecoderFuzz } from '../support/decoder-fuzz.js';
 
 interface Seen {
@@ -153,4 +153,57 @@ t.test('random bytes are decoded or refused, and nothing else', (t) => {
   for (let i = 0; i < 20_000; i++) fuzz.step();
   t.ok(fuzz.frames > 0 && fuzz.refusals > 0, `seed ${seed}: ${fuzz.frames} frames, ${fuzz.refusals} refusals`);
   t.end();
+});
+
+t.test('the payload of an answer that crosses chunks goes part by part to who wants it', async (t) => {
+  const random = new SeededRandom(11);
+  for (let round = 0; round < 60; round++) {
+    const frames: { correlation: number; kind: number; payload: Uint8Array; flags: number }[] = [];
+    for (let i = 0; i < 12; i++) {
+      const kind = random.below(3) === 0 ? Kind.PUSH : Kind.RES;
+      const flags = random.below(4) === 0 ? Flag.CRC : 0;
+      frames.push({ correlation: i + 1, kind, flags, payload: random.bytes(random.below(3) * random.below(3_000)) });
+    }
+    const writer = new FrameWriter();
+    for (const { kind, flags, correlation, payload } of frames) {
+      const out = new OutboundFrame();
+      const fields = { kind, flags, correlation, method: fetch.id, payload: [payload] };
+      const meta = { codec: taskd.Credit, message: { pushes: correlation } };
+      writer.write(Object.assign(out, fields, random.below(5) === 0 ? {} : meta), openLimits);
+    }
+    const bytes = Buffer.concat(writer.take() as Uint8Array[]);
+    const got = new Map<number, Uint8Array[]>();
+    const order: number[] = [];
+    const decoder = new FrameDecoder(openLimits, (frame) => {
+      order.push(frame.correlation);
+      got.set(frame.correlation, [Uint8Array.from(frame.payload)]);
+    });
+    let left = 0;
+    decoder.openPayload = (frame, payloadBytes) => {
+      t.equal(left, 0);
+      if (frame.correlation % 3 === 0) return undefined;
+      if (frame.hasMeta) t.equal(frame.decode(taskd.Credit).pushes, frame.correlation);
+      const { correlation } = frame;
+      left = payloadBytes;
+      got.set(correlation, []);
+      return (part, isLast) => {
+        left -= part.length;
+        t.equal(isLast, left === 0);
+        got.get(correlation)!.push(Uint8Array.from(part));
+        if (isLast) order.push(correlation);
+      };
+    };
+    for (let at = 0; at < bytes.length; ) {
+      const to = Math.min(bytes.length, at + 1 + random.below(random.below(2) === 0 ? 40 : 4_000));
+      const chunk = Buffer.from(bytes.subarray(at, to));
+      decoder.feed(chunk);
+      chunk.fill(0xdb);
+      at = to;
+    }
+    t.same(
+      order,
+      frames.map(({ correlation }) => correlation),
+    );
+    for (const { correlation, payload } of frames) t.ok(Buffer.concat(got.get(correlation)!).equals(payload));
+  }
 });
