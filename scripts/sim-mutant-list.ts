@@ -34,8 +34,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'answer before sync',
     file: 'src/log/group-writer.js',
-    find: 'await group.segment.handle.dataSync();',
-    replace: 'this.#events.synced(group); await group.segment.handle.dataSync();',
+    find: 'await this.#device.sync(this.isUrgent, () => handle.write(chunks, part.position));',
+    replace: 'this.#events.synced(group); await handle.write(chunks, part.position);',
     seeds: 60,
   },
   {

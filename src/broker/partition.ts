@@ -84,6 +84,7 @@ export class Partition {
     this.key = partitionKey(log.topicId, log.partition);
     this.internal = internal;
     this.#problem = log.problem;
+    log.isUrgent = internal;
     log.onSynced = (syncedEnd) => this.#committed(syncedEnd);
     log.onWritten = (writtenEnd) => this.#early.settle(writtenEnd);
     log.onFailed = (error) => this.#failed(error.message);

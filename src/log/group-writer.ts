@@ -1,25 +1,29 @@
 /**
- * Puts write groups on disk, one after another: one write and one fdatasync for what gathered while the last sync ran.
+ * Puts write groups on disk, one after another: what gathered while the last one went there is the next one.
  *
  * ```
- * idle ── append ──► gathering ── end of turn ──► writing ──► syncing ──┬─ more gathered ──► writing
- *                                                   │  ▲                └─ nothing ──► idle
- *                                     disk full ────┘  │ after a while: the same bytes again
- *                                                   waiting
- * writing, syncing ── any other error ──► failed (final)
+ * idle ── append ──► gathering ── end of turn, a turn at the device ──► writing ──┬─ more gathered ──► writing
+ *                                                                        │  ▲     └─ nothing ──► idle
+ *                                                          disk full ────┘  │ after a while: the same bytes again
+ *                                                                        waiting
+ * writing ── any other error ──► failed (final)
  * ```
  *
- * With a flush interval a group stays open for that long: gathering ⇄ writing, then syncing. It is one group all the
- * same: until its sync the disk may have put any part of it down, and the next is not written before.
+ * A write goes through to the disk (O_DSYNC): it is one with its fdatasync, for one trip through the thread pool. With a
+ * flush interval a group stays open for that long, with ordinary writes, and an fdatasync ends it: gathering ⇄ writing ──►
+ * syncing. It is one group all the same: until its sync the disk may have put any part of it down, and the next is not
+ * written before.
  *
- * Order: a group's segment file is created and its folder synced, then the group is written, then synced, and only
- * then may the next be written. So a segment file exists only when all before it is on disk, and a crash can tear one
- * group only: the last. A failed sync is final, because the system reports it once and may forget the pages.
+ * Order: a group's segment file is created and its folder synced, then the group is written and on disk, and only then
+ * may the next be written. So a segment file exists only when all before it is on disk, and a crash can tear one group
+ * only: the last. A failed write or sync is final, because the system reports it once and may forget the pages; a full
+ * disk is not, since all of the group is written again.
  */
 
 import { writeGroupBytesMax } from '../base/limits.js';
 import type { Clock } from '../runtime/clock.js';
-import { FileError, type Files } from '../runtime/files.js';
+import { FileError, type FileHandle, type Files } from '../runtime/files.js';
+import type { Device } from './device.js';
 import { Segment, segmentName } from './segment.js';
 import { describe, fullRetryMs, type Lack, lackOf } from './storage-error.js';
 import { type GroupPart, WriteGroup } from './write-group.js';
@@ -49,8 +53,11 @@ export interface GroupEvents {
 }
 
 export class GroupWriter {
+  /** Its turns at the device come before those of others. */
+  isUrgent = false;
   readonly #clock: Clock;
   readonly #files: Files;
+  readonly #device: Device;
   readonly #folder: string;
   readonly #segments: Segment[];
   readonly #segmentBytes: number;
@@ -58,6 +65,8 @@ export class GroupWriter {
   readonly #groups: WriteGroup[] = [];
   /** The first group is being written, */
   #isBegun = false;
+  /** Each write of the first group goes through to the disk, so that no sync follows. */
+  #isThrough = true;
   /** and takes no more batches. */
   #isSealed = false;
   #busy: Promise<void> | undefined;
@@ -75,6 +84,7 @@ export class GroupWriter {
   constructor(
     clock: Clock,
     files: Files,
+    device: Device,
     folder: string,
     segments: Segment[],
     segmentBytes: number,
@@ -82,6 +92,7 @@ export class GroupWriter {
   ) {
     this.#clock = clock;
     this.#files = files;
+    this.#device = device;
     this.#folder = folder;
     this.#segments = segments;
     this.#segmentBytes = segmentBytes;
@@ -189,7 +200,7 @@ export class GroupWriter {
           this.#events.full(undefined);
           break;
         }
-        await group.segment.handle!.dataSync();
+        if (!this.#isThrough) await this.#device.sync(this.isUrgent, () => group.segment.handle!.dataSync());
       } catch (error) {
         if (!this.#failed) {
           this.stop();
@@ -211,6 +222,7 @@ export class GroupWriter {
   /** Puts the whole group into the file; with a flush interval it goes on taking batches until that is over. */
   async #writeAll(group: WriteGroup): Promise<boolean> {
     const dueMs = this.#clock.monotonicMs() + this.#flushIntervalMs;
+    this.#isThrough = this.#flushIntervalMs === 0;
     for (;;) {
       this.#isSealed = this.#isDue(dueMs);
       if (group.hasMore) {
@@ -269,7 +281,7 @@ export class GroupWriter {
 
   async #write(group: WriteGroup, part: GroupPart, mayWriteAhead: boolean): Promise<void> {
     const { segment } = group;
-    segment.handle ?? (await this.#createFile(segment));
+    const handle = await this.#handleOf(segment);
     const chunks = [...part.chunks];
     let end = part.position;
     for (const chunk of chunks) end += chunk.length;
@@ -278,8 +290,17 @@ export class GroupWriter {
       ahead = Math.max(0, Math.min(Math.ceil((end + 1) / aheadBytes) * aheadBytes, this.#segmentBytes) - end);
       if (ahead > 0) chunks.push(zeros.subarray(0, ahead));
     }
-    await segment.handle!.write(chunks, part.position);
+    await this.#device.sync(this.isUrgent, () => handle.write(chunks, part.position));
     segment.size = Math.max(segment.size, end + ahead);
+  }
+
+  /** The file of a segment, opened so as this group wants it. What was written before is on disk. */
+  async #handleOf(segment: Segment): Promise<FileHandle> {
+    const handle = segment.handle ?? (await this.#createFile(segment));
+    if (handle.isThrough === this.#isThrough) return handle;
+    segment.handle = await this.#files.open(segment.path, this.#isThrough ? 'through' : 'write');
+    await handle.close();
+    return segment.handle;
   }
 
   #isSmallAndFrequent(group: WriteGroup): boolean {
@@ -288,7 +309,7 @@ export class GroupWriter {
   }
 
   /** Creates the file of a new last segment; all before it is on disk by then. */
-  async #createFile(segment: Segment): Promise<void> {
+  async #createFile(segment: Segment): Promise<FileHandle> {
     const before = this.#segments[this.#segments.indexOf(segment) - 1];
     if (before?.handle !== undefined) {
       if (before.size > before.end) await before.handle.truncate(before.end);
@@ -309,10 +330,11 @@ export class GroupWriter {
     }
     segment.handle = handle;
     segment.isOnDisk = true;
+    return handle;
   }
 
   /** A file of this name can only be left of an attempt on a full disk: nothing in it was ever synced. */
-  async #openNew(path: string): Promise<Awaited<ReturnType<Files['open']>>> {
+  async #openNew(path: string): Promise<FileHandle> {
     try {
       return await this.#files.open(path, 'create');
     } catch (error) {

@@ -1,3 +1,4 @@
+import type { Device } from './device.js';
 import type { ReadHandles } from './read-handles.js';
 import type { StateJournal } from './state-journal.js';
 import type { TailBudget } from './tail.js';
@@ -7,6 +8,7 @@ export interface LogHost {
   readonly journal: StateJournal;
   readonly tails: TailBudget;
   readonly handles: ReadHandles;
+  readonly device: Device;
   readonly segmentBytes: number;
   /** Asks that recovery points be stored: within a second, or at once. */
   pointMoved(now: boolean): void;

@@ -5,6 +5,7 @@ import type { Timer } from '../runtime/clock.js';
 import type { FolderLock } from '../runtime/files.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { openDataFolder } from './data-folder.js';
+import { Device } from './device.js';
 import type { LogHost } from './log-host.js';
 import { PartitionLog } from './partition-log.js';
 import { ReadHandles } from './read-handles.js';
@@ -45,6 +46,8 @@ export class LogStore {
   readonly diskId: string;
   /** Called once when the state journal could not be written: every log here is fenced, the process should end. */
   onFailed: (error: TaskdError) => void = () => {};
+  /** Who may sync when, over all logs here. */
+  readonly device: Device = new Device();
   readonly #runtime: Runtime;
   readonly #folder: string;
   readonly #lock: FolderLock;
@@ -75,6 +78,7 @@ export class LogStore {
     this.#host = {
       journal,
       handles: new ReadHandles(runtime.files, readHandlesMax),
+      device: this.device,
       tails: new TailBudget(options.tailBytesMax ?? tailBytesMax),
       segmentBytes: options.segmentBytes ?? segmentBytesMax,
       pointMoved: (now) => this.#pointMoved(now),

@@ -104,7 +104,7 @@ export class PartitionLog {
       this.#lastSynced = { segmentBase: last.base, position: last.lastPosition };
     }
     const { clock, files } = runtime;
-    this.#writer = new GroupWriter(clock, files, folder, this.#segments, host.segmentBytes, {
+    this.#writer = new GroupWriter(clock, files, host.device, folder, this.#segments, host.segmentBytes, {
       written: (end) => this.onWritten(end),
       synced: (group) => this.#synced(group),
       rolled: (segment) => this.#reader.rolled(segment),
@@ -139,6 +139,11 @@ export class PartitionLog {
   /** The append timestamp of the latest batch, so the one that the last `append` gave; 0 for an empty log. */
   get lastTimestampMs(): number {
     return this.#lastTimestampMs;
+  }
+
+  /** Its syncs come before those of other logs, when more than the device takes at once want one. */
+  set isUrgent(isUrgent: boolean) {
+    this.#writer.isUrgent = isUrgent;
   }
 
   /** See `TopicConfig.flush_interval_ms`; 0 (every write group is synced at once) unless set. May change at any time. */

@@ -1,11 +1,22 @@
-/** How a file is opened: `read` must exist; `write` must exist, reads too; `create` must not exist, reads and writes. */
-export type OpenMode = 'read' | 'write' | 'create';
+/**
+ * How a file is opened: `read` must exist; `write` must exist, reads too; `create` must not exist, reads and writes.
+ * `through` is `write` whose writes return only when what they wrote is on disk: a write and its sync in one step.
+ */
+export type OpenMode = 'read' | 'write' | 'create' | 'through';
 
 /** An open file. All positions and lengths are in bytes. Operations on one file may overlap; nothing orders them. */
 export interface FileHandle {
+  /** Opened with mode `through`. */
+  readonly isThrough: boolean;
   /** Fills `into` from `position`; returns how many bytes were there (fewer than asked only at the end of the file). */
   read(into: Uint8Array, position: number): Promise<number>;
-  /** Writes all of `chunks`, one after another, from `position`. In the page cache when it returns, not on disk. */
+  /**
+   * Writes all of `chunks`, one after another, from `position`. In the page cache when it returns, not on disk.
+   *
+   * With `isThrough` these bytes, and a size of the file that holds them, are on disk when it returns; of the file's
+   * other bytes it says nothing. After a rejection any part may be there. ENOSPC: writing all of it again is the only
+   * way on. Every other code is final, as a failed sync is.
+   */
   write(chunks: readonly Uint8Array[], position: number): Promise<void>;
   /** Returns when the file's bytes and its size are on disk. A rejection is final: never sync that file again. */
   dataSync(): Promise<void>;

@@ -115,6 +115,31 @@ export async function filesConformance(t: Test, run: InRuntime, folder: string):
     }),
   );
 
+  await t.test('files: writing through', (t) =>
+    run(async ({ files }) => {
+      const at = `${folder}/through`;
+      await files.makeFolder(at);
+      await rejects(t, files.open(`${at}/a`, 'through'), 'ENOENT', 'write through what is not there');
+      const plain = await files.open(`${at}/a`, 'create');
+      t.notOk(plain.isThrough);
+      await plain.write([bytes('plain')], 0);
+      const through = await files.open(`${at}/a`, 'through');
+      t.ok(through.isThrough);
+      await through.write([bytes('T'), bytes('H')], 1);
+      await through.write([bytes('grown')], 8);
+      await through.write([], 99);
+      await through.dataSync();
+      t.equal(await through.size(), 13);
+      const into = new Uint8Array(13);
+      await through.read(into, 0);
+      t.equal(Buffer.from(into).toString(), 'pTHin\0\0\0grown');
+      await through.truncate(3);
+      await through.close();
+      t.equal(await content(files, `${at}/a`), 'pTH');
+      await plain.close();
+    }),
+  );
+
   await t.test('files: names', (t) =>
     run(async ({ files }) => {
       const at = `${folder}/names`;

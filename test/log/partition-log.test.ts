@@ -221,6 +221,7 @@ function failing(wish: (operation: 'write' | 'sync' | 'open') => void): Runtime 
     wrapped.write = async (chunks, position) => {
       wish('write');
       await handle.write(chunks, position);
+      if (handle.isThrough) wish('sync');
     };
     wrapped.dataSync = async () => {
       wish('sync');

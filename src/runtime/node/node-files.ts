@@ -46,6 +46,7 @@ const openFlags: Readonly<Record<OpenMode, number>> = {
   read: fs.constants.O_RDONLY,
   write: fs.constants.O_RDWR,
   create: fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL,
+  through: fs.constants.O_RDWR | fs.constants.O_DSYNC,
 };
 
 /** `chunks` without their first `skip` bytes. */
@@ -60,11 +61,13 @@ function withoutFirst(chunks: readonly Uint8Array[], skip: number): Uint8Array[]
 export class NodeFileHandle implements FileHandle {
   readonly #path: string;
   readonly #fd: number;
+  readonly isThrough: boolean;
   #isClosed = false;
 
-  constructor(path: string, fd: number) {
+  constructor(path: string, fd: number, isThrough = false) {
     this.#path = path;
     this.#fd = fd;
+    this.isThrough = isThrough;
   }
 
   /** The descriptor, for a call that returns before anything else happens; it may be another file's after `close`. */
@@ -143,7 +146,7 @@ export class NodeFileHandle implements FileHandle {
 export class NodeFiles implements Files {
   async open(path: string, mode: OpenMode): Promise<FileHandle> {
     const fd = await call<number>(path, (done) => fs.open(path, openFlags[mode], 0o640, done));
-    return new NodeFileHandle(path, fd);
+    return new NodeFileHandle(path, fd, mode === 'through');
   }
 
   async list(folder: string): Promise<FolderEntry[]> {

@@ -79,6 +79,16 @@ export class SimDisk {
     file.sync(writes);
   }
 
+  /** Completes a write through: these bytes are on disk, others need not be. */
+  syncRange(path: string, file: SimFile, position: number, length: number): void {
+    if (this.failingSyncs > 0) {
+      this.failingSyncs--;
+      file.failSync();
+      throw new FileError('EIO', path);
+    }
+    file.syncRange(position, length);
+  }
+
   list(path: string): FolderEntry[] {
     return [...this.#folder(path).entries]
       .map(([name, node]) => ({ name, isFolder: node instanceof SimFolder }))

@@ -88,15 +88,19 @@ export class SimFile {
   sync(writes: number): void {
     for (const [page, write] of [...this.#dirty]) {
       if (write > writes && this.#random.below(2) === 0) continue;
-      this.#dirty.delete(page);
-      const bytes = this.#pages.get(page)!;
-      if (bytes !== zeroPage) this.#durable.set(page, bytes);
-      else {
-        this.#pages.delete(page);
-        this.#durable.delete(page);
-      }
+      this.#persist(page);
     }
     this.#setDurableSize(this.size);
+  }
+
+  /** What a write through has put there is on disk; of the other pages some may be, too. */
+  syncRange(position: number, length: number): void {
+    const first = Math.floor(position / pageBytes);
+    const last = Math.floor((position + length - 1) / pageBytes);
+    for (const page of [...this.#dirty.keys()]) {
+      if ((page >= first && page <= last) || this.#random.below(4) === 0) this.#persist(page);
+    }
+    if (length > 0) this.#setDurableSize(Math.max(this.#durableSize, position + length));
   }
 
   /** The system writes some dirty sectors back, unasked or for a sync that was cut short. */
@@ -160,6 +164,16 @@ export class SimFile {
     }
     this.#dirty.set(page, ++this.#writes);
     return bytes;
+  }
+
+  #persist(page: number): void {
+    this.#dirty.delete(page);
+    const bytes = this.#pages.get(page)!;
+    if (bytes !== zeroPage) this.#durable.set(page, bytes);
+    else {
+      this.#pages.delete(page);
+      this.#durable.delete(page);
+    }
   }
 
   #persistSectors(page: number, share: number): void {

@@ -48,7 +48,7 @@ export class SimFiles implements Files, Holding {
 
   async open(path: string, mode: OpenMode): Promise<FileHandle> {
     const file = await this.submit(() => (mode === 'create' ? this.#disk.createFile(path) : this.#disk.file(path)));
-    return new SimFileHandle(this, this.#disk, path, file, mode !== 'read');
+    return new SimFileHandle(this, this.#disk, path, file, mode);
   }
 
   list(folder: string): Promise<FolderEntry[]> {
@@ -143,6 +143,11 @@ export class SimFiles implements Files, Holding {
     return this.#speed.syncTypicalMs + this.#disk.syncExtraMs;
   }
 
+  /** Whether a write that goes through dies before it has put down all, or in its sync. */
+  isCut(): boolean {
+    return this.#random.below(2) === 0;
+  }
+
   /** A prefix of what a write was to put down. */
   cutShort(chunks: readonly Uint8Array[]): Uint8Array[] {
     let left = this.#random.below(chunks.reduce((sum, chunk) => sum + chunk.length, 1));
@@ -161,20 +166,26 @@ export class SimFiles implements Files, Holding {
   }
 }
 
+function bytesIn(chunks: readonly Uint8Array[]): number {
+  return chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+}
+
 class SimFileHandle implements FileHandle {
   readonly #files: SimFiles;
   readonly #disk: SimDisk;
   readonly #path: string;
   readonly #file: SimFile;
   readonly #isWritable: boolean;
+  readonly isThrough: boolean;
   #isClosed = false;
 
-  constructor(files: SimFiles, disk: SimDisk, path: string, file: SimFile, isWritable: boolean) {
+  constructor(files: SimFiles, disk: SimDisk, path: string, file: SimFile, mode: OpenMode) {
     this.#files = files;
     this.#disk = disk;
     this.#path = path;
     this.#file = file;
-    this.#isWritable = isWritable;
+    this.#isWritable = mode !== 'read';
+    this.isThrough = mode === 'through';
   }
 
   read(into: Uint8Array, position: number): Promise<number> {
@@ -185,6 +196,19 @@ class SimFileHandle implements FileHandle {
   write(chunks: readonly Uint8Array[], position: number): Promise<void> {
     this.#check(true);
     const put = (what: readonly Uint8Array[]): void => this.#disk.write(this.#path, this.#file, what, position);
+    if (this.isThrough) {
+      return this.#files.submit(
+        () => {
+          put(chunks);
+          this.#disk.syncRange(this.#path, this.#file, position, bytesIn(chunks));
+        },
+        this.#files.syncTypicalMs,
+        () => {
+          put(this.#files.isCut() ? this.#files.cutShort(chunks) : chunks);
+          this.#file.writeBack();
+        },
+      );
+    }
     return this.#files.submit(
       () => put(chunks),
       undefined,

@@ -59,6 +59,23 @@ await t.test('what was synced survives every power loss, the rest by the sector'
   t.ok(lost > 10 && kept > 10 && mixed > 10, `all cases come up: ${lost} lost, ${kept} kept, ${mixed} torn`);
 });
 
+await t.test('writing through promises what it wrote, and nothing of the rest', async (t) => {
+  let others = 0;
+  for (let seed = 0; seed < 100; seed++) {
+    const disk = new SimDisk(new SeededRandom(seed));
+    disk.createFile('/a');
+    disk.syncFolder('/');
+    put(disk, '/a', new Uint8Array(40_960).fill(1));
+    put(disk, '/a', new Uint8Array(5_000).fill(2), 50_000);
+    disk.syncRange('/a', disk.file('/a'), 50_000, 5_000);
+    disk.losePower();
+    const after = read(disk, '/a');
+    t.ok(after.length >= 55_000 && after.subarray(50_000, 55_000).every((byte) => byte === 2));
+    if (after.subarray(0, 40_960).every((byte) => byte === 1)) others++;
+  }
+  t.ok(others > 5 && others < 60, `${others} of 100 kept the rest`);
+});
+
 await t.test('names survive a synced folder only', async (t) => {
   const seen = new Set<string>();
   for (let seed = 0; seed < 200; seed++) {
