@@ -3,7 +3,9 @@ import { isTaskdError } from '../base/errors.js';
 import type { Files } from '../runtime/files.js';
 import { type Address, parseAddress } from '../runtime/net.js';
 import { addCluster } from './commands/cluster.js';
+import { addConsume } from './commands/consume.js';
 import { addDeadLetters } from './commands/dead-letters.js';
+import { addGroups } from './commands/groups.js';
 import { addJobs } from './commands/jobs.js';
 import { addLogs, type WithOffline } from './commands/logs.js';
 import { addProduce } from './commands/produce.js';
@@ -25,6 +27,8 @@ Examples:
   taskctl dlq ls mail
   taskctl topics create orders --partitions 8
   taskctl produce orders '{"id":1}' --key customer-7
+  taskctl consume orders --from-beginning --max 10
+  taskctl groups describe billing
   taskctl --server 127.0.0.1:7500 nodes
 
 Exit codes:
@@ -48,6 +52,8 @@ export interface ControlWorld {
   connect(server: Address): Promise<ControlClient>;
   /** For commands that need no server. */
   readonly files: Files;
+  /** Calls back when a person wants the command to end. */
+  onStop(callback: () => void): void;
 }
 
 interface GlobalFlags {
@@ -60,7 +66,9 @@ export async function control(argv: readonly string[], world: ControlWorld): Pro
   let exitCode: ExitCode = ExitCode.OK;
   const { sink } = world;
   const program = new Command('taskctl')
-    .description('Speaks with a taskd server: jobs, runs, dead letters, topics, and what the cluster is made of.')
+    .description(
+      'Speaks with a taskd server: jobs, runs, dead letters, topics, groups, and what the cluster is made of.',
+    )
     .version(version())
     .exitOverride()
     .configureOutput({
@@ -85,7 +93,7 @@ export async function control(argv: readonly string[], world: ControlWorld): Pro
     let client: ControlClient | undefined;
     try {
       client = await world.connect(server);
-      exitCode = (await command({ client, output, nowMs: world.nowMs })) ?? ExitCode.OK;
+      exitCode = (await command({ client, output, nowMs: world.nowMs, onStop: world.onStop })) ?? ExitCode.OK;
     } catch (error) {
       exitCode = exitCodeOf(error);
       const name = isTaskdError(error) ? error.codeName : 'INTERNAL';
@@ -112,6 +120,8 @@ export async function control(argv: readonly string[], world: ControlWorld): Pro
   addDeadLetters(program, withSession);
   addTopics(program, withSession);
   addProduce(program, withSession, () => world.lines());
+  addConsume(program, withSession);
+  addGroups(program, withSession);
   addCluster(program, withSession);
   addLogs(program, withOffline);
 

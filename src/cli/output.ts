@@ -24,6 +24,11 @@ export class Output {
     else this.#sink.out(renderTable(items, columns));
   }
 
+  /** One line of a stream, as it is. */
+  line(text: string): void {
+    this.#sink.out(`${text}\n`);
+  }
+
   /** One thing with all that is known of it. A person doesn't see what is empty. */
   one(fields: Readonly<Record<string, unknown>>): void {
     if (this.isJson) {

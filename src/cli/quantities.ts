@@ -77,6 +77,12 @@ export function parseCount(min: number, max: number): (text: string) => number {
   };
 }
 
+/** An offset in a partition. */
+export function parseOffset(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('an offset is a whole number of 0 or more.');
+  return Number(text);
+}
+
 /** A run's id, `shard:offset`. */
 export function parseRunId(text: string): string {
   if (!/^\d{1,5}:\d{1,15}$/.test(text)) throw new InvalidArgumentError('a run id is shard:offset, such as 3:1742.');

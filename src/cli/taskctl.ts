@@ -21,6 +21,9 @@ export async function main(argv: readonly string[]): Promise<void> {
     lines: () => createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY }),
     connect: reach,
     files: nodeRuntime(silentLogger).files,
+    onStop: (callback) => {
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, callback);
+    },
   });
 }
 

@@ -27,6 +27,7 @@ async function taskctl(argv: string[], failure?: Error, environment: Record<stri
     nowMs,
     environment,
     lines,
+    onStop: () => {},
     sink: {
       out: (text) => {
         ended.out += text;
@@ -231,7 +232,7 @@ t.test('wrong use is one line, exit 2, and nothing is sent', async (t) => {
     [['runs', 'get', '17'], /a run id is shard:offset, such as 3:1742/],
     [['runs', 'ls', 'mail', '--state', 'broken'], /states are SCHEDULED/],
     [['runs', 'list', 'mail'], /unknown command 'list'/],
-    [['dlq', 'replay'], /give the id of a dead letter, or --all <app>/],
+    [['dlq', 'replay'], /give the id of a dead letter, --all <app>, or --group <group>/],
     [['topics', 'create', 'orders'], /required option '--partitions <n>'/],
     [['topics', 'create', 'orders', '--partitions', '0'], /a whole number from 1 to 1024/],
     [['topics', 'create', 'orders', '--partitions', '1', '--retention', 'long'], /500ms, 10s, 5m, 2h or 365d/],
@@ -353,16 +354,14 @@ t.test('lists of all apps leave out the shards that are out of service, and name
     jobs: { ...whole.jobs, list: only([job]) },
     apps: { list: () => Promise.resolve(apps), stats: only(stats) },
   };
+  const world = { nowMs, environment: {}, lines, files, onStop: () => {} };
   for (const argv of [
     ['jobs', 'ls'],
     ['apps', 'ls'],
   ]) {
     let [out, err] = ['', ''];
     const sink = { out: (text: string) => void (out += text), err: (text: string) => void (err += text) };
-    t.equal(
-      await control(argv, { nowMs, environment: {}, sink, lines, connect: () => Promise.resolve(client), files }),
-      1,
-    );
+    t.equal(await control(argv, { ...world, sink, connect: () => Promise.resolve(client) }), 1);
     t.match(out, /^mail /m);
     t.equal(err, 'taskctl: shard 15 is left out: its log is damaged\n');
   }

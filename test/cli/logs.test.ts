@@ -28,6 +28,7 @@ async function taskctl(...argv: string[]): Promise<{ code: number; out: string; 
     },
     environment: {},
     nowMs: 0,
+    onStop: () => {},
     lines: () => {
       throw new Error('the input was read');
     },

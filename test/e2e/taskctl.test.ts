@@ -30,7 +30,7 @@ async function taskctl(...argv: string[]): Promise<{ code: number; out: string; 
     },
   };
   const connect = async (): Promise<TaskdClient> => new TaskdClient({ servers: [server.listen] });
-  ended.code = await control(argv, { sink, environment, nowMs: Date.now(), lines, connect, files });
+  ended.code = await control(argv, { sink, environment, nowMs: Date.now(), lines, connect, files, onStop: () => {} });
   return ended;
 }
 

@@ -1,6 +1,8 @@
 import { fullTopicConfig } from '../../src/base/topic-config.js';
 import type { ControlClient } from '../../src/cli/control-client.js';
 import type { AppStats } from '../../src/client/apps.js';
+import type { DeadRecord } from '../../src/client/dead-record.js';
+import type { GroupDescription } from '../../src/client/groups.js';
 import type { Job } from '../../src/client/job.js';
 import type { EndedRun } from '../../src/client/runs.js';
 import type { PartitionInfo, TopicInfo } from '../../src/client/topics.js';
@@ -87,6 +89,35 @@ export const job: Job = {
   refusal: '',
 };
 
+export const billing: GroupDescription = {
+  name: 'billing',
+  state: 'STABLE',
+  assignor: 'sticky',
+  lag: 7,
+  members: [],
+  partitions: [
+    { topic: 'orders', partition: 0, committed: 3, logStart: 0, logEnd: 10, lag: 7, memberId: 'm1' },
+    { topic: 'orders', partition: 1, committed: undefined, logStart: 0, logEnd: 0, lag: 0, memberId: '' },
+  ],
+};
+
+export const letter: DeadRecord = {
+  id: 'dlq.billing.orders/2:17',
+  group: 'billing',
+  topic: 'orders',
+  partition: 2,
+  offset: 900,
+  attempts: 5,
+  firstError: 'Error: first',
+  lastError: 'Error: no\u001b[31m such customer',
+  firstFailedAtMs: nowMs - 60_000,
+  lastFailedAtMs: nowMs - 5_000,
+  deadAtMs: nowMs - 5_000,
+  key: Buffer.from('k\u0007'),
+  value: Buffer.from([0xff, 0xfe]),
+  headers: { trace: Buffer.from('x') },
+};
+
 export const stats: AppStats = {
   ...{ scheduled: 1, ready: 2, running: 3, retryWait: 4, dead: 5, submittedTotal: 6, succeededTotal: 7 },
   ...{ failedAttemptsTotal: 8, lostTotal: 9, cancelledTotal: 10, replayedTotal: 11, workers: [] },
@@ -132,6 +163,22 @@ export function fakeClient(calls: unknown[][], failure?: Error): ControlClient {
       alter: answer('topics.alter', orders),
       remove: answer('topics.remove', undefined),
       describe: answer('topics.describe', { ...orders, states: [state] }),
+    },
+    groups: {
+      list: answer('groups.list', [{ name: 'billing', state: 'STABLE', members: 2, assignor: 'sticky' } as const]),
+      describe: answer('groups.describe', billing),
+      reset: answer('groups.reset', [{ partition: 0, from: undefined, to: 4 }]),
+      remove: answer('groups.remove', undefined),
+    },
+    deadRecords: {
+      list: answer('deadRecords.list', [letter]),
+      get: answer('deadRecords.get', letter),
+      replay: answer('deadRecords.replay', { replayed: [letter.id], skipped: [] }),
+      purge: answer('deadRecords.purge', [letter.id]),
+    },
+    consumer: (options) => {
+      calls.push(['consumer', options]);
+      return { run: answer('consumer.run', undefined), close: answer('consumer.close', undefined) };
     },
     producer: () => ({
       send: answer('send', place),

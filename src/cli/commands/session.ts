@@ -7,6 +7,8 @@ export interface Session {
   readonly client: ControlClient;
   readonly output: Output;
   readonly nowMs: number;
+  /** Calls back when a person wants the command to end, which then ends in good order. */
+  onStop(callback: () => void): void;
 }
 
 /** Connects, runs a command, closes; what the command returns is the exit code, 0 when it returns none. */
