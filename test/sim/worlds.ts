@@ -1,4 +1,5 @@
 import { runDelayedSeed } from './delayed-scenario.js';
+import { runGroupSeed } from './group-scenario.js';
 import { runQueueSeed } from './queue-scenario.js';
 import { runSeed } from './scenario.js';
 import type { ScenarioOptions, WorldResult } from './world-result.js';
@@ -13,4 +14,5 @@ export const worlds: readonly World[] = [
   { name: 'jobs', run: runSeed },
   { name: 'queue', run: runQueueSeed },
   { name: 'delay', run: runDelayedSeed },
+  { name: 'groups', run: runGroupSeed },
 ];

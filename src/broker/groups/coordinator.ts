@@ -353,6 +353,9 @@ export class GroupCoordinator {
   }
 
   #gone(member: Member, reason: taskd.MemberOutReason | 'replaced'): void {
+    const { group, memberId } = member;
+    const why = typeof reason === 'string' ? reason : Reason[reason].slice('MEMBER_OUT_REASON_'.length).toLowerCase();
+    this.#runtime.logger.info({ group, memberId, why }, 'a member of a consumer group is out');
     const session = this.#sessions.get(member);
     this.#sessions.delete(member);
     if (session === undefined) return;

@@ -6,8 +6,7 @@ import { type CommitCall, offsetsWaitingMax } from './commit-queue.js';
 import type { GroupCoordinator } from './coordinator.js';
 import type { Group, StoredOffset } from './core/group.js';
 import { offsetsCommitted } from './core/group-record.js';
-import { hasMembers, replaced, unknownMember } from './core/group-shard.js';
-import type { Member } from './core/member.js';
+import { hasMembers } from './core/group-shard.js';
 import { isPartition, partitionOf, placeOf, topicIdOf } from './core/place.js';
 import {
   busy,
@@ -44,30 +43,35 @@ export class OffsetService {
    * takes is judged once more by replay, since the member may be out by then.
    */
   commit(coordinator: GroupCoordinator, request: taskd.CommitOffsetsRequest, call: CommitCall): void {
-    const group = coordinator.shard.groups.get(request.group);
-    const member = group?.members.get(request.memberId);
-    const refusal =
+    const { commits, shard } = coordinator;
+    const isByHand = request.memberId === '';
+    const problem =
       commitProblem(request) ??
       coordinator.refusal ??
-      (request.memberId === '' ? byHandProblem(coordinator, request.group) : memberProblem(request, group, member)) ??
-      (coordinator.commits.waiting > offsetsWaitingMax ? busy(coordinator.commits.waiting) : undefined);
+      (isByHand ? byHandProblem(coordinator, request.group) : undefined) ??
+      (commits.waiting > offsetsWaitingMax ? busy(commits.waiting) : undefined);
+    const verdict = problem !== undefined || isByHand ? undefined : shard.judgeCommit(request);
+    const refusal = problem ?? verdict?.refusal;
     if (refusal !== undefined) {
       call.fail(refusal);
       return;
     }
+    const group = shard.groups.get(request.group);
+    const member = group?.members.get(request.memberId);
     if (member !== undefined) coordinator.session(member)?.seen(this.#runtime.clock.monotonicMs());
     const results: taskd.CommitResult.$Properties[] = [];
     const taken: Commit[] = [];
-    const isQuiet = !coordinator.commits.hasPending(request.group);
+    const isQuiet = !commits.hasPending(request.group);
     for (const offset of request.offsets) {
       const { topicId, partition } = whereOf(offset);
-      const problem = this.#problem(request, group, member, offset);
-      if (problem !== undefined) results.push(refusedOffset(this.#runtime, topicId, partition, problem));
+      const isFenced = verdict?.fenced.has(placeOf(topicId, partition)) === true;
+      const why = this.#problem(offset) ?? (isFenced ? notOwned() : undefined);
+      if (why !== undefined) results.push(refusedOffset(this.#runtime, topicId, partition, why));
       else if (isQuiet && isStored(group, offset)) results.push({ topicId, partition });
       else taken.push(offset);
     }
     if (taken.length === 0) call.reply({ results });
-    else coordinator.commits.add(request, taken, call, results);
+    else commits.add(request, taken, call, results);
   }
 
   /** What is committed, or NOT_READY. Everything that was answered before the question came is in it. */
@@ -111,21 +115,11 @@ export class OffsetService {
     return { changes };
   }
 
-  #problem(
-    request: taskd.CommitOffsetsRequest,
-    group: Group | undefined,
-    member: Member | undefined,
-    offset: Commit,
-  ): TaskdError | undefined {
+  #problem(offset: Commit): TaskdError | undefined {
     const { topicId, partition } = whereOf(offset);
     const topic = this.#topics.byId(topicId);
-    if (topic === undefined || partition >= topic.partitions) {
-      return new TaskdError(ErrorCode.NOT_FOUND, `there is no partition ${partition} of a topic with id ${topicId}`);
-    }
-    if (member !== undefined && group?.mayCommit(member, request.memberEpoch, placeOf(topicId, partition)) !== true) {
-      return notOwned();
-    }
-    return metadataProblem(offset.metadata ?? '');
+    if (topic !== undefined && partition < topic.partitions) return metadataProblem(offset.metadata ?? '');
+    return new TaskdError(ErrorCode.NOT_FOUND, `there is no partition ${partition} of a topic with id ${topicId}`);
   }
 
   async #changes(coordinator: GroupCoordinator, request: taskd.ResetOffsetsRequest): Promise<Change[]> {
@@ -184,15 +178,6 @@ function isStored(group: Group | undefined, commit: Commit): boolean {
   const { topicId, partition } = whereOf(commit);
   const stored = group?.offsets.get(placeOf(topicId, partition));
   return stored?.offset === (commit.offset ?? 0) && stored.metadata === (commit.metadata ?? '');
-}
-
-function memberProblem(
-  { group: name, memberId }: taskd.CommitOffsetsRequest,
-  group: Group | undefined,
-  member: Member | undefined,
-): TaskdError | undefined {
-  if (member !== undefined) return undefined;
-  return group?.wasReplaced(memberId) === true ? replaced(memberId) : unknownMember(name, memberId);
 }
 
 function byHandProblem({ shard }: GroupCoordinator, name: string): TaskdError | undefined {

@@ -21,6 +21,8 @@ export interface GroupVerdict {
   readonly fenced: ReadonlySet<number>;
 }
 
+type MemberCommit = Pick<taskd.OffsetsCommitted, 'group' | 'memberId' | 'memberEpoch' | 'offsets'>;
+
 const noPlaces: ReadonlySet<number> = new Set<number>();
 const applied: GroupVerdict = { refusal: undefined, fenced: noPlaces };
 const refused = (refusal: TaskdError): GroupVerdict => ({ refusal, fenced: noPlaces });
@@ -61,6 +63,22 @@ export class GroupShard implements Shard<GroupVerdict> {
 
   trouble(error: TaskdError): void {
     this.onTrouble(error);
+  }
+
+  /** What of a member's commit is refused: all of it, or the partitions that are not its own (any more). */
+  judgeCommit({ group: name, memberId, memberEpoch, offsets }: MemberCommit): GroupVerdict {
+    const group = this.groups.get(name);
+    const member = group?.members.get(memberId);
+    if (group === undefined || member === undefined) {
+      const wasReplaced = group?.wasReplaced(memberId) === true;
+      return refused(wasReplaced ? replaced(memberId) : unknownMember(name, memberId));
+    }
+    const fenced = new Set<number>();
+    for (const { topicId, partition } of offsets) {
+      const place = placeOf(topicId ?? 0, partition ?? 0);
+      if (!group.mayCommit(member, memberEpoch, place)) fenced.add(place);
+    }
+    return fenced.size === 0 ? applied : { refusal: undefined, fenced };
   }
 
   /** All of the state as text; equal texts are equal states. */
@@ -141,19 +159,14 @@ export class GroupShard implements Shard<GroupVerdict> {
 
   #committed(fields: taskd.OffsetsCommitted, epoch: number, nowMs: number): GroupVerdict {
     if (fields.memberId === '') return this.#committedByHand(fields, epoch, nowMs);
+    const verdict = this.judgeCommit(fields);
     const group = this.#find(fields.group);
-    const member = group?.members.get(fields.memberId);
-    if (group === undefined || member === undefined) {
-      if (group?.wasReplaced(fields.memberId) === true) return refused(replaced(fields.memberId));
-      return refused(unknownMember(fields.group, fields.memberId));
-    }
-    const fenced = new Set<number>();
+    if (verdict.refusal !== undefined || group === undefined) return verdict;
     for (const { topicId, partition, offset, metadata } of fields.offsets) {
       const place = placeOf(topicId ?? 0, partition ?? 0);
-      if (!group.mayCommit(member, fields.memberEpoch, place)) fenced.add(place);
-      else group.offsets.set(place, { offset: offset ?? 0, metadata: metadata ?? '' });
+      if (!verdict.fenced.has(place)) group.offsets.set(place, { offset: offset ?? 0, metadata: metadata ?? '' });
     }
-    return fenced.size === 0 ? applied : { refusal: undefined, fenced };
+    return verdict;
   }
 
   #committedByHand(fields: taskd.OffsetsCommitted, epoch: number, nowMs: number): GroupVerdict {
