@@ -3,14 +3,16 @@
  * (`state.0`, `state.1`).
  *
  * ```
- * opening ── new generation written and synced ──► open ──┬─ turn written and synced ──► open
- *                                                         ├─ file full: new generation in the other file ──► open
- *                                                         └─ any write error ──► failed (final)
+ * opening ── what was found written back, a new generation written, each synced ──► open
+ * open ──┬─ turn written and synced ──► open
+ *        ├─ file full: new generation in the other file ──► open
+ *        └─ any write error ──► failed (final)
  * ```
  *
  * A generation begins with a snapshot of every replica's state. It counts when it is whole; until then the other file
  * holds the newest one and is not touched. Every start writes a new generation and syncs it before anything that was
- * found counts: what was found may have been in the page cache only.
+ * found counts: what was found may have been in the page cache only. For the same reason it first writes back, in place,
+ * what it found: the file that the new generation goes to may hold the only one that is on disk.
  */
 import type { TaskdError } from '../base/errors.js';
 import type { Clock } from '../runtime/clock.js';
@@ -109,6 +111,8 @@ export class StateJournal {
       const { states, lastReplicaId } = reading.newest;
       const journal = new StateJournal(clock, diskId, handles, sizes, states, lastReplicaId, reading.highest);
       journal.#file = reading.file;
+      await handles[reading.file]!.write([contents[reading.file]!.subarray(0, reading.newest.end)], 0);
+      await handles[reading.file]!.dataSync();
       await journal.#writeGeneration();
       return journal;
     } catch (error) {

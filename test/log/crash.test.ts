@@ -180,3 +180,38 @@ t.test('crash after crash, with syncs that fail', async (t) => {
   }
   t.pass('nothing promised was lost');
 });
+
+t.test('a state journal that was in memory only is not what the next start relies on', async (t) => {
+  let opened = 0;
+  for (let seed = 1; seed <= 30; seed++) {
+    const world = new SimWorld(seed);
+    const host = world.process('broker');
+    const start = async (killAfter = Number.POSITIVE_INFINITY, powerLoss = false): Promise<void> => {
+      let isOver = false;
+      host.start(async (runtime) => {
+        try {
+          const store = await LogStore.open(runtime, '/var/taskd', options);
+          // So many that a generation takes several sectors.
+          for (let i = store.replicas().length; i < 6; i++) await store.create(1, i);
+          opened++;
+        } catch (error) {
+          if (!/EIO/.test(String(error))) throw error;
+        }
+        isOver = true;
+      });
+      host.killAfterOperations(killAfter, { powerLoss });
+      await world.run({ until: () => isOver || !host.isAlive });
+      host.kill({ powerLoss });
+    };
+    await start();
+    for (let lives = 2 + world.random.below(4); lives > 0; lives--) {
+      const isFailing = world.random.below(2) === 0;
+      host.disk.failingSyncs = isFailing ? 1 : 0;
+      await start(isFailing ? Number.POSITIVE_INFINITY : 8 + world.random.below(14), world.random.below(3) === 0);
+    }
+    host.disk.failingSyncs = 0;
+    host.disk.losePower();
+    await start();
+  }
+  t.ok(opened >= 60, `${opened} starts`);
+});

@@ -42,6 +42,8 @@ export class QueueFaults {
   #isOn = false;
   /** The power goes as soon as somebody was promised something. */
   #isLurking = false;
+  /** The same, at the next answer to a producer. */
+  #isLurkingForAnswer = false;
   /** A sync failed, or will: somebody looks and starts the broker again, and then the power goes at a promise. */
   #isSyncFailing = false;
 
@@ -63,7 +65,7 @@ export class QueueFaults {
 
   start(): void {
     this.#isOn = true;
-    this.#queue.onPromise = () => this.#promised();
+    this.#queue.onPromise = (isAnswer) => this.#promised(isAnswer);
     this.#keep();
     this.#plan();
   }
@@ -81,10 +83,12 @@ export class QueueFaults {
     if (!broker.isAlive) broker.restart();
   }
 
-  #promised(): void {
+  #promised(isAnswer: boolean): void {
     const { broker } = this.#queue;
-    if (!this.#isOn || !this.#isLurking || !broker.isAlive) return;
+    if (!this.#isOn || !broker.isAlive) return;
+    if (!this.#isLurking && !(isAnswer && this.#isLurkingForAnswer)) return;
     this.#isLurking = false;
+    this.#isLurkingForAnswer = false;
     broker.kill({ powerLoss: true });
   }
 
@@ -132,11 +136,6 @@ export class QueueFaults {
     const { disk } = broker;
     this.#counts.set(kind, (this.#counts.get(kind) ?? 0) + 1);
     this.#world.log.add('fault', broker.name, {}, kind);
-    const cut = (): void => {
-      for (const client of clients) {
-        if (this.#random.below(2) === 0) this.#world.network.cut(broker.name, client.name);
-      }
-    };
     switch (kind) {
       case 'kill':
       case 'power loss':
@@ -164,21 +163,13 @@ export class QueueFaults {
         });
         break;
       }
-      case 'slow disk': {
-        // What is asked again meanwhile, over a new connection, may be answered too early.
-        disk.syncExtraMs = 10 * 2 ** (this.#random.unit() * 5);
-        const forMs = this.#random.unit() * slowMsMax;
-        this.#world.after(this.#random.unit() * forMs, cut);
-        this.#world.after(this.#random.unit() * forMs, () => {
-          this.#isLurking ||= this.#random.below(2) === 0;
-        });
-        this.#world.after(forMs, () => {
-          disk.syncExtraMs = 0;
-        });
+      case 'slow disk':
+        this.#slowDown();
         break;
-      }
       case 'cut':
-        cut();
+        for (const client of clients) {
+          if (this.#random.below(2) === 0) this.#world.network.cut(broker.name, client.name);
+        }
         break;
       case 'rot': {
         const { topicId, records } = this.#queue;
@@ -188,6 +179,30 @@ export class QueueFaults {
         break;
       }
     }
+  }
+
+  /**
+   * While a sync takes long, a large group gathers and lies in the file, not on the disk. Then the power goes; or what
+   * was sent is sent again over new connections, where it may be answered too early, and then the power goes.
+   */
+  #slowDown(): void {
+    const { broker, clients } = this.#queue;
+    const { disk } = broker;
+    disk.syncExtraMs = 10 * 2 ** (this.#random.unit() * 5);
+    const forMs = this.#random.unit() * slowMsMax;
+    const fate = this.#random.below(3);
+    this.#world.after(this.#random.unit() * forMs, () => {
+      if (!this.#isOn || fate === 0) return;
+      if (fate === 1) {
+        broker.kill({ powerLoss: true });
+        return;
+      }
+      for (const client of clients) this.#world.network.cut(broker.name, client.name);
+      this.#isLurkingForAnswer = true;
+    });
+    this.#world.after(forMs, () => {
+      disk.syncExtraMs = 0;
+    });
   }
 
   #pick(): Fault | undefined {

@@ -26,8 +26,8 @@ export class Queue {
   readonly clients: readonly SimProcess[];
   /** Of the topic, once it is known. */
   topicId: number | undefined;
-  /** Called when somebody outside was promised something. */
-  onPromise: () => void = () => {};
+  /** Called when somebody outside was promised something: a producer by an answer, a consumer by a record. */
+  onPromise: (isAnswer: boolean) => void = () => {};
   readonly #world: SimWorld;
   readonly #segmentBytes: number;
   readonly #valueBytesMax: number;
@@ -114,7 +114,7 @@ export class Queue {
     try {
       const { offset } = await producer.send(topicId, partition, { value }, BatchClass.CLIENT);
       this.records.acknowledged(value, partition, offset);
-      this.onPromise();
+      this.onPromise(true);
     } catch (error) {
       if (!isTaskdError(error)) this.#world.fail(error);
       else if (error.code === ErrorCode.OUTCOME_UNKNOWN) this.records.unknown();
@@ -144,7 +144,7 @@ export class Queue {
       const readers = Array.from({ length: partitions }, (_, partition) => {
         const read = (offset: number, value: Uint8Array): void => {
           this.records.saw(partition, offset, value);
-          this.onPromise();
+          this.onPromise(false);
         };
         return this.#read(runtime, kit, topicId, partition, 0, read, () => {});
       });
