@@ -207,11 +207,14 @@ export class FetchService {
     if (error !== undefined || wanted.offset >= state.highWatermark || bytesMax === 0) {
       return { state, pieces: [], bytes: 0, error };
     }
-    const hot = state.readHot(wanted.offset, Math.min(wanted.bytesMax, bytesMax));
-    const pieces = hot === undefined ? undefined : this.#lent.lend(fetch.call.peer, hot);
+    const most = Math.min(wanted.bytesMax, bytesMax);
+    const hot = state.readHot(wanted.offset, most);
+    const lent = hot === undefined ? undefined : this.#lent.lend(fetch.call.peer, hot);
+    if (lent === undefined && fetch.isChecked) return undefined;
+    const pieces = lent ?? state.regionsAt(wanted.offset, most);
     if (pieces === undefined) return undefined;
     const bytes = bytesOf(pieces);
-    this.memoryBytes += bytes;
+    if (lent !== undefined) this.memoryBytes += bytes;
     return { state, pieces, bytes, error: undefined };
   }
 

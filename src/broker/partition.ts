@@ -274,6 +274,11 @@ export class Partition {
     return this.#log.readHot(offset, bytesMax);
   }
 
+  /** See `PartitionLog.regionsAt`. */
+  regionsAt(offset: number, bytesMax: number): FileRegion[] | undefined {
+    return this.#log.regionsAt(offset, bytesMax);
+  }
+
   /** See `PartitionLog.regions`. */
   regions(offset: number, bytesMax: number): Promise<FileRegion[]> {
     return this.#log.regions(offset, bytesMax);

@@ -105,6 +105,17 @@ export class LogReader {
     }
   }
 
+  /** What `regions` would give, when the file is open and its index known; undefined: ask that. */
+  regionsAt(offset: number, bytesMax: number): FileRegion[] | undefined {
+    const segment = this.#segmentWith(offset);
+    if (segment.indexedFrom > 0 || this.#gaps.at(offset) !== undefined) return undefined;
+    const handle = this.#handles.openNow(segment);
+    if (handle === undefined) return undefined;
+    segment.acquire();
+    const { from, to } = this.#rangeIn(segment, offset, bytesMax);
+    return [new FileRegion(handle, from, to - from, () => segment.release())];
+  }
+
   /** Base offset of the first batch appended at `timestampMs` or later, or undefined when no synced one was. */
   async offsetForTime(timestampMs: number): Promise<number | undefined> {
     const segments = [...this.#segments];
@@ -180,16 +191,21 @@ export class LogReader {
       const handle = await this.#handles.open(segment);
       await this.#indexes.ensure(segment, handle);
       if (this.#gaps.at(offset) !== undefined) return 'gap';
-      const limit = Math.min(segment.synced, this.#gaps.limitFor(segment.base, offset) ?? segment.synced);
-      const range = segment.index.range(offset, bytesMax, limit);
-      const from = Math.max(range.from, this.#gaps.beginFor(segment.base, offset));
-      const isRight = !segment.isIndexLoaded || (await bounds(handle, from, range.to, limit, offset));
+      const { from, to, limit } = this.#rangeIn(segment, offset, bytesMax);
+      const isRight = !segment.isIndexLoaded || (await bounds(handle, from, to, limit, offset));
       if (!isRight) return this.#findGaps(segment, handle, 'index');
-      region = new FileRegion(handle, from, range.to - from, () => segment.release());
+      region = new FileRegion(handle, from, to - from, () => segment.release());
       return region;
     } finally {
       if (region === undefined) segment.release();
     }
+  }
+
+  #rangeIn(segment: Segment, offset: number, bytesMax: number): { from: number; to: number; limit: number } {
+    const limit = Math.min(segment.synced, this.#gaps.limitFor(segment.base, offset) ?? segment.synced);
+    const range = segment.index.range(offset, bytesMax, limit);
+    const from = Math.max(range.from, this.#gaps.beginFor(segment.base, offset));
+    return { from, to: range.to, limit };
   }
 
   async #firstIn(segments: readonly Segment[], timestampMs: number): Promise<number | undefined> {

@@ -248,6 +248,12 @@ export class PartitionLog {
     return offset === this.#syncedEnd ? [] : this.#reader.regions(offset, bytesMax);
   }
 
+  /** What `regions` would give, at once; undefined when it takes a read. Throws like it. */
+  regionsAt(offset: number, bytesMax: number): FileRegion[] | undefined {
+    this.#checkReadable(offset);
+    return offset === this.#syncedEnd ? [] : this.#reader.regionsAt(offset, bytesMax);
+  }
+
   /** What `read` would give, at once, when it is all in memory; undefined when the file must be read. Throws like it. */
   readHot(offset: number, bytesMax: number): Uint8Array[] | undefined {
     this.#checkReadable(offset);

@@ -1,3 +1,4 @@
+import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import type { FileHandle, Files } from '../runtime/files.js';
 import type { Segment } from './segment.js';
 
@@ -28,14 +29,14 @@ export class ReadHandles {
     return this.#handles.size;
   }
 
-  /** The segment's file, open for reading, good until the caller gives its reference back. */
+  /**
+   * The segment's file, open for reading, good until the caller gives its reference back. Rejects as `Files.open` does,
+   * and with BUSY while eight times as many are in use as shall be open.
+   */
   open(segment: Segment): Promise<FileHandle> {
-    const known = this.#handles.get(segment);
-    if (known !== undefined) {
-      this.#handles.delete(segment);
-      this.#handles.set(segment, known);
-      return known.opening;
-    }
+    const known = this.#use(segment);
+    if (known !== undefined) return known.opening;
+    if (this.#handles.size >= this.#handlesMax * 8) return Promise.reject(tooManyOpen(this.#handles.size));
     const opening = this.#files.open(segment.path, 'read');
     const entry: Opening = { opening, handle: undefined };
     this.#handles.set(segment, entry);
@@ -51,7 +52,15 @@ export class ReadHandles {
 
   /** The same at once, when the file is open; undefined when it isn't. */
   openNow(segment: Segment): FileHandle | undefined {
-    return this.#handles.get(segment)?.handle;
+    return this.#use(segment)?.handle;
+  }
+
+  #use(segment: Segment): Opening | undefined {
+    const entry = this.#handles.get(segment);
+    if (entry === undefined) return undefined;
+    this.#handles.delete(segment);
+    this.#handles.set(segment, entry);
+    return entry;
   }
 
   /** Closes the file of a segment that nobody refers to any more, and lets go of its index, which can be loaded again. */
@@ -72,4 +81,9 @@ export class ReadHandles {
       if (this.#handles.size <= this.#handlesMax) return;
     }
   }
+}
+
+function tooManyOpen(count: number): TaskdError {
+  const message = `${count} segment files are being read or sent at once; no more are opened until some are done`;
+  return new TaskdError(ErrorCode.BUSY, message, { retry: Retry.AFTER, retryAfterMs: 100 });
 }
