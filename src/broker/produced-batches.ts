@@ -4,7 +4,7 @@
  */
 import { readU32 } from '../base/bytes.js';
 import { ErrorCode, TaskdError } from '../base/errors.js';
-import { moverProducerIdMin, recordBatchBytesMax, recordBytesMax } from '../base/limits.js';
+import { moverProducerIdMin, recordBatchBytesMax } from '../base/limits.js';
 import { Codec, codecOf } from '../batch/body.js';
 import {
   Attribute,
@@ -17,6 +17,7 @@ import {
   readHeader,
 } from '../batch/header.js';
 import { RecordError, readRecords, type StoredRecord } from '../batch/record.js';
+import { RecordLimitError, walkRecords } from '../batch/record-walk.js';
 
 /** Batches in one produce request. */
 export const requestBatchesMax = 64;
@@ -24,7 +25,7 @@ export const requestBatchesMax = 64;
 /** Where the batches are going. */
 export interface Destination {
   readonly batchClass: BatchClass;
-  /** Records of internal topics are read in full: whoever replays that log must never meet one it can't read. */
+  /** Records of internal topics are read here, so they are never compressed. */
   readonly internal: boolean;
   /** Set for a level of delay, which takes delayed batches alone: throws for a record that it must not take. */
   readonly admit?: ((record: StoredRecord, header: BatchHeader) => void) | undefined;
@@ -109,48 +110,20 @@ function checkBody(bytes: Uint8Array, header: BatchHeader, destination: Destinat
   if (codecOf(header) === Codec.NONE) checkRecords(bytes, header, destination);
 }
 
-/** Counts the records by their lengths alone; for internal topics reads them. */
-function checkRecords(bytes: Uint8Array, header: BatchHeader, { internal, admit }: Destination): void {
-  const count = countRecords(bytes);
-  if (count !== header.recordCount) {
-    const found = count === undefined ? 'bytes that are no records' : `${count} records`;
-    throw new TaskdError(ErrorCode.MALFORMED, `the batch announces ${header.recordCount} records and holds ${found}`);
-  }
-  if (!internal) return;
+/** Whoever reads a log must never meet a record that it can't read. */
+function checkRecords(bytes: Uint8Array, header: BatchHeader, { admit }: Destination): void {
   try {
-    const each = admit === undefined ? ignoreRecord : (record: StoredRecord): void => admit(record, header);
-    readRecords(bytes.subarray(headerBytes), 0, header.recordCount, each);
+    const count = walkRecords(bytes, headerBytes);
+    if (count !== header.recordCount) {
+      throw new RecordError(`the batch announces ${header.recordCount} records and holds ${count}`);
+    }
+    if (admit === undefined) return;
+    readRecords(bytes.subarray(headerBytes), 0, header.recordCount, (record) => admit(record, header));
   } catch (error) {
     if (!(error instanceof RecordError)) throw error;
-    throw new TaskdError(ErrorCode.MALFORMED, `a record does not parse: ${error.message}`);
+    if (error instanceof RecordLimitError) throw new TaskdError(ErrorCode.TOO_LARGE, error.message);
+    throw new TaskdError(ErrorCode.MALFORMED, `the batch's records do not parse: ${error.message}`);
   }
-}
-
-function ignoreRecord(): void {}
-
-/** How many length-prefixed records fill the body exactly; undefined when none do. Throws for one that is too large. */
-function countRecords(bytes: Uint8Array): number | undefined {
-  let count = 0;
-  let at = headerBytes;
-  while (at < bytes.length) {
-    let length = 0;
-    let scale = 1;
-    for (;;) {
-      if (at === bytes.length) return undefined;
-      const byte = bytes[at++]!;
-      length += (byte & 0x7f) * scale;
-      if (byte < 128) break;
-      scale *= 128;
-      if (scale > recordBatchBytesMax) return undefined;
-    }
-    if (length > recordBytesMax) {
-      throw new TaskdError(ErrorCode.TOO_LARGE, `a record has ${length} bytes; at most ${recordBytesMax} are allowed`);
-    }
-    at += length;
-    if (at > bytes.length) return undefined;
-    count++;
-  }
-  return count;
 }
 
 /** Within one request sequences go on without a gap, so that once the first batch was appended none can be refused. */

@@ -65,11 +65,16 @@ t.test('each lie is refused, with the code that fits', (t) => {
   t.end();
 });
 
-t.test('records are counted everywhere, and read where somebody must replay them', (t) => {
+t.test('records are what their readers can read', (t) => {
   const internal = { ...client, internal: true };
   const unreadable = batchWithBody(Buffer.of(2, 0x0b, 0x00), 1);
-  t.equal(outcome(unreadable), 'ok', 'a body that only its reader needs to know');
+  t.equal(outcome(unreadable), 'MALFORMED');
   t.equal(outcome(unreadable, internal), 'MALFORMED');
+  const headers = Array.from({ length: 65 }, () => ({ name: 'h', value: Buffer.of(1) }));
+  t.equal(outcome(batchOf([{ headers }])), 'TOO_LARGE', 'too many headers');
+  t.equal(outcome(batchOf([{ headers: headers.slice(1) }])), 'ok');
+  t.equal(outcome(batchOf([{ key: Buffer.alloc(65_537) }])), 'TOO_LARGE', 'a key above the limit');
+  t.equal(outcome(batchOf([{ key: Buffer.alloc(65_536) }])), 'ok');
   t.equal(outcome(batchWithBody(Buffer.of(5, 0), 1)), 'MALFORMED', 'a record beyond the body');
   t.equal(outcome(batchWithBody(Buffer.alloc(20, 0xff), 1)), 'MALFORMED', 'a length without an end');
   t.equal(
