@@ -230,7 +230,7 @@ export class Broker {
     const { autoCreateTopics } = this.#options;
     const topics = new TopicService(this.#runtime, cluster, partitions, this.#address, autoCreateTopics);
     const delay = new DelayLadder(this.#runtime, partitions, cluster, topics, this.#options.delay);
-    const produce = new ProduceService(partitions, delay, this.#produceQuota, clock, this.#timers);
+    const produce = new ProduceService(partitions, cluster.shard, delay, this.#produceQuota, clock, this.#timers);
     const delayCalls = new DelayService(delay);
     const maintenance = new Maintenance(this.#runtime.clock, this.#runtime.logger, partitions);
     this.#parts = { store, partitions, cluster, produce, fetch: fetches, topics, delay, delayCalls, maintenance };

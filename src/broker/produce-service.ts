@@ -6,12 +6,13 @@ import type { Clock } from '../runtime/clock.js';
 import type { Timers } from '../timer/timers.js';
 import type { taskd } from '../wire/generated/messages.js';
 import type { ClientQuota } from './client-quota.js';
-import { clusterTopic } from './cluster-shard.js';
+import { type ClusterShard, clusterTopic } from './cluster-shard.js';
 import type { CommitWaiter } from './commit-waiters.js';
 import type { DelayLadder } from './delay/ladder.js';
 import type { Appended, Partition } from './partition.js';
 import type { Partitions } from './partitions.js';
 import { type Destination, readProduced } from './produced-batches.js';
+import { isBrokersName } from './topic-name.js';
 
 type ProduceCall = ServerCall<taskd.IProduceResponse>;
 
@@ -23,6 +24,7 @@ const classMax = 2;
  */
 export class ProduceService {
   readonly #partitions: Partitions;
+  readonly #topics: Pick<ClusterShard, 'topic'>;
   readonly #delay: Pick<DelayLadder, 'admission'>;
   readonly #quota: ClientQuota;
   readonly #clock: Clock;
@@ -34,12 +36,14 @@ export class ProduceService {
 
   constructor(
     partitions: Partitions,
+    topics: Pick<ClusterShard, 'topic'>,
     delay: Pick<DelayLadder, 'admission'>,
     quota: ClientQuota,
     clock: Clock,
     timers: Timers,
   ) {
     this.#partitions = partitions;
+    this.#topics = topics;
     this.#delay = delay;
     this.#quota = quota;
     this.#clock = clock;
@@ -66,9 +70,7 @@ export class ProduceService {
 
   #handle(request: taskd.ProduceRequest, call: ProduceCall): void {
     const { topicId, partition: number, batchClass } = request;
-    if (topicId === clusterTopic.topicId) {
-      throw new TaskdError(ErrorCode.FORBIDDEN, `${clusterTopic.name} is written by brokers only`);
-    }
+    if (topicId === clusterTopic.topicId) throw writtenByBrokers(clusterTopic.name);
     if (batchClass > classMax) throw new TaskdError(ErrorCode.INVALID, `there is no batch class ${batchClass}`);
     const partition = this.#partitions.get(topicId, number);
     partition.assertWritable();
@@ -88,9 +90,17 @@ export class ProduceService {
   }
 
   #destination({ topicId, partition, internal }: Partition, batchClass: BatchClass): Destination {
-    const admit = internal ? this.#delay.admission(topicId, partition) : undefined;
-    return admit === undefined ? { batchClass, internal } : { batchClass: BatchClass.CLIENT, internal, admit };
+    if (!internal) return { batchClass, internal };
+    const admit = this.#delay.admission(topicId, partition);
+    if (admit !== undefined) return { batchClass: BatchClass.CLIENT, internal, admit };
+    const name = this.#topics.topic(topicId)?.name ?? '';
+    if (isBrokersName(name)) throw writtenByBrokers(name);
+    return { batchClass, internal };
   }
+}
+
+function writtenByBrokers(name: string): TaskdError {
+  return new TaskdError(ErrorCode.FORBIDDEN, `${name} is written by brokers only`);
 }
 
 /** Tells a mover up to where its records are here already. */

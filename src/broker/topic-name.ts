@@ -3,9 +3,14 @@ import { nameLengthMax } from '../base/limits.js';
 
 const allowed = /^[A-Za-z0-9._-]+$/;
 
+/** True for names of topics that only brokers make, write, change and delete. */
+export function isBrokersName(name: string): boolean {
+  return name.startsWith('__');
+}
+
 /** True for names that belong to taskd itself: only its own processes create such topics. */
 export function isInternalName(name: string): boolean {
-  return name.startsWith('__') || name.startsWith('taskd.');
+  return isBrokersName(name) || name.startsWith('taskd.');
 }
 
 /** Throws INVALID for what can't be the name of a topic. */

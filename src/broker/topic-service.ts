@@ -9,7 +9,7 @@ import type { Cluster, NewTopic } from './cluster.js';
 import { clusterTopic, type TopicInfo } from './cluster-shard.js';
 import type { Partition } from './partition.js';
 import type { Partitions } from './partitions.js';
-import { isInternalName } from './topic-name.js';
+import { isBrokersName, isInternalName } from './topic-name.js';
 
 /** Names and ids in one request. */
 const namesMax = 1_000;
@@ -51,7 +51,7 @@ export class TopicService {
   createTopic(request: taskd.CreateTopicRequest, call: ServerCall<taskd.ICreateTopicResponse>): void {
     const { name, partitions, replicas, ifAbsent } = request;
     const config = readTopicConfig(request.config);
-    if (name.startsWith('__')) {
+    if (isBrokersName(name)) {
       call.fail(new TaskdError(ErrorCode.FORBIDDEN, 'topics whose name begins with "__" are made by brokers only'));
       return;
     }

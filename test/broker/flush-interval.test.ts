@@ -28,6 +28,7 @@ async function inBroker(
       partitions.get(1, 0).flushIntervalMs = 3_600_000;
       const service = new ProduceService(
         partitions,
+        { topic: () => undefined },
         { admission: () => undefined },
         new ClientQuota(noQuota, 'produce quota'),
         runtime.clock,
