@@ -33,10 +33,13 @@ class RawProducer {
     return this.#peer.closed !== undefined;
   }
 
-  /** `ok`, the name of the error's code, or `cut`. */
+  /** `ok`, `duplicate`, the name of the error's code, or `cut`. */
   async send(payload: Uint8Array, request: Partial<taskd.IProduceRequest> = {}): Promise<string> {
     const message = { topicId: this.#topicId, partition: 0, ...request };
-    return this.#ask(produce.id, taskd.ProduceRequest, message, [payload]);
+    const answer = await this.#ask(produce.id, taskd.ProduceRequest, message, [payload]);
+    if (answer !== 'ok') return answer;
+    const { meta } = this.#peer.frames.at(-1)!;
+    return taskd.ProduceResponse.decode(Buffer.from(meta)).duplicate ? 'duplicate' : 'ok';
   }
 
   async fetch(offset: number): Promise<string> {
@@ -124,7 +127,7 @@ t.test('from a raw socket: each lie has its code, and the connection goes on', a
   ];
   for (const [name, code, payload, request] of cases) t.equal(await raw.send(payload, request), code, name);
   t.equal(await raw.send(by(5, 0)), 'ok');
-  t.equal(await raw.send(by(5, 0)), 'ok', 'the same again is a repeat');
+  t.equal(await raw.send(by(5, 0)), 'duplicate', 'the same again is a repeat');
   t.equal(await raw.send(by(5, 1)), 'OUT_OF_ORDER_SEQUENCE', 'overlapping sequences');
   t.equal(await raw.send(by(5, 5)), 'OUT_OF_ORDER_SEQUENCE', 'a gap');
   t.equal(await raw.send(by(5, 0, 3)), 'ok', 'another epoch');
