@@ -2,6 +2,7 @@ import type { MetricSet } from '../base/counters.js';
 import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import { groupsTopic, groupsTopicPartitions } from '../base/group-partition.js';
 import type { TaskLog } from '../coordinator/task-log.js';
+import type { SpaceOptions } from '../log/disk-space.js';
 import { LogStore } from '../log/log-store.js';
 import type { NodeIdentity } from '../rpc/server.js';
 import type { ServerCall, ServiceRegistry } from '../rpc/service.js';
@@ -45,6 +46,10 @@ export interface BrokerOptions {
   readonly fetchQuota?: QuotaRates;
   /** See `LogStoreOptions`. */
   readonly segmentBytes?: number;
+  /** See `LogStoreOptions`. */
+  readonly space?: SpaceOptions;
+  /** Old segments are read again at this rate, to find rot; absent or 0: they are not. */
+  readonly scrubBytesPerSecond?: number;
   readonly delay?: LadderOptions;
 }
 
@@ -204,10 +209,11 @@ export class Broker {
 
   async #open(): Promise<void> {
     const { clusterId } = this.#identity;
-    const { dataFolder, segmentBytes } = this.#options;
+    const { dataFolder, segmentBytes, space } = this.#options;
     const store = await LogStore.open(this.#runtime, dataFolder, {
       ...(clusterId === '' ? {} : { clusterId }),
       ...(segmentBytes === undefined ? {} : { segmentBytes }),
+      ...(space === undefined ? {} : { space }),
     });
     store.onFailed = (error) => {
       this.#runtime.logger.error(
@@ -232,7 +238,7 @@ export class Broker {
     const delay = new DelayLadder(this.#runtime, partitions, cluster, topics, this.#options.delay);
     const produce = new ProduceService(partitions, cluster.shard, delay, this.#produceQuota, clock, this.#timers);
     const delayCalls = new DelayService(delay);
-    const maintenance = new Maintenance(this.#runtime.clock, this.#runtime.logger, partitions);
+    const maintenance = new Maintenance(this.#runtime.clock, this.#runtime.logger, store, partitions);
     this.#parts = { store, partitions, cluster, produce, fetch: fetches, topics, delay, delayCalls, maintenance };
     clusterLog.assertServing();
     await cluster.start();

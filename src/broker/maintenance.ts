@@ -1,4 +1,5 @@
 import type { Logger } from '../base/logger.js';
+import type { LogStore } from '../log/log-store.js';
 import type { Clock, Timer } from '../runtime/clock.js';
 import type { Partitions } from './partitions.js';
 
@@ -9,13 +10,15 @@ const roundMs = 10_000;
 export class Maintenance {
   readonly #clock: Clock;
   readonly #logger: Logger;
+  readonly #store: LogStore;
   readonly #partitions: Partitions;
   #timer: Timer | undefined;
   #isStopped = false;
 
-  constructor(clock: Clock, logger: Logger, partitions: Partitions) {
+  constructor(clock: Clock, logger: Logger, store: LogStore, partitions: Partitions) {
     this.#clock = clock;
     this.#logger = logger;
+    this.#store = store;
     this.#partitions = partitions;
   }
 
@@ -33,6 +36,11 @@ export class Maintenance {
 
   /** One round. What fails for one partition is logged and tried again in the next round. */
   async round(): Promise<void> {
+    try {
+      await this.#store.tend();
+    } catch (error) {
+      this.#logger.warn({ error }, 'the data folder could not be tidied up');
+    }
     for (const partition of [...this.#partitions.all()]) {
       if (this.#isStopped) return;
       try {

@@ -193,7 +193,7 @@ class PartitionReader implements LogSubscription {
   #advance(): void {
     if (this.#isReading || this.#isClosed) return;
     const { refusal, logStart } = this.#partition;
-    if (!this.#partition.isActive) {
+    if (!this.#partition.isServing) {
       if (refusal !== undefined) this.#reader.trouble?.(refusal);
       return;
     }

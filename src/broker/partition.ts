@@ -3,12 +3,14 @@
  *
  * ```
  *  opening ──producers replayed, term raised, own no-op synced──▶ active ──write or sync error──▶ failed
- *     └──────────── damage, or the disk refuses ─────────────────────────────────────────────────────┘
+ *     ├──────────── damage, or the disk refuses ─────────────────────────────────────────────────────┘
+ *     └─disk full─▶ full ──room again, no-op synced──▶ active
  *  each ──stop──▶ stopped
  * ```
  *
  * - *opening*: nothing is served. The term is durable before the no-op is appended, and there is no "end" before the
  *   no-op is committed.
+ * - *full*: the disk had no room for the no-op. What was found is read; appends are refused (STORAGE_FULL) for now.
  * - *active*: appends and reads.
  * - *failed*: reads of what was committed; every append is refused with the problem in words. A log that was damaged
  *   when it was opened is read around its gaps (DATA_LOSS names them), but not an internal one: whoever replays that
@@ -69,6 +71,12 @@ export class Partition {
   /** Offset of the record that began a segment only so that the one before could go. */
   #restedAt = -1;
   #isActive = false;
+  /** Not active yet since the disk is full; what was committed before this start can be read. */
+  #isFullAtStart = false;
+  #tellFull: () => void = () => {};
+  readonly #whenFull = new Promise<void>((resolve) => {
+    this.#tellFull = resolve;
+  });
   #isStopped = false;
   #problem: string | undefined;
   /** Counters for metrics. */
@@ -83,6 +91,8 @@ export class Partition {
     this.partition = log.partition;
     this.key = partitionKey(log.topicId, log.partition);
     this.internal = internal;
+    log.isInternal = internal;
+    log.onFull = () => this.#full();
     this.#problem = log.problem;
     log.isUrgent = internal;
     log.onSynced = (syncedEnd) => this.#committed(syncedEnd);
@@ -125,9 +135,15 @@ export class Partition {
     return this.#isActive && !this.#isStopped;
   }
 
+  /** True when all that was committed is served: active, or the disk was full at the start. */
+  get isServing(): boolean {
+    return (this.#isActive || this.#isFullAtStart) && !this.#isStopped;
+  }
+
   /** True when fetches are served: active, or damaged and of use to a reader all the same. */
   get isReadable(): boolean {
-    if (this.#isActive || this.#isStopped) return this.isActive;
+    if (this.#isStopped) return false;
+    if (this.#isActive || this.#isFullAtStart) return true;
     return this.#log.problem !== undefined && this.#log.isReadable && !this.internal;
   }
 
@@ -154,10 +170,12 @@ export class Partition {
     try {
       await this.#state.load();
       await this.#log.raiseTerm();
-      await this.#appendControl(ControlRecord.NO_OP);
-      this.#isActive = true;
+      const noOp = this.#appendControl(ControlRecord.NO_OP).then(() => this.#begin());
+      // On a full disk there is no telling when that is done; what is there can be read meanwhile.
+      await Promise.race([noOp, this.#whenFull]);
+      noOp.catch((error) => this.#failed(messageOf(error)));
     } catch (error) {
-      this.#failed(error instanceof Error ? error.message : String(error));
+      this.#failed(messageOf(error));
       if (!(error instanceof TaskdError)) throw error;
     }
   }
@@ -297,6 +315,7 @@ export class Partition {
   /** Throws unless the end of this partition can be told. */
   assertServing(): void {
     if (this.#isStopped) throw new TaskdError(ErrorCode.DRAINING, 'this broker is stopping', { retry: Retry.OTHER });
+    if (this.isReadable && this.#problem === undefined) return;
     if (this.#isActive) return;
     if (this.#problem !== undefined) throw storageFailed(this.#name, this.#problem);
     const message = `${this.#name} is being opened; ask again in a moment`;
@@ -307,6 +326,7 @@ export class Partition {
   assertWritable(): void {
     if (this.#problem !== undefined) throw storageFailed(this.#name, this.#problem);
     this.assertServing();
+    if (!this.#isActive && this.#log.refusal !== undefined) throw this.#log.refusal;
   }
 
   get #name(): string {
@@ -356,10 +376,23 @@ export class Partition {
     builder.append(value === undefined ? { type } : { type, value });
     const attributes = Attribute.CONTROL;
     const batch = builder.finish({ baseTimestamp: 0, batchClass: BatchClass.OWNER, attributes });
-    const endOffset = this.#log.append(batch) + 1;
+    const endOffset = this.#log.append(batch, true) + 1;
     return new Promise<void>((resolve, reject) => {
       this.whenCommitted({ endOffset, committed: resolve, failed: reject });
     });
+  }
+
+  #begin(): void {
+    this.#isActive = true;
+    if (!this.#isFullAtStart) return;
+    this.#isFullAtStart = false;
+    for (const listener of this.#listeners) listener.committed();
+    this.onCommitted(this);
+  }
+
+  #full(): void {
+    if (!this.#isActive) this.#isFullAtStart = true;
+    this.#tellFull();
   }
 
   #committed(end: number): void {
@@ -381,6 +414,8 @@ export class Partition {
     this.onCommitted(this);
   }
 }
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 function joined(first: Appended, next: Appended): Appended {
   return {

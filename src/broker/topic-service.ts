@@ -156,7 +156,7 @@ export class TopicService {
     const leaders = numbers(topic.partitions).map((i) => {
       const partition = this.#partitions.find(topic.topicId, i);
       // Of a damaged one a client must learn what is wrong, or it would look for another leader until it gives up.
-      return partition?.isActive || partition?.problem !== undefined ? this.#address() : {};
+      return partition?.isServing || partition?.problem !== undefined ? this.#address() : {};
     });
     return { ...topic, config: writeTopicConfig(topic.config), leaders };
   }
@@ -167,7 +167,9 @@ export class TopicService {
       const state = this.#partitions.find(topicId, partition);
       if (state === undefined) return { topicId, partition, problem: 'it could not be opened here' };
       const { term, logStart, logEnd, highWatermark, bytes } = state;
-      const problem = state.problem ?? (state.isActive ? '' : 'it is being opened');
+      const problem =
+        state.problem ??
+        (state.isActive ? '' : state.isServing ? 'the disk is full: it is only read' : 'it is being opened');
       return { topicId, partition, term, logStart, logEnd, highWatermark, bytes, problem };
     });
   }

@@ -6,6 +6,7 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { noQuota, type QuotaRates } from '../broker/client-quota.js';
+import type { SpaceOptions } from '../log/disk-space.js';
 import { type Address, isLoopback, parseAddress } from '../runtime/net.js';
 import { sizeOf } from './quantities.js';
 
@@ -27,6 +28,10 @@ export interface DaemonConfig {
   readonly autoCreateTopics: boolean;
   readonly produceQuota: QuotaRates;
   readonly fetchQuota: QuotaRates;
+  /** What a broker leaves free on its disk, and keeps for itself. */
+  readonly space: SpaceOptions;
+  /** A broker reads its old segments again at this rate, to find rot; 0: it doesn't. */
+  readonly scrubBytesPerSecond: number;
   /** 0: no admin port. */
   readonly adminPort: number;
   readonly logLevel: LogLevel;
@@ -37,6 +42,10 @@ export interface DaemonConfig {
 export type ZeroCopyMode = 'off' | 'auto' | 'on';
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 export type LogFormat = 'auto' | 'json' | 'pretty';
+
+/** What a broker keeps of its disk for what it must write when that is full; never more than 5 %. */
+const reserveBytesMax = 64 * 1024 * 1024;
+const scrubBytesPerSecond = 4 * 1024 * 1024;
 
 /** One setting; `flag` is as commander wants it. */
 export interface Setting {
@@ -62,6 +71,8 @@ export type SettingName =
   | 'produceQuota'
   | 'fetchQuota'
   | 'zeroCopy'
+  | 'minFree'
+  | 'scrubRate'
   | 'adminPort'
   | 'logLevel'
   | 'logFormat';
@@ -131,6 +142,18 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     flag: '--fetch-quota <rates>',
     env: 'TASKD_FETCH_QUOTA',
     help: 'the same for what each client may read',
+    commands: both,
+  },
+  minFree: {
+    flag: '--min-free <size>',
+    env: 'TASKD_MIN_FREE',
+    help: 'records of users are refused while less of the disk is free, such as 2GiB (default: 5 %, at most 10GiB)',
+    commands: both,
+  },
+  scrubRate: {
+    flag: '--scrub-rate <size>',
+    env: 'TASKD_SCRUB_RATE',
+    help: 'bytes a second at which old segments are read again to find rot; 0B: never (default: 4MiB)',
     commands: both,
   },
   adminPort: {
@@ -231,6 +254,11 @@ const quotaRates: z.ZodType<QuotaRates, string> = z.string().transform((text, co
   return { perClient, clients };
 });
 
+const size: z.ZodType<number, string> = z.string().transform((text, context) => {
+  const bytes = sizeOf(text);
+  return bytes ?? refuse(context, 'is no size: write a number and a unit, such as 512MiB or 2GiB');
+});
+
 const schema = z.object({
   role: list(`a role; choose from ${roleNames.join(', ')}`, (text) => roleNames.find((name) => name === text)),
   listen: listenAddress,
@@ -248,6 +276,8 @@ const schema = z.object({
   autoCreate: oneOf(['on', 'off']),
   produceQuota: quotaRates,
   fetchQuota: quotaRates,
+  minFree: size,
+  scrubRate: size,
   adminPort: wholeNumber(0, 65_535, '0 turns it off'),
   logLevel: oneOf(['debug', 'info', 'warn', 'error', 'silent']),
   logFormat: oneOf(['auto', 'json', 'pretty']),
@@ -331,6 +361,8 @@ export function readConfig(
     produceQuota: values.produceQuota ?? noQuota,
     fetchQuota: values.fetchQuota ?? noQuota,
     zeroCopy: values.zeroCopy ?? 'auto',
+    space: { reserveBytesMax, ...(values.minFree === undefined ? {} : { minFreeBytes: values.minFree }) },
+    scrubBytesPerSecond: values.scrubRate ?? scrubBytesPerSecond,
     adminPort,
     logLevel: values.logLevel ?? 'info',
     logFormat: values.logFormat ?? 'auto',

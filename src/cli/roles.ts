@@ -10,6 +10,7 @@ import { Broker } from '../broker/broker.js';
 import { noQuota, type QuotaRates } from '../broker/client-quota.js';
 import { brokerService, nameServerService, schedulerService } from '../discovery/instance.js';
 import { Registry } from '../discovery/registry.js';
+import type { SpaceOptions } from '../log/disk-space.js';
 import { NameServer } from '../nameserver/name-server.js';
 import { Connections } from '../rpc/connections.js';
 import { type NodeIdentity, RpcServer } from '../rpc/server.js';
@@ -35,6 +36,9 @@ export interface RolesOptions {
   readonly fetchQuota?: QuotaRates;
   /** Of the broker's logs; absent: the default. */
   readonly segmentBytes?: number;
+  /** See `BrokerOptions`. */
+  readonly space?: SpaceOptions;
+  readonly scrubBytesPerSecond?: number;
 }
 
 export type RoleState = 'starting' | 'ready' | 'draining';
@@ -95,7 +99,7 @@ class RolesProcess implements RunningRoles {
   }
 
   async start(metrics: MetricSet): Promise<void> {
-    const { dataFolder, shards, segmentBytes, autoCreateTopics = false } = this.#options;
+    const { dataFolder, shards, segmentBytes, space, scrubBytesPerSecond, autoCreateTopics = false } = this.#options;
     const { produceQuota = noQuota, fetchQuota = noQuota } = this.#options;
     const runtime = this.#runtime;
     const server = this.#server;
@@ -115,6 +119,8 @@ class RolesProcess implements RunningRoles {
         produceQuota,
         fetchQuota,
         ...(segmentBytes === undefined ? {} : { segmentBytes }),
+        ...(space === undefined ? {} : { space }),
+        ...(scrubBytesPerSecond === undefined ? {} : { scrubBytesPerSecond }),
       });
       identity.clusterId = this.#broker.clusterId;
       this.#broker.registerMetrics(metrics);

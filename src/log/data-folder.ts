@@ -5,13 +5,14 @@
 import { ErrorCode, TaskdError } from '../base/errors.js';
 import { FileError, type Files, type FolderLock } from '../runtime/files.js';
 import type { Runtime } from '../runtime/runtime.js';
+import { reserveName } from './disk-space.js';
 import { diskIdBytes } from './journal-record.js';
 import { readJournal } from './journal-scan.js';
 import { decodeMeta, encodeMeta, isClusterId, metaBytesMax, metaFormat } from './meta-file.js';
 import type { ReplicaState } from './replica-state.js';
 import { readRange } from './segment-scan.js';
 import { journalNames, StateJournal } from './state-journal.js';
-import { storageFailed } from './storage-error.js';
+import { lackOf, storageFailed } from './storage-error.js';
 
 export interface DataFolder {
   readonly lock: FolderLock;
@@ -38,7 +39,7 @@ export async function openDataFolder(runtime: Runtime, folder: string, clusterId
     if (meta === undefined) return { lock, ...(await begin(runtime, folder, clusterId)) };
     const diskId = Buffer.from(meta.diskId, 'hex');
     await files.syncFolder(folder);
-    const journal = await StateJournal.open(runtime.clock, files, folder, diskId);
+    const journal = await openJournal(runtime, folder, diskId);
     return { lock, journal, clusterId: meta.clusterId, diskId };
   } catch (error) {
     await lock?.release();
@@ -91,6 +92,18 @@ async function readWhole(files: Files, path: string): Promise<Uint8Array> {
     return await readRange(handle, 0, await handle.size());
   } finally {
     await handle.close();
+  }
+}
+
+/** On a full disk the reserve makes room for the journal's new generation. */
+async function openJournal({ clock, files }: Runtime, folder: string, diskId: Uint8Array): Promise<StateJournal> {
+  try {
+    return await StateJournal.open(clock, files, folder, diskId);
+  } catch (error) {
+    const reserve = `${folder}/${reserveName}`;
+    if (lackOf(error) !== 'the disk is full' || !(await files.exists(reserve))) throw error;
+    await files.remove(reserve);
+    return StateJournal.open(clock, files, folder, diskId);
   }
 }
 

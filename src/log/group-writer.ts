@@ -48,6 +48,10 @@ export interface GroupEvents {
   rolled(segment: Segment): void;
   /** Nothing can be written now, or (undefined) it can again; groups wait meanwhile. */
   full(lack: Lack | undefined): void;
+  /** The disk is full: true when room was made. */
+  makeRoom(): Promise<boolean>;
+  /** On a full disk: false while what room there is is not for this log. */
+  mayWrite(): boolean;
   /** Nothing more will be written. */
   failed(error: unknown): void;
 }
@@ -262,18 +266,22 @@ export class GroupWriter {
    * once without zeros ahead, then each second. False when it failed or is no longer wanted.
    */
   async #writeWhenRoom(group: WriteGroup, part: GroupPart): Promise<boolean> {
+    let isFull = false;
     for (let attempt = 0; !this.#failed; attempt++) {
       if (attempt > 1 && group.base >= this.#cutEnd) return false;
       try {
         await this.#write(group, part, attempt === 0);
-        if (attempt > 1) this.#events.full(undefined);
+        if (isFull) this.#events.full(undefined);
         return true;
       } catch (error) {
         const lack = lackOf(error);
         if (lack === undefined) throw error;
         if (attempt === 0) continue;
-        if (attempt === 1) this.#events.full(lack);
-        await new Promise<void>((resolve) => this.#clock.timer(fullRetryMs, resolve));
+        if (lack === 'the disk is full' && (await this.#events.makeRoom())) continue;
+        if (!isFull) this.#events.full(lack);
+        isFull = true;
+        do await new Promise<void>((resolve) => this.#clock.timer(fullRetryMs, resolve));
+        while (!this.#failed && group.base < this.#cutEnd && !this.#events.mayWrite());
       }
     }
     return false;

@@ -6,6 +6,7 @@ import type { FolderLock } from '../runtime/files.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { openDataFolder } from './data-folder.js';
 import { Device } from './device.js';
+import { DiskSpace, type SpaceOptions } from './disk-space.js';
 import type { LogHost } from './log-host.js';
 import { PartitionLog } from './partition-log.js';
 import { ReadHandles } from './read-handles.js';
@@ -15,6 +16,7 @@ import { segmentName } from './segment.js';
 import type { StateJournal } from './state-journal.js';
 import { storageFailed } from './storage-error.js';
 import { TailBudget } from './tail.js';
+import { Trash } from './trash.js';
 
 const tailBytesMax = 128 * 1024 * 1024;
 /** Segment files open for reading, besides the last one of each log, which is open for writing. */
@@ -27,6 +29,8 @@ export interface LogStoreOptions {
   readonly clusterId?: string;
   /** A segment file rolls before it would grow beyond. Default `segmentBytesMax`. */
   readonly segmentBytes?: number;
+  /** Watch the disk, and keep a reserve of it. Absent: neither. */
+  readonly space?: SpaceOptions;
   /** Bytes of recently appended batches kept in memory, over all partitions. Default 128 MiB. */
   readonly tailBytesMax?: number;
 }
@@ -44,6 +48,8 @@ export class LogStore {
   readonly clusterId: string;
   /** 32 hexadecimal digits, random, made with the folder. */
   readonly diskId: string;
+  /** The room on the disk. */
+  readonly space: DiskSpace;
   /** Called once when the state journal could not be written: every log here is fenced, the process should end. */
   onFailed: (error: TaskdError) => void = () => {};
   /** Who may sync when, over all logs here. */
@@ -57,6 +63,7 @@ export class LogStore {
   /** By topic and partition. */
   readonly #replicas = new Map<string, ReplicaState>();
   readonly #open = new Set<PartitionLog>();
+  readonly #trash: Trash;
   #timer: Timer | undefined;
   #isClosed = false;
 
@@ -75,8 +82,19 @@ export class LogStore {
     this.#folder = folder;
     this.#lock = lock;
     this.#journal = journal;
+    const space = new DiskSpace(runtime, folder, options.space ?? { reserveBytesMax: 0 }, () => {
+      let bytes = 0;
+      for (const log of this.#open) bytes += log.unsyncedBytes;
+      return bytes;
+    });
+    space.onLow = (isLow) => {
+      if (isLow) void this.#trash.empty(true);
+    };
+    this.space = space;
+    this.#trash = new Trash(runtime, folder);
     this.#host = {
       journal,
+      space,
       handles: new ReadHandles(runtime.files, readHandlesMax),
       device: this.device,
       tails: new TailBudget(options.tailBytesMax ?? tailBytesMax),
@@ -84,6 +102,7 @@ export class LogStore {
       pointMoved: (now) => this.#pointMoved(now),
     };
     journal.onFailed = (error) => this.#fail(error);
+    journal.makeRoom = () => space.makeRoom();
     for (const state of journal.states()) this.#replicas.set(`${state.topicId}/${state.partition}`, state);
   }
 
@@ -96,7 +115,9 @@ export class LogStore {
    */
   static async open(runtime: Runtime, folder: string, options: LogStoreOptions = {}): Promise<LogStore> {
     const { lock, journal, clusterId, diskId } = await openDataFolder(runtime, folder, options.clusterId);
-    return new LogStore(runtime, folder, lock, journal, clusterId, diskId, options);
+    const store = new LogStore(runtime, folder, lock, journal, clusterId, diskId, options);
+    if (options.space !== undefined) await store.space.start();
+    return store;
   }
 
   /** Every replica that is here, from the journal's manifest, by topic and partition. */
@@ -141,7 +162,6 @@ export class LogStore {
   async remove(topicId: number): Promise<void> {
     const states = [...this.#replicas.values()].filter((state) => state.topicId === topicId);
     if (states.length === 0) return;
-    const { files, clock } = this.#runtime;
     for (const { partition } of states) {
       const name = `${topicId}/${partition}`;
       this.#replicas.delete(name);
@@ -151,14 +171,15 @@ export class LogStore {
       this.#logs.delete(name);
       this.#open.delete(log);
     }
-    const from = `${this.#folder}/data/${topicId}`;
-    await files.makeFolder(`${this.#folder}/trash`);
-    if (await files.exists(from)) await files.rename(from, `${this.#folder}/trash/${topicId}-${clock.wallMs()}`);
-    await files.syncFolder(`${this.#folder}/trash`);
-    await files.syncFolder(`${this.#folder}/data`);
-    await files.syncFolder(this.#folder);
+    await this.#trash.take(topicId);
     for (const state of states) this.#journal.remove(state);
     await this.#journal.flush();
+  }
+
+  /** To be called now and then: empties the trash, and makes the reserve of disk space. */
+  async tend(): Promise<void> {
+    this.space.tend();
+    await this.#trash.empty(this.space.isLow);
   }
 
   /** Syncs and closes every log, notes the clean end, releases the folder. */
@@ -166,6 +187,7 @@ export class LogStore {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#timer?.cancel();
+    await this.space.stop();
     await Promise.allSettled(this.#logs.values());
     await Promise.all(Array.from(this.#open, (log) => log.close()));
     try {

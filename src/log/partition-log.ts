@@ -23,7 +23,7 @@ import type { Recovered } from './recovery.js';
 import { type BatchPlace, type ReplicaState, replicaFolder } from './replica-state.js';
 import type { Segment } from './segment.js';
 import { readRange } from './segment-scan.js';
-import { type Lack, storageFailed, storageFull } from './storage-error.js';
+import { type Lack, storageFailed, storageFull, storageLow } from './storage-error.js';
 import { Tail } from './tail.js';
 import { type CutPlace, cutFiles, findCut } from './truncation.js';
 import type { WriteGroup } from './write-group.js';
@@ -51,6 +51,10 @@ export class PartitionLog {
    * of the process, not a power loss.
    */
   onWritten: (writtenEnd: number) => void = () => {};
+  /** A topic of taskd itself: may use what is kept for it on a disk that is nearly full. */
+  isInternal = false;
+  /** Called when the disk is full and nothing can be written, until there is room again. */
+  onFull: () => void = () => {};
   /** Called once when a write or a sync failed: nothing above `syncedEnd` will ever be acknowledged. */
   onFailed: (error: TaskdError) => void = () => {};
   /** What the log keeps, and for how long: its start, its retention, its snapshot. */
@@ -109,6 +113,8 @@ export class PartitionLog {
       synced: (group) => this.#synced(group),
       rolled: (segment) => this.#reader.rolled(segment),
       full: (lack) => this.#full(lack),
+      makeRoom: () => (this.isInternal ? host.space.makeRoom() : Promise.resolve(false)),
+      mayWrite: () => this.isInternal || host.space.isOpenToUsers,
       failed: (error) => this.fail(storageFailed(`${this.#name} could not be written`, remedy, error)),
     });
     if (recovered.problem !== undefined) {
@@ -172,6 +178,16 @@ export class PartitionLog {
     return this.#problem;
   }
 
+  /** Why appends are refused now, perhaps only for a while. */
+  get refusal(): TaskdError | undefined {
+    return this.#refusal;
+  }
+
+  /** Bytes that wait for the disk. */
+  get unsyncedBytes(): number {
+    return this.#unsyncedBytes;
+  }
+
   /** Raises the term by one. Durable in the state journal when it resolves; resolves with the new term. */
   async raiseTerm(): Promise<number> {
     this.#refuse();
@@ -187,11 +203,13 @@ export class PartitionLog {
    * gathered and gives the copy its offset, term and append timestamp (`max(previous, clock)`). Returns the base
    * offset at once; durable when `onSynced` passes the batch's end. `batch` itself is not changed and not kept.
    * Throws STORAGE_FAILED (for good) after a failed write or sync or with a `problem`, STORAGE_FULL (retry AFTER) while
-   * the disk is full, BUSY (retry AFTER) while too many bytes wait for the disk; nothing is appended then.
+   * the disk is full or, unless `isOwn`, so low that only taskd's own records are taken, BUSY (retry AFTER) while too many bytes wait for the disk; nothing is appended then.
    */
-  append(batch: Uint8Array): number {
+  append(batch: Uint8Array, isOwn: boolean = this.isInternal): number {
     this.#refuse();
     const { length } = batch;
+    const { space } = this.#host;
+    if (space.isLow && !isOwn) throw storageLow(this.#name, space.leftBytes, space.minFreeBytes);
     assert(length >= headerBytes && readU32(batch, 16) === length, 'append takes one whole, checked batch');
     if (this.#unsyncedBytes + length > unsyncedBytesMax) throw busy(this.#name);
     const baseOffset = this.#logEnd;
@@ -220,6 +238,7 @@ export class PartitionLog {
     this.#logEnd = end;
     this.#lastTimestampMs = appendTimestamp;
     this.#unsyncedBytes += length;
+    space.take(length);
     this.bytesAppended += length;
     return baseOffset;
   }
@@ -442,6 +461,7 @@ export class PartitionLog {
     const fields = { topicId: this.topicId, partition: this.partition };
     if (lack === undefined) this.#runtime.logger.info(fields, 'appends are taken again');
     else this.#runtime.logger.warn(fields, `${lack}: appends are refused until that has changed`);
+    if (lack !== undefined) this.onFull();
   }
 
   /** Leaves the files so that the next start need not read them; what it needs goes to the journal. */

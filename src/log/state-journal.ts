@@ -27,7 +27,7 @@ import {
 import { readJournal } from './journal-scan.js';
 import type { ReplicaState } from './replica-state.js';
 import { readRange } from './segment-scan.js';
-import { storageFailed } from './storage-error.js';
+import { lackOf, storageFailed } from './storage-error.js';
 
 export const journalNames: readonly string[] = ['state.0', 'state.1'];
 
@@ -39,6 +39,8 @@ const fileBytesMax = 256 * 1024 * 1024;
 const mend = 'restore the whole data folder from a copy made while taskd was stopped, or start on an empty folder';
 
 export class StateJournal {
+  /** Asked on a full disk: true when room was made, so that the write is tried once more. */
+  makeRoom: () => Promise<boolean> = () => Promise.resolve(false);
   /** Called once at the first write error. */
   onFailed: (error: TaskdError) => void = () => {};
   readonly #clock: Clock;
@@ -84,6 +86,10 @@ export class StateJournal {
       handles.push(await files.open(`${folder}/${name}`, 'create'));
     }
     const journal = new StateJournal(clock, diskId, handles, [0, 0], [], 0, 0);
+    // The next start writes the other file, on a full disk perhaps.
+    await handles[1]!.write([new Uint8Array(generationBytesMin)], 0);
+    await handles[1]!.dataSync();
+    journal.#sizes[1] = generationBytesMin;
     journal.#file = 1;
     await journal.#writeGeneration();
     return journal;
@@ -231,7 +237,13 @@ export class StateJournal {
     const ahead = Math.max(0, this.#capacity() - Math.max(end, this.#sizes[this.#file]!));
     const chunks = [bytes];
     if (end > this.#sizes[this.#file]! && ahead > 0) chunks.push(new Uint8Array(ahead));
-    await handle.write(chunks, position);
+    try {
+      await handle.write(chunks, position);
+    } catch (error) {
+      // Nothing was synced yet, so the same bytes may be written again.
+      if (lackOf(error) !== 'the disk is full' || !(await this.makeRoom())) throw error;
+      await handle.write(chunks, position);
+    }
     this.#sizes[this.#file] = Math.max(this.#sizes[this.#file]!, end + (chunks.length > 1 ? ahead : 0));
     await handle.dataSync();
   }

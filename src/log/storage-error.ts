@@ -34,6 +34,15 @@ export function storageFailed(what: string, remedy: string, cause?: unknown): Ta
 /** How long a client waits before it tries again on a full disk. */
 export const fullRetryMs = 1_000;
 
+/** For records of users while little is left. */
+export function storageLow(what: string, leftBytes: number, minFreeBytes: number): TaskdError {
+  const left = `${mib(leftBytes)} of the disk are left, and users' records are taken only above ${mib(minFreeBytes)}`;
+  const message = `${what}: ${left}; ${remedyOf('the disk is full')} or delete topics, writing goes on by itself`;
+  return new TaskdError(ErrorCode.STORAGE_FULL, message, { retry: Retry.AFTER, retryAfterMs: fullRetryMs });
+}
+
+const mib = (bytes: number): string => `${Math.max(0, Math.floor(bytes / 1024 ** 2))} MiB`;
+
 export function storageFull(what: string, lack: Lack): TaskdError {
   return new TaskdError(ErrorCode.STORAGE_FULL, `${what}: ${lack}; ${remedyOf(lack)}, writing goes on by itself`, {
     retry: Retry.AFTER,

@@ -22,6 +22,8 @@ t.test('defaults', async (t) => {
     autoCreateTopics: true,
     produceQuota: { perClient: undefined, clients: new Map() },
     fetchQuota: { perClient: undefined, clients: new Map() },
+    space: { reserveBytesMax: 64 * 1024 * 1024 },
+    scrubBytesPerSecond: 4 * 1024 * 1024,
     zeroCopy: 'auto',
     adminPort: 7401,
     logLevel: 'info',
