@@ -1,3 +1,5 @@
+import { groupMutants } from './group-mutants.js';
+
 /** A text that is once in build/`file` and becomes another one. */
 export interface Edit {
   readonly file: string;
@@ -102,4 +104,5 @@ export const mutants: readonly Mutant[] = [
     replace: 'if (batch.baseSequence >= 0)',
     seeds: 60,
   },
+  ...groupMutants,
 ];

@@ -40,10 +40,6 @@ export class MemberSession {
     this.changed(nowMs);
   }
 
-  get hasStream(): boolean {
-    return this.#stream !== undefined;
-  }
-
   /** The stream that counts from now on; returns the one before it. */
   connect(stream: MemberStream, nowMs: number): MemberStream | undefined {
     const before = this.#stream;

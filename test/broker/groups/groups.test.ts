@@ -239,3 +239,15 @@ t.test('many commits at once cost few writes, and each is answered', async (t) =
   t.ok(answers.every(([code]) => code === 0));
   t.same(await a.offsets(), { 0: 100, 1: 100, 2: 100, 3: 100, 4: 100, 5: 100 });
 });
+
+t.test('what a member commits before it leaves counts, also when it waits for no answer', async (t) => {
+  const { topicId, member } = await withTopic(t);
+  const a = member('a').join();
+  await a.until(() => a.held.size === 6);
+  // The first is being written while the second waits its turn.
+  const answers = [a.commit(topicId, { 0: 1 }), a.commit(topicId, { 1: 2 })];
+  const left = a.leave();
+  t.same(await Promise.all(answers), [[0], [0]]);
+  await left;
+  t.same(await a.offsets(), { 0: 1, 1: 2 });
+});
