@@ -1,3 +1,4 @@
+import { runConsumeSeed } from './consume-scenario.js';
 import { runDelayedSeed } from './delayed-scenario.js';
 import { runGroupSeed } from './group-scenario.js';
 import { runQueueSeed } from './queue-scenario.js';
@@ -15,4 +16,5 @@ export const worlds: readonly World[] = [
   { name: 'queue', run: runQueueSeed },
   { name: 'delay', run: runDelayedSeed },
   { name: 'groups', run: runGroupSeed },
+  { name: 'consume', run: runConsumeSeed },
 ];

@@ -1,0 +1,56 @@
+import type { Mutant } from './sim-mutant-list.js';
+
+/** The safety rules of consumers. */
+export const consumeMutants: readonly Mutant[] = [
+  {
+    name: 'consume: commit before processing',
+    world: 'consume',
+    file: 'src/client/consumer/committer.js',
+    find: 'const offset = partition.work?.doneEnd;',
+    replace: 'const offset = partition.work?.fetchedEnd;',
+    seeds: 30,
+  },
+  {
+    name: 'consume: commit passes what is not done',
+    world: 'consume',
+    file: 'src/client/consumer/work-queue.js',
+    find: 'while (work.tasks.first?.state === TaskState.DONE)',
+    replace: 'while (work.tasks.first !== undefined && work.tasks.first.offset <= tasks[0].offset)',
+    seeds: 30,
+  },
+  {
+    name: 'consume: revoke acknowledged with handlers running',
+    world: 'consume',
+    file: 'src/client/consumer/consumption.js',
+    find: 'if (this.#queue.isIdle(work))',
+    replace: 'if (true)',
+    seeds: 30,
+  },
+  {
+    name: 'consume: handed out after it was let go',
+    world: 'consume',
+    file: 'src/client/consumer/consumption.js',
+    find: `            this.#queue.close(work);
+            this.#byWork.delete(work);
+            this.#runner`,
+    replace: `            this.#byWork.delete(work);
+            this.#runner`,
+    seeds: 30,
+  },
+  {
+    name: 'consume: retry committed before it is durable',
+    world: 'consume',
+    file: 'src/client/consumer/handler-runner.js',
+    find: 'await moveUp(record, reason, verdict);',
+    replace: 'moveUp(record, reason, verdict).catch(() => {});',
+    seeds: 60,
+  },
+  {
+    name: 'consume: records of one key at once',
+    world: 'consume',
+    file: 'src/client/consumer/work-queue.js',
+    find: 'if (last !== undefined) {',
+    replace: 'if (false) {',
+    seeds: 30,
+  },
+];

@@ -1,0 +1,89 @@
+import { SimWorld } from '../../src/runtime/sim/sim-world.js';
+import { Consume } from './consume.js';
+import { Faults } from './faults.js';
+import type { ScenarioOptions, WorldResult } from './world-result.js';
+
+const faultsMs = 15_000;
+const settleMs = 120_000;
+const downMsMax = 2_000;
+
+/** Members that die and leave, and come back; nothing else happens, so that everybody knows who has what. */
+class Comings {
+  readonly #world: SimWorld;
+  readonly #consume: Consume;
+  readonly #everyMs: number;
+  #isOn = false;
+  #count = 0;
+
+  constructor(world: SimWorld, consume: Consume) {
+    this.#world = world;
+    this.#consume = consume;
+    this.#everyMs = 150 * 2 ** (world.random.unit() * 4);
+  }
+
+  start(): void {
+    this.#isOn = true;
+    this.#plan();
+  }
+
+  stop(): void {
+    this.#isOn = false;
+    for (const member of this.#consume.members) if (!member.isAlive) member.restart();
+  }
+
+  summary(): string {
+    return `${this.#count} comings and goings`;
+  }
+
+  #plan(): void {
+    const { random } = this.#world;
+    this.#world.after(random.unit() * 2 * this.#everyMs, () => {
+      if (!this.#isOn) return;
+      const member = this.#consume.members[random.below(this.#consume.members.length)]!;
+      this.#count++;
+      if (!member.isAlive) member.restart();
+      else if (random.below(3) === 0) member.kill();
+      else member.stop();
+      // One that is stopping may need seconds; whoever is down is back in the end.
+      this.#world.after(random.unit() * downMsMax, () => {
+        if (!member.isAlive) member.restart();
+      });
+      this.#plan();
+    });
+  }
+}
+
+/** Runs a group of consumers under one seed: every second seed with kills of members alone, the others with all faults. */
+export async function runConsumeSeed(seed: number, options: ScenarioOptions = {}): Promise<WorldResult> {
+  const world = new SimWorld(seed, options);
+  const consume = new Consume(world);
+  const isCalm = seed % 2 === 0;
+  consume.checks.isCalm = isCalm;
+  const faults = isCalm ? new Comings(world, consume) : new Faults(world, consume.processes, consume.broker);
+  let problem: Error | undefined;
+  try {
+    consume.start();
+    world.process('looker').start((runtime) => consume.look(runtime));
+    await world.run({ untilMs: 500 + world.random.unit() * 2_000 });
+    faults.start();
+    await world.run({ untilMs: world.nowMs + faultsMs });
+    faults.stop();
+    consume.settle();
+    if (!(await world.run({ untilMs: world.nowMs + settleMs, until: () => consume.isSettled }))) {
+      const open = [...consume.checks.pending(), ...consume.missing].slice(0, 5);
+      throw new Error(`seed ${seed}: no end within ${settleMs} ms after the last fault: ${open.join(', ')}`);
+    }
+  } catch (error) {
+    problem = error as Error;
+  }
+  return {
+    seed,
+    problem,
+    counts: { sent: consume.checks.sentCount, handled: consume.checks.handled },
+    events: world.events,
+    virtualMs: world.nowMs,
+    digest: world.digest,
+    faults: faults.summary(),
+    log: world.log.lines,
+  };
+}
