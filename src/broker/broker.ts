@@ -177,6 +177,16 @@ export class Broker {
       metrics.counter(`broker_${name}_quota_refused_total`, 'Requests refused for it', () => quota.refused);
       metrics.gauge(`broker_${name}_quota_clients`, 'Clients that it is counted for', () => quota.clients);
     }
+    metrics.gauge(
+      'broker_syncs_running',
+      'Logs that are being written to the disk; at most 24 at once',
+      () => this.#parts?.store.device.syncsRunning ?? 0,
+    );
+    metrics.gauge(
+      'broker_syncs_waiting',
+      'Logs that wait for their turn at the disk',
+      () => this.#parts?.store.device.syncsWaiting ?? 0,
+    );
     metrics.gauge('broker_fetches_waiting', 'Fetches that wait for data', () => this.#parts?.fetch.waiting ?? 0);
     metrics.gauge(
       'broker_fetch_lent_bytes',

@@ -1,4 +1,4 @@
-import { TurnQueue } from './turn-queue.js';
+import { TurnQueue } from '../base/turn-queue.js';
 
 /**
  * Syncs that run at once, over all logs of a store. Each takes a thread of the pool: of the 32 that `bin/taskd.cjs` asks

@@ -1,6 +1,7 @@
 import * as fs from 'node:fs';
 import { createServer } from 'node:net';
 import { assert } from '../../base/errors.js';
+import { TurnQueue } from '../../base/turn-queue.js';
 import {
   FileError,
   type FileErrorCode,
@@ -29,6 +30,13 @@ function toFileError(path: string, cause: unknown): FileError {
   if (code === 'EPERM') return new FileError('EACCES', path, cause);
   return new FileError(codes.has(code) ? (code as FileErrorCode) : 'OTHER', path, cause);
 }
+
+/**
+ * Reads that run at once, each in a thread of the pool: a storm of cold reads leaves the others to the syncs. The pool
+ * belongs to the process, and so does this.
+ */
+const readsMax = 8;
+const readQueue = new TurnQueue<() => void>(readsMax);
 
 type Done<T> = (error: NodeJS.ErrnoException | null, value: T) => void;
 
@@ -84,14 +92,25 @@ export class NodeFileHandle implements FileHandle {
   read(into: Uint8Array, position: number): Promise<number> {
     return new Promise((resolve, reject) => {
       let filled = 0;
-      const next = (): void => fs.read(this.fd, into, filled, into.length - filled, position + filled, done);
+      const next = (): void => {
+        try {
+          fs.read(this.fd, into, filled, into.length - filled, position + filled, done);
+        } catch (error) {
+          readQueue.done()?.();
+          reject(error);
+        }
+      };
       const done = (error: NodeJS.ErrnoException | null, count: number): void => {
         filled += count;
+        if (!error && count > 0 && filled < into.length) {
+          next();
+          return;
+        }
+        readQueue.done()?.();
         if (error) reject(toFileError(this.#path, error));
-        else if (count === 0 || filled === into.length) resolve(filled);
-        else next();
+        else resolve(filled);
       };
-      next();
+      if (readQueue.ask(next, false)) next();
     });
   }
 
