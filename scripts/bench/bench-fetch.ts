@@ -1,6 +1,7 @@
 /**
  * One consumer reads one partition from the page cache over loopback, in a process of its own, every CRC checked:
- * `--gb N` (0.5) of log with records of `--size B` (1024) in batches of 64 KiB, `--seconds S` (5) each way. In one run and
+ * `--gb N` (0.5) of log with records of `--size B` (1024) in batches of 64 KiB, fetches of `--bytes B` (4 MiB), `--seconds
+ * S` (5) each way. In one run and
  * from one broker process: files read and written, then sent by the kernel. `ratio` is the broker's processor time per
  * gigabyte of the first over that of the second.
  */
@@ -37,6 +38,7 @@ export async function run(args: BenchArguments): Promise<BenchResult> {
   const seconds = Number(args['seconds'] ?? 5);
   const gigabytes = Number(args['gb'] ?? 0.5);
   const size = Number(args['size'] ?? 1_024);
+  const bytesMax = Number(args['bytes'] ?? 4 * 1024 * 1024);
   process.env['UV_THREADPOOL_SIZE'] ??= '32';
   const folder = mkdtempSync(join(tmpdir(), 'taskd-bench-fetch-'));
   const broker = new LoadProcess(join(here, 'fetch-server.js'), [folder, String(gigabytes), String(size)]);
@@ -45,7 +47,8 @@ export async function run(args: BenchArguments): Promise<BenchResult> {
     const read = async (way: 'copying' | 'sending') => {
       await broker.ask<Used>(way);
       const port = way === 'copying' ? serving.copyingPort : serving.sendingPort;
-      const client = new LoadProcess(join(here, 'fetch-client.js'), [port, serving.topicId, seconds].map(String));
+      const load = [port, serving.topicId, seconds, bytesMax].map(String);
+      const client = new LoadProcess(join(here, 'fetch-client.js'), load);
       await client.message();
       const before = await broker.ask<Used>(way);
       const { bytes, cpuSec, seconds: took } = await client.message<Read>();
@@ -67,7 +70,7 @@ export async function run(args: BenchArguments): Promise<BenchResult> {
       ratio: copied.cpuSecPerGb / sent.cpuSecPerGb,
     };
     const zeroCopy = serving.zeroCopy === '' ? 'sendfile' : `none: ${serving.zeroCopy}`;
-    return { name: 'fetch', metrics, config: { gigabytes, size, seconds, zeroCopy } };
+    return { name: 'fetch', metrics, config: { gigabytes, size, bytesMax, seconds, zeroCopy } };
   } finally {
     broker.stop();
     rmSync(folder, { recursive: true, force: true });

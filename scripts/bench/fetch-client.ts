@@ -1,5 +1,5 @@
 /**
- * A consumer's process of the fetch bench: PORT TOPICID SECONDS. Reads the partition from its start to its end, again
+ * A consumer's process of the fetch bench: PORT TOPICID SECONDS BYTESMAX. Reads the partition from its start to its end, again
  * and again, with every CRC checked; records are not looked at. Says when the time begins and when it is over.
  */
 import { silentLogger } from '../../src/base/logger.js';
@@ -8,7 +8,7 @@ import { fixedBrokers, TopicDirectory } from '../../src/client/topic-directory.j
 import { Connections } from '../../src/rpc/connections.js';
 import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
 
-const [port, topicId, seconds] = process.argv.slice(2).map(Number) as [number, number, number];
+const [port, topicId, seconds, bytesMax] = process.argv.slice(2).map(Number) as [number, number, number, number];
 const runtime = nodeRuntime(silentLogger);
 const connections = new Connections(runtime, { clientId: 'bench', kind: 'client' });
 const topics = new TopicDirectory(runtime, connections, fixedBrokers({ host: '127.0.0.1', port }));
@@ -25,7 +25,8 @@ function readAll(): void {
       readAll();
     },
   };
-  const fetcher = new Fetcher(runtime, connections, topics, { topicId, partition: 0, offset: 0 }, events);
+  const place = { topicId, partition: 0, offset: 0 };
+  const fetcher = new Fetcher(runtime, connections, topics, place, events, { bytesMax });
 }
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

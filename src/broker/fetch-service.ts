@@ -6,6 +6,7 @@
  * behind can't take the whole thread pool. Only a fetch that asks for `checked` batches has them read and checked here.
  */
 import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
+import { LogRegion } from '../log/log-region.js';
 import type { ServerCall } from '../rpc/service.js';
 import type { Clock } from '../runtime/clock.js';
 import { bytesOf, type Piece, releasePieces } from '../runtime/file-region.js';
@@ -58,6 +59,8 @@ interface Found {
   readonly state: Partition | undefined;
   readonly pieces: readonly Piece[];
   readonly bytes: number;
+  /** One past the last record, if that is known. */
+  readonly end?: number | undefined;
   readonly error: TaskdError | undefined;
 }
 
@@ -215,7 +218,7 @@ export class FetchService {
     if (pieces === undefined) return undefined;
     const bytes = bytesOf(pieces);
     if (lent !== undefined) this.memoryBytes += bytes;
-    return { state, pieces, bytes, error: undefined };
+    return { state, pieces, bytes, end: endOf(pieces), error: undefined };
   }
 
   #answerCold(fetch: Fetch): void {
@@ -264,7 +267,7 @@ export class FetchService {
       const state = this.#partitions.get(wanted.topicId, wanted.partition);
       const most = Math.min(wanted.bytesMax, bytesMax);
       const pieces = await (fetch.isChecked ? state.read(wanted.offset, most) : state.regions(wanted.offset, most));
-      return { state, pieces, bytes: bytesOf(pieces), error: undefined };
+      return { state, pieces, bytes: bytesOf(pieces), end: endOf(pieces), error: undefined };
     } catch (error) {
       const state = this.#partitions.find(wanted.topicId, wanted.partition);
       if (error instanceof TaskdError) return { state, pieces: [], bytes: 0, error };
@@ -288,6 +291,11 @@ function problemOf(partition: Partition, offset: number): TaskdError | undefined
   if (offset >= logStart && offset <= logEnd) return undefined;
   const message = `offset ${offset} is outside the log, which has ${logStart} to ${logEnd}`;
   return new TaskdError(ErrorCode.OFFSET_OUT_OF_RANGE, message);
+}
+
+function endOf(pieces: readonly Piece[]): number | undefined {
+  const last = pieces.at(-1);
+  return last instanceof LogRegion ? last.end : undefined;
 }
 
 function tooMuchWaits(): TaskdError {
@@ -336,7 +344,7 @@ class Answer {
 
   reply(fetch: Fetch): void {
     const payload: Piece[] = [];
-    const partitions = this.#found.map(({ state, pieces, bytes, error }, i) => {
+    const partitions = this.#found.map(({ state, pieces, bytes, end, error }, i) => {
       payload.push(...pieces);
       const { topicId, partition } = fetch.wanted[i]!;
       const each: taskd.IFetchedPartition = { topicId, partition, payloadBytes: bytes };
@@ -344,6 +352,7 @@ class Answer {
         each.highWatermark = state.highWatermark;
         each.logStart = state.logStart;
       }
+      if (end !== undefined && bytes > 0) each.nextOffset = end;
       if (error !== undefined) each.error = errorInfo(error);
       return each;
     });

@@ -23,8 +23,8 @@ import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import type { FullTopicConfig } from '../base/topic-config.js';
 import { BatchBuilder } from '../batch/builder.js';
 import { Attribute, BatchClass } from '../batch/header.js';
+import type { LogRegion } from '../log/log-region.js';
 import type { PartitionLog } from '../log/partition-log.js';
-import type { FileRegion } from '../runtime/file-region.js';
 import { type CommitWaiter, CommitWaiters } from './commit-waiters.js';
 import { ControlRecord, PartitionState, type StateHost, trimValue } from './partition-state.js';
 import type { ProducedBatch } from './produced-batches.js';
@@ -293,12 +293,12 @@ export class Partition {
   }
 
   /** See `PartitionLog.regionsAt`. */
-  regionsAt(offset: number, bytesMax: number): FileRegion[] | undefined {
+  regionsAt(offset: number, bytesMax: number): LogRegion[] | undefined {
     return this.#log.regionsAt(offset, bytesMax);
   }
 
   /** See `PartitionLog.regions`. */
-  regions(offset: number, bytesMax: number): Promise<FileRegion[]> {
+  regions(offset: number, bytesMax: number): Promise<LogRegion[]> {
     return this.#log.regions(offset, bytesMax);
   }
 

@@ -1,7 +1,7 @@
 /**
  * Reads one partition and goes on reading: one long poll after another, a connection of its own kind (bulk), so that a
  * large answer holds up nothing else. Batches are told while an answer comes, and the next one is asked for as soon as
- * the last batch has begun.
+ * it is known where that begins: at once if the broker says it, else when the last batch has begun.
  *
  * A broker sends what its disk gives back, so a batch may be damaged. It is never told: the same offset is asked for
  * once more, now with the broker's own check, which answers DATA_LOSS if it is the disk and not the way.
@@ -177,17 +177,22 @@ export class Fetcher {
 
   #ask(leader: Address, offset: number): Asked {
     const beganMs = this.#runtime.clock.monotonicMs();
+    let isNextAsked = false;
+    const askNext = (nextOffset: number): void => {
+      if (this.#isHeld || isNextAsked || nextOffset <= offset) return;
+      isNextAsked = true;
+      this.#next = this.#ask(leader, nextOffset);
+    };
     const answer: FetchAnswer = new FetchAnswer(offset, beganMs, {
       begins: (found) => {
         // Its turn comes when all before it was told, unless that failed: then it is asked for anew.
         if (this.#isClosed || this.#latest !== answer || this.#offset !== offset) return false;
         this.#logStart = found.logStart ?? 0;
+        askNext(found.nextOffset ?? 0);
         return true;
       },
       batch: (header, bytes) => this.#batch(header, bytes),
-      ending: (nextOffset) => {
-        if (!this.#isHeld && nextOffset > offset) this.#next = this.#ask(leader, nextOffset);
-      },
+      ending: askNext,
       complete: ({ highWatermark }) => {
         if (this.#isClosed) return;
         if (this.#offset >= (highWatermark ?? 0)) this.#events.caughtUp?.(this.#offset, beganMs);

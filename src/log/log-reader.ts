@@ -1,9 +1,9 @@
 import { ErrorCode, TaskdError } from '../base/errors.js';
 import { type BatchHeader, headerBytes, readBatch, readHeader } from '../batch/header.js';
-import { FileRegion } from '../runtime/file-region.js';
 import type { FileHandle } from '../runtime/files.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { dataLost, type Gaps } from './gaps.js';
+import { type BatchRange, LogRegion } from './log-region.js';
 import type { ReadHandles } from './read-handles.js';
 import type { BatchPlace } from './replica-state.js';
 import type { Segment } from './segment.js';
@@ -66,7 +66,7 @@ export class LogReader {
     if (this.#gaps.at(offset) !== undefined) return 'gap';
     let position = Math.max(segment.index.find(offset), this.#gaps.beginFor(segment.base, offset));
     for (;;) {
-      const limit = Math.min(segment.synced, this.#gaps.limitFor(segment.base, offset) ?? segment.synced);
+      const limit = this.#limitIn(segment, offset);
       const length = Math.min(limit - position, bytesMax + slackBytes);
       const bytes = await readRange(handle, position, position + Math.max(length, 0));
       const step = selectBatches(bytes, offset, bytesMax);
@@ -96,7 +96,7 @@ export class LogReader {
    * Where the bytes lie that `read` would give, unchecked and perhaps with some batches before them. The segment is held
    * until each region is released.
    */
-  async regions(offset: number, bytesMax: number): Promise<FileRegion[]> {
+  async regions(offset: number, bytesMax: number): Promise<LogRegion[]> {
     for (let attempt = 0; ; attempt++) {
       const segment = this.#segmentWith(offset);
       const found = await this.#regionIn(segment, offset, bytesMax);
@@ -106,14 +106,13 @@ export class LogReader {
   }
 
   /** What `regions` would give, when the file is open and its index known; undefined: ask that. */
-  regionsAt(offset: number, bytesMax: number): FileRegion[] | undefined {
+  regionsAt(offset: number, bytesMax: number): LogRegion[] | undefined {
     const segment = this.#segmentWith(offset);
     if (segment.indexedFrom > 0 || this.#gaps.at(offset) !== undefined) return undefined;
     const handle = this.#handles.openNow(segment);
     if (handle === undefined) return undefined;
     segment.acquire();
-    const { from, to } = this.#rangeIn(segment, offset, bytesMax);
-    return [new FileRegion(handle, from, to - from, () => segment.release())];
+    return [new LogRegion(handle, this.#rangeIn(segment, offset, bytesMax), () => segment.release())];
   }
 
   /** Base offset of the first batch appended at `timestampMs` or later, or undefined when no synced one was. */
@@ -182,30 +181,35 @@ export class LogReader {
   }
 
   /** The region holds a reference until it is released. A string says what is wrong with the bytes. */
-  async #regionIn(segment: Segment, offset: number, bytesMax: number): Promise<FileRegion | string> {
+  async #regionIn(segment: Segment, offset: number, bytesMax: number): Promise<LogRegion | string> {
     const gap = this.#gaps.at(offset);
     if (gap !== undefined) throw dataLost(gap, `${segment.path}, byte ${gap.position}`, restore);
     segment.acquire();
-    let region: FileRegion | undefined;
+    let region: LogRegion | undefined;
     try {
       const handle = await this.#handles.open(segment);
       await this.#indexes.ensure(segment, handle);
       if (this.#gaps.at(offset) !== undefined) return 'gap';
-      const { from, to, limit } = this.#rangeIn(segment, offset, bytesMax);
-      const isRight = !segment.isIndexLoaded || (await bounds(handle, from, to, limit, offset));
+      const range = this.#rangeIn(segment, offset, bytesMax);
+      const limit = this.#limitIn(segment, offset);
+      const isRight = !segment.isIndexLoaded || (await bounds(handle, range, limit, offset));
       if (!isRight) return this.#findGaps(segment, handle, 'index');
-      region = new FileRegion(handle, from, to - from, () => segment.release());
+      region = new LogRegion(handle, range, () => segment.release());
       return region;
     } finally {
       if (region === undefined) segment.release();
     }
   }
 
-  #rangeIn(segment: Segment, offset: number, bytesMax: number): { from: number; to: number; limit: number } {
-    const limit = Math.min(segment.synced, this.#gaps.limitFor(segment.base, offset) ?? segment.synced);
-    const range = segment.index.range(offset, bytesMax, limit);
-    const from = Math.max(range.from, this.#gaps.beginFor(segment.base, offset));
-    return { from, to: range.to, limit };
+  #rangeIn(segment: Segment, offset: number, bytesMax: number): BatchRange {
+    const { from, to, end } = segment.index.range(offset, bytesMax, this.#limitIn(segment, offset));
+    const next = to === segment.synced ? this.#segments[this.#indexOf(offset) + 1]?.base : undefined;
+    return { from: Math.max(from, this.#gaps.beginFor(segment.base, offset)), to, end: end ?? next };
+  }
+
+  /** Up to where whole batches lie without a gap from the one with `offset` on. */
+  #limitIn(segment: Segment, offset: number): number {
+    return Math.min(segment.synced, this.#gaps.limitFor(segment.base, offset) ?? segment.synced);
   }
 
   async #firstIn(segments: readonly Segment[], timestampMs: number): Promise<number | undefined> {
@@ -301,7 +305,8 @@ async function startsAt(handle: FileHandle, position: number, limit: number, off
 }
 
 /** True when batches begin at both ends of a range, the first one at or before `offset`; `limit` is an end anyway. */
-async function bounds(handle: FileHandle, from: number, to: number, limit: number, offset: number): Promise<boolean> {
+async function bounds(handle: FileHandle, range: BatchRange, limit: number, offset: number): Promise<boolean> {
+  const { from, to } = range;
   const first = readHeader(await readRange(handle, from, from + headerBytes), 0);
   if (typeof first === 'string' || first.baseOffset > offset) return false;
   return to === limit || typeof readHeader(await readRange(handle, to, to + headerBytes), 0) !== 'string';

@@ -11,7 +11,6 @@
 import { readU32 } from '../base/bytes.js';
 import { assert, ErrorCode, isTaskdError, TaskdError } from '../base/errors.js';
 import { type BatchHeader, headerBytes, placeBatch, readHeader, stampBatch } from '../batch/header.js';
-import type { FileRegion } from '../runtime/file-region.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { Gap, Gaps } from './gaps.js';
 import { GroupWriter } from './group-writer.js';
@@ -19,6 +18,7 @@ import { busy, closed, noCut, outOfRange, remedy, unsyncedBytesMax } from './log
 import type { LogHost } from './log-host.js';
 import { LogKeeper } from './log-keeper.js';
 import { LogReader } from './log-reader.js';
+import type { LogRegion } from './log-region.js';
 import type { Recovered } from './recovery.js';
 import { type BatchPlace, type ReplicaState, replicaFolder } from './replica-state.js';
 import type { Segment } from './segment.js';
@@ -262,13 +262,13 @@ export class PartitionLog {
    * Where on disk the bytes lie that `read` would give, to be sent as they are: not checked, and perhaps with batches
    * before the one that holds `offset`. Each region keeps its file until it is released. Rejects as `read` does.
    */
-  async regions(offset: number, bytesMax: number): Promise<FileRegion[]> {
+  async regions(offset: number, bytesMax: number): Promise<LogRegion[]> {
     this.#checkReadable(offset);
     return offset === this.#syncedEnd ? [] : this.#reader.regions(offset, bytesMax);
   }
 
   /** What `regions` would give, at once; undefined when it takes a read. Throws like it. */
-  regionsAt(offset: number, bytesMax: number): FileRegion[] | undefined {
+  regionsAt(offset: number, bytesMax: number): LogRegion[] | undefined {
     this.#checkReadable(offset);
     return offset === this.#syncedEnd ? [] : this.#reader.regionsAt(offset, bytesMax);
   }

@@ -1,3 +1,5 @@
+import type { BatchRange } from './log-region.js';
+
 /**
  * Where to start looking in a segment: an entry for about each 4 KiB of batches, offset and append time → position.
  * Held in memory and rebuilt from the batches; a search answers a batch boundary at or before what is sought.
@@ -57,13 +59,14 @@ export class SparseIndex {
    * The bytes of whole batches from one that begins at or before `offset` to at most `bytesMax` bytes later, but at least
    * to the end of the one that holds `offset`. `limit` is the end of a batch beyond it.
    */
-  range(offset: number, bytesMax: number, limit: number): { readonly from: number; readonly to: number } {
+  range(offset: number, bytesMax: number, limit: number): BatchRange {
     const positions = this.#positions;
     const at = Math.max(1, above(this.#offsets, offset));
     const from = positions[at - 1] ?? 0;
-    if (limit - from <= bytesMax) return { from, to: limit };
-    const last = above(positions, from + bytesMax) - 1;
-    return { from, to: Math.min(limit, positions[Math.max(at, last)] ?? limit) };
+    if (limit - from <= bytesMax) return { from, to: limit, end: undefined };
+    const last = Math.max(at, above(positions, from + bytesMax) - 1);
+    const to = positions[last] ?? limit;
+    return to < limit ? { from, to, end: this.#offsets[last] } : { from, to: limit, end: undefined };
   }
 
   /** Position of a batch before which every batch was appended before `timestampMs`. */

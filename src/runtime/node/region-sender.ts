@@ -12,6 +12,8 @@ const readsMax = 6;
 const bufferBytesMax = 64 * 1024 * 1024;
 const bufferBytes = 256 * 1024;
 const smallBufferBytes = 8 * 1024;
+/** Buffers that are kept to be used again. */
+const spareMax = 8;
 
 /** One socket that has regions to send. */
 export interface RegionSource {
@@ -39,6 +41,7 @@ export class RegionSender implements RegionStats {
   readonly #waitingToRead: RegionSource[] = [];
   #reads = 0;
   #buffered = 0;
+  readonly #spare: Buffer[] = [];
   #left = turnBytesMax;
   #isTurnPlanned = false;
   #isSending = false;
@@ -93,16 +96,18 @@ export class RegionSender implements RegionStats {
     if (next !== undefined) this.wantRead(next);
   }
 
-  /** The length of a buffer to read into, which `giveBack` must be told of. */
-  takeBuffer(wanted: number): number {
-    const most = this.#buffered + bufferBytes > bufferBytesMax ? smallBufferBytes : bufferBytes;
-    const length = Math.min(wanted, most);
+  /** A buffer to read into, for `wanted` bytes or fewer, of whatever content; it must be given back. */
+  takeBuffer(wanted: number): Buffer {
+    const isSmall = wanted <= smallBufferBytes || this.#buffered + bufferBytes > bufferBytesMax;
+    const length = isSmall ? smallBufferBytes : bufferBytes;
     this.#buffered += length;
-    return length;
+    return (isSmall ? undefined : this.#spare.pop()) ?? Buffer.allocUnsafeSlow(length);
   }
 
-  giveBack(length: number): void {
-    this.#buffered -= length;
+  /** Nobody looks at the buffer any more. */
+  giveBack(buffer: Buffer): void {
+    this.#buffered -= buffer.length;
+    if (buffer.length === bufferBytes && this.#spare.length < spareMax) this.#spare.push(buffer);
   }
 
   #planTurn(): void {

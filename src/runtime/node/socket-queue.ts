@@ -196,23 +196,24 @@ export class SocketQueue implements RegionSource {
       return;
     }
     this.#beingRead = region;
-    const length = this.#sender.takeBuffer(region.length - this.#sent);
-    const bytes = Buffer.allocUnsafeSlow(length);
+    const left = region.length - this.#sent;
+    const buffer = this.#sender.takeBuffer(left);
+    const bytes = buffer.subarray(0, Math.min(left, buffer.length));
     void region.file.read(bytes, region.position + this.#sent).then(
-      (count) => this.#readDone(region, bytes, count === length ? undefined : 'the file ends early'),
-      (error) => this.#readDone(region, bytes, (error as Error).message),
+      (count) => this.#readDone(region, buffer, bytes, count === bytes.length ? undefined : 'the file ends early'),
+      (error) => this.#readDone(region, buffer, bytes, (error as Error).message),
     );
   }
 
-  #readDone(region: FileRegion, bytes: Uint8Array, problem: string | undefined): void {
+  #readDone(region: FileRegion, buffer: Buffer, bytes: Uint8Array, problem: string | undefined): void {
     this.#beingRead = undefined;
     this.#sender.readDone();
-    if (this.#state === 'dead' || problem !== undefined) this.#sender.giveBack(bytes.length);
+    if (this.#state === 'dead' || problem !== undefined) this.#sender.giveBack(buffer);
     if (this.#state === 'dead') region.release();
     else if (problem !== undefined) {
       this.#state = 'idle';
       this.#fail(problem);
-    } else this.#copied(region, bytes, () => this.#sender.giveBack(bytes.length));
+    } else this.#copied(region, bytes, () => this.#sender.giveBack(buffer));
   }
 
   /** Writes bytes that were read from the first region, and waits until the socket took them. */
