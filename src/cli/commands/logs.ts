@@ -129,6 +129,13 @@ const verdicts: Record<ExaminedLog['verdict'], string> = {
 
 const inShort = (log: ExaminedLog): string => verdicts[log.verdict];
 
+/** True for logs from which taskd builds its own state: a part of it would be taken for the whole. */
+const isReplayed = ({ topic }: ExaminedLog): boolean => topic.startsWith('__') || topic.startsWith('taskd.');
+
+const noRepair =
+  'taskd builds its own state from this log, and a part would be taken for the whole; restore the whole folder from a ' +
+  'copy made while taskd was stopped, or move it away and start anew; "taskctl log export" saves what can be read';
+
 /** What a person must know of a log that is not simply good. */
 function details(log: ExaminedLog, folder: string): string[] {
   const { examination, verdict, error } = log;
@@ -143,7 +150,9 @@ function details(log: ExaminedLog, folder: string): string[] {
       `  ${torn.bytes} bytes of a write group that was never acknowledged: ${torn.path}, byte ${torn.position}`,
     );
   }
-  if (verdict === 'damaged') {
+  if (verdict === 'damaged' && isReplayed(log)) {
+    lines.push(`  What to do: ${noRepair}.`);
+  } else if (verdict === 'damaged') {
     const command = `${folder} --partition ${nameOf(log)}`;
     lines.push(
       '  What to do: copy the whole folder first. With a good copy from before, restore that one. Without:',
@@ -267,6 +276,7 @@ async function repair(
   const log = await one(offline, folder, quiet, flags.partition);
   const { examination } = log;
   if (examination === undefined) throw new TaskdError(ErrorCode.STORAGE_FAILED, log.error);
+  if (isReplayed(log)) throw new TaskdError(ErrorCode.INVALID, `${nameOf(log)} is ${log.topic}: ${noRepair}`);
   const decision: Decision | undefined = flags.keep ? 'keep' : flags.cut ? 'cut' : undefined;
   if (decision === undefined) {
     const keep = planRepair(examination, 'keep');
