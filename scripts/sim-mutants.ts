@@ -15,13 +15,14 @@ import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { consumeMutants } from './consume-mutant-list.js';
 import { logMutants } from './log-mutant-list.js';
+import { producerMutants } from './producer-mutant-list.js';
 import { type Edit, mutants as jobMutants, type Mutant } from './sim-mutant-list.js';
 
 const root = resolve(import.meta.dirname, '../..');
 /** A mutant that runs for ever instead of failing counts as a survivor. */
 const minutesMax = 5;
 
-const mutants: readonly Mutant[] = [...jobMutants, ...logMutants, ...consumeMutants];
+const mutants: readonly Mutant[] = [...jobMutants, ...logMutants, ...consumeMutants, ...producerMutants];
 
 const { values } = parseArgs({ options: { only: { type: 'string' }, world: { type: 'string' } } });
 const worldOf = (mutant: Mutant): string => mutant.world ?? 'jobs';
