@@ -16,8 +16,12 @@ t.test('the code in README.md is the code in examples/, and short', async (t) =>
   t.ok(lines <= 21, `${lines} lines`);
 });
 
+t.test('the code in docs/consuming.md is the code in examples/', async (t) => {
+  t.ok(read('docs/consuming.md').includes(`\`\`\`js\n${read('examples/consumer.mjs')}\`\`\``));
+});
+
 t.test('links in the documents lead somewhere', async (t) => {
-  for (const path of ['README.md', 'docs/operations.md', 'docs/jobs.md']) {
+  for (const path of ['README.md', 'docs/operations.md', 'docs/jobs.md', 'docs/consuming.md']) {
     for (const [, target] of read(path).matchAll(/\]\(([^)#:]+)\)/g)) {
       const where = join(path, '..', target!);
       t.doesNotThrow(() => read(where), `${path} → ${where}`);

@@ -172,6 +172,21 @@ t.test('the examples of README.md', async (t) => {
   t.equal((await worker.stop('SIGTERM')).code, 0);
 });
 
+t.test('the example of docs/consuming.md', async (t) => {
+  const consumer = new Program('consumer.mjs', join(root, 'examples', 'consumer.mjs'), [], environment);
+  t.teardown(() => consumer.stop('SIGKILL'));
+  // The topic is made by the consumer.
+  while ((await taskctl('topics', 'describe', 'orders')).code !== 0);
+  const billed = consumer.waitFor('it billed', (line) => (line === 'billed 7 at try 2' ? line : undefined));
+  for (const value of ['{"id":7,"amount":5000}', '{"id":8,"amount":-1}']) {
+    t.equal((await taskctl('produce', 'orders', value, '--key', 'customer-7')).code, 0);
+  }
+  await billed;
+  t.match(await json('dlq', 'ls', '--group', 'billing'), [{ topic: 'orders', lastError: 'a negative amount' }]);
+  t.equal((await consumer.stop('SIGTERM')).code, 0);
+  t.match(await json('groups', 'describe', 'billing'), { state: 'EMPTY', lag: 0 });
+});
+
 t.test('dead letters: listed, shown, replayed', async (t) => {
   const worker = new Program('worker.mjs', join(root, 'examples', 'worker.mjs'), [], environment);
   t.teardown(() => worker.stop('SIGKILL'));
