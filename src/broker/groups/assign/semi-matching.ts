@@ -64,14 +64,13 @@ class Matching {
       members.sort((a, b) => this.#counts[b]! - this.#counts[a]! || a - b);
       // Whoever was reached in vain from a member with as many or more would search in vain too.
       const isDone = new Uint8Array(members.length);
+      // One a round from each, the fullest first: nobody gives so much that it must be given something back.
       for (const member of members) {
-        while (isDone[member] === 0) {
-          const end = this.#search(member, isDone);
-          if (end === undefined) break;
-          this.#shift(member, end);
-          isDone.fill(0);
-          isBetter = true;
-        }
+        const end = isDone[member] === 0 ? this.#search(member, isDone) : undefined;
+        if (end === undefined) continue;
+        this.#shift(member, end);
+        isDone.fill(0);
+        isBetter = true;
       }
     }
   }
