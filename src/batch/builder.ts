@@ -1,5 +1,6 @@
 import { gzip } from '../base/gzip.js';
 import { batchRecordsMax, recordBatchBytesMax } from '../base/limits.js';
+import { BatchMemory } from './batch-memory.js';
 import { Codec } from './body.js';
 import { Attribute, headerBytes, type ProducerFields, writeHeader } from './header.js';
 import { type NewRecord, recordLength, writeRecord } from './record.js';
@@ -12,6 +13,7 @@ const nothing = new Uint8Array(0);
  */
 export class BatchBuilder {
   readonly #bytesWanted: number;
+  readonly #memory: BatchMemory;
   /** Allocated with the first record, as large as the batch before it turned out. */
   #bytes: Uint8Array = nothing;
   #capacity = 1024;
@@ -19,8 +21,10 @@ export class BatchBuilder {
   #count = 0;
   #isDelayed = false;
 
-  constructor(bytesWanted: number = recordBatchBytesMax) {
+  /** The memory of a finished batch may be given back to `memory`. */
+  constructor(bytesWanted: number = recordBatchBytesMax, memory: BatchMemory = new BatchMemory()) {
     this.#bytesWanted = Math.min(bytesWanted, recordBatchBytesMax);
+    this.#memory = memory;
   }
 
   get recordCount(): number {
@@ -38,8 +42,9 @@ export class BatchBuilder {
     if (this.#count >= batchRecordsMax) return false;
     if (end > (this.#count === 0 ? recordBatchBytesMax : this.#bytesWanted)) return false;
     if (end > this.#bytes.length) {
-      const larger = new Uint8Array(Math.max(end, this.#capacity, this.#bytes.length * 2));
+      const larger = this.#memory.take(Math.max(end, this.#capacity, this.#bytes.length * 2));
       larger.set(this.#bytes.subarray(0, this.#length));
+      if (this.#bytes !== nothing) this.#memory.recycle(this.#bytes);
       this.#bytes = larger;
     }
     this.#length = writeRecord(this.#bytes, this.#length, record);
@@ -63,6 +68,7 @@ export class BatchBuilder {
       if (headerBytes + body.length < batch.length) {
         batch = new Uint8Array(headerBytes + body.length);
         batch.set(body, headerBytes);
+        this.#memory.recycle(this.#bytes);
         attributes |= Codec.GZIP;
       }
     }

@@ -21,6 +21,7 @@
  */
 import { assert, ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import { producerWindowBatches } from '../base/limits.js';
+import { BatchMemory } from '../batch/batch-memory.js';
 import { Codec } from '../batch/body.js';
 import { BatchBuilder } from '../batch/builder.js';
 import { type BatchClass, sequenceBatch } from '../batch/header.js';
@@ -79,6 +80,7 @@ const idleEpochMs = 5 * 60_000;
 export class Lane<T> {
   readonly #options: LaneOptions;
   readonly #random: Random;
+  readonly #memory: BatchMemory;
   #builder: BatchBuilder | undefined;
   #open: { parts: Part<T>[]; batchClass: BatchClass; createdMs: number; wallMs: number } | undefined;
   #ready: LaneBatch<T>[] = [];
@@ -92,9 +94,10 @@ export class Lane<T> {
   #settledMs = 0;
   #sealedBytes = 0;
 
-  constructor(random: Random, options: LaneOptions) {
+  constructor(random: Random, options: LaneOptions, memory: BatchMemory = new BatchMemory()) {
     this.#random = random;
     this.#options = options;
+    this.#memory = memory;
   }
 
   /** False until `identify`; again after the id was fenced or its epochs are used up. */
@@ -133,7 +136,7 @@ export class Lane<T> {
     if (this.#open !== undefined && this.#open.batchClass !== batchClass) this.#seal();
     if (this.#builder === undefined || !this.#builder.append(record)) {
       this.#seal();
-      this.#builder ??= new BatchBuilder(this.#largestBytes());
+      this.#builder ??= new BatchBuilder(this.#largestBytes(), this.#memory);
       const fits = this.#builder.append(record);
       assert(fits, 'an empty batch takes any legal record');
     }
@@ -170,6 +173,8 @@ export class Lane<T> {
   acknowledged(batch: LaneBatch<T>, nowMs: number): boolean {
     if (batch.state !== 'inFlight') return false;
     this.#settle(batch, nowMs);
+    // The answer came on the one connection that it was sent on, so it has left that whole.
+    if (batch.attempts === 1) this.#memory.recycle(batch.bytes);
     return true;
   }
 

@@ -1,4 +1,5 @@
 import { ErrorCode, isTaskdError, Retry, TaskdError } from '../base/errors.js';
+import { BatchMemory } from '../batch/batch-memory.js';
 import { Codec } from '../batch/body.js';
 import type { BatchClass } from '../batch/header.js';
 import { type NewRecord, recordLength, recordProblem } from '../batch/record.js';
@@ -59,6 +60,7 @@ export class Producer {
     enter: (delivery) => this.#enter(delivery),
     settled: (delivery) => this.#room.leave(delivery),
   };
+  readonly #memory = new BatchMemory();
   readonly #lanes = new Map<number, LaneState>();
   readonly #forgetTopics: () => void;
   #dirty: LaneState[] = [];
@@ -190,7 +192,7 @@ export class Producer {
     if (state === undefined) {
       // Brokers read the records of internal topics.
       const codec = this.#topics.known(topicId)?.internal ? Codec.NONE : this.#settings.codec;
-      const lane = new Lane<Delivery>(this.#runtime.random, { ...this.#settings, codec });
+      const lane = new Lane<Delivery>(this.#runtime.random, { ...this.#settings, codec }, this.#memory);
       state = { topicId, partition, lane, usedId: 0, wakeMs: Number.POSITIVE_INFINITY, isDirty: false };
       this.#lanes.set(key, state);
     }

@@ -294,3 +294,24 @@ t.test(
     t.end();
   },
 );
+
+t.test('memory of a batch serves again once it is acknowledged, but not if it was sent twice', (t) => {
+  const it = new Lane<string>(new SeededRandom(1), { ...options, batchBytes: 100_000 });
+  it.identify(9, 0);
+  const value = Buffer.alloc(90_000, 1);
+  const send = (nowMs: number): LaneBatch<string> => {
+    it.add({ value }, BatchClass.CLIENT, 'x', nowMs, 1_000);
+    return it.next(nowMs)!;
+  };
+  const first = send(0);
+  it.acknowledged(first, 1);
+  const second = send(2);
+  t.equal(second.bytes.buffer, first.bytes.buffer);
+  it.refused(second, error(ErrorCode.CONNECTION_LOST, Retry.SAME), 3);
+  t.equal(it.next(1_000), second);
+  it.acknowledged(second, 1_001);
+  const third = send(1_002);
+  t.not(third.bytes.buffer, second.bytes.buffer, 'the first attempt may wait in a socket still');
+  t.equal(header(third).recordCount, 1);
+  t.end();
+});
