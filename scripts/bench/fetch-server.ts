@@ -1,8 +1,9 @@
 /**
  * The broker's process of the fetch bench: FOLDER GIGABYTES RECORDBYTES. It fills one partition, then listens on two
  * ports: on one, files leave by the kernel, on the other they are read and written. Told which of them consumers shall
- * be sent to, it says how much processor time it has used.
+ * be sent to, it says how much processor time it has used, and how late its loop was.
  */
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { silentLogger } from '../../src/base/logger.js';
 import { BatchClass } from '../../src/batch/header.js';
 import { Broker } from '../../src/broker/broker.js';
@@ -53,13 +54,18 @@ for (let bytes = 0; bytes < Number(gigabytes) * 1e9; bytes += callsAtOnce * reco
   await Promise.all(Array.from({ length: callsAtOnce }, () => log.append(records, BatchClass.CLIENT)));
 }
 for (const server of servers) addresses.push(await server.listen({ host: '127.0.0.1', port: 0 }));
-process.send!({ topicId, copyingPort: addresses[0]!.port, sendingPort: addresses[1]!.port, zeroCopy });
+const liveTopicId = await broker.ensureTopic('live', 1);
+process.send!({ topicId, liveTopicId, copyingPort: addresses[0]!.port, sendingPort: addresses[1]!.port, zeroCopy });
 
+const loop = monitorEventLoopDelay({ resolution: 1 });
+loop.enable();
 process.on('message', (way) => {
   named = way === 'copying' ? 0 : 1;
   const { user, system } = process.cpuUsage();
-  const { zeroCopyBytes, copiedBytes } = sending.net.regions;
-  process.send!({ cpuSec: (user + system) / 1e6, zeroCopyBytes, copiedBytes });
+  const { zeroCopyBytes, copiedBytes, coldReads } = sending.net.regions;
+  const loopP99ms = loop.percentile(99) / 1e6;
+  loop.reset();
+  process.send!({ cpuSec: (user + system) / 1e6, zeroCopyBytes, copiedBytes, coldReads, loopP99ms });
 });
 process.on('SIGTERM', () => process.exit(0));
 process.on('disconnect', () => process.exit(0));

@@ -1,5 +1,6 @@
 /**
- * The three calls of Linux that Node has no function for, through koffi: sendfile(2), cachestat(2) and preadv2(2).
+ * The calls of Linux that Node has no function for, through koffi: sendfile(2), cachestat(2), preadv2(2) and
+ * posix_fadvise(2).
  * All are made on the loop's own thread and none of them waits for a disk, as long as `sendfile` is only asked for bytes
  * that `residentBytes` has seen.
  */
@@ -11,6 +12,7 @@ const pageBytes = 4_096;
 /** cachestat(2) has one number on all architectures; the C library has no name for it yet. */
 const cachestatNumber = 451;
 const RWF_NOWAIT = 8;
+const POSIX_FADV_RANDOM = 1;
 /** Where cachestat is missing, one byte of each so many is looked at. */
 const sampleBytes = 32 * 1024;
 /** When not all that was asked for is in memory, whether the beginning is. */
@@ -25,6 +27,7 @@ export class KernelCalls {
   readonly #koffi: Koffi;
   readonly #sendfile: (out: number, file: number, offset: Uint32Array, count: number) => number;
   readonly #preadv2: (file: number, vector: BigUint64Array, count: number, offset: number, flags: number) => number;
+  readonly #fadvise: (file: number, position: number, length: number, advice: number) => number;
   readonly #syscall: (n: number, file: number, range: Uint32Array, result: Uint32Array, flags: number) => number;
   readonly #errno: Readonly<Record<string, number>>;
   readonly #vector: BigUint64Array;
@@ -39,6 +42,7 @@ export class KernelCalls {
     this.#sendfile = c.func('int64_t sendfile(int, int, void *, size_t)');
     this.#preadv2 = c.func('int64_t preadv2(int, void *, int, int64_t, int)');
     this.#syscall = c.func('long syscall(long, int, void *, void *, unsigned int)');
+    this.#fadvise = c.func('int posix_fadvise(int, int64_t, int64_t, int)');
     this.#errno = library.os.errno;
     // struct iovec with one byte, never freed: one for the life of the process.
     const byte: unknown = library.alloc('uint8_t', 1);
@@ -70,6 +74,14 @@ export class KernelCalls {
       if (errno === EINVAL || errno === ENOSYS || errno === EOPNOTSUPP) return 'unsupported';
       if (errno !== EINTR || tries === interruptsMax) return { errno };
     }
+  }
+
+  /**
+   * Lets the system read of an open file what it is asked for and nothing ahead. What it reads ahead by itself may be
+   * some MiB at once, behind which syncs of the same disk wait; and `sendfile` would wait for pages on their way.
+   */
+  dontReadAhead(file: number): void {
+    this.#fadvise(file, 0, 0, POSIX_FADV_RANDOM);
   }
 
   /** How many of the `length` bytes from `position` are in the page cache, counted from the first; or none of them. */
