@@ -6,6 +6,9 @@ const Cancel = { ASKED: 1, PROMISED: 2 } as const;
 const orderedLeadMs = 500;
 const orderedLateMs = 20;
 
+/** So late a record may come while the broker runs, for whatever reason. */
+const lateMsMax = 3_000;
+
 /** Where a record was read. */
 export type Place = 'target' | 'dead letters';
 
@@ -26,10 +29,13 @@ export class DelayedRecords {
   readonly #fail: (error: Error) => void;
   readonly #due: Float64Array;
   readonly #sent: Float64Array;
+  readonly #stored: Float64Array;
   readonly #outcome: Uint8Array;
   readonly #delivered: Uint8Array;
   readonly #cancelled: Uint8Array;
   readonly #doomed: Uint8Array;
+  /** When the broker's life began. */
+  startedMs = 0;
   /** When the doomed topic was deleted, at the earliest and at the latest. */
   deletedFromMs: number = Number.POSITIVE_INFINITY;
   deletedToMs: number = Number.POSITIVE_INFINITY;
@@ -46,6 +52,7 @@ export class DelayedRecords {
     this.#fail = fail;
     this.#due = new Float64Array(count);
     this.#sent = new Float64Array(count);
+    this.#stored = new Float64Array(count).fill(Number.POSITIVE_INFINITY);
     this.#outcome = new Uint8Array(count);
     this.#delivered = new Uint8Array(count);
     this.#cancelled = new Uint8Array(count);
@@ -58,7 +65,8 @@ export class DelayedRecords {
     this.#doomed[id] = isDoomed ? 1 : 0;
   }
 
-  wasStored(id: number): void {
+  wasStored(id: number, appendMs: number): void {
+    this.#stored[id] = appendMs;
     this.#outcome[id] = Outcome.STORED;
     this.stored++;
   }
@@ -106,6 +114,8 @@ export class DelayedRecords {
         return;
       }
       const lateMs = appendMs - dueMs;
+      const since = appendMs - Math.max(dueMs, this.#stored[id]!, this.startedMs);
+      if (since > lateMsMax) this.#wrong(id, `came ${lateMs} ms late, ${since} ms of it while the broker ran`);
       if (lateMs > this.lateMsMax) this.lateMsMax = lateMs;
       if (dueMs < latestMs) {
         this.overtaken++;

@@ -9,6 +9,8 @@ const settleMs = 120_000;
 export interface DelayedScenario {
   readonly seed: number;
   readonly crashes: number;
+  /** One more crash, at the broker's n-th operation on files after its start. */
+  readonly crashAt?: { readonly operation: number; readonly powerLoss: boolean };
   readonly delayed: DelayedOptions;
 }
 
@@ -33,10 +35,20 @@ export async function runDelayed(
     kills++;
     if (powerLoss) powerLosses++;
     delayed.broker.killAfterOperations(random.below(30), { powerLoss });
-    world.after(20 + random.below(400), () => delayed.broker.restart());
+    const outageMs = random.below(5) === 0 ? 8_000 : 400;
+    world.after(20 + random.below(outageMs), () => delayed.broker.restart());
     if (random.below(3) === 0) world.network.cut('broker', 'client');
   };
   for (let i = 0; i < crashes; i++) world.after(random.unit() * spanMs, crash);
+  const { crashAt } = scenario;
+  const watch = (): void => {
+    if (delayed.broker.isAlive) {
+      world.after(50, watch);
+      return;
+    }
+    kills++;
+    delayed.broker.restart();
+  };
   const { look } = options;
   const lookAgain = (): void => {
     look!();
@@ -46,6 +58,10 @@ export async function runDelayed(
   let problem: Error | undefined;
   try {
     delayed.start();
+    if (crashAt !== undefined) {
+      delayed.broker.killAfterOperations(crashAt.operation, { powerLoss: crashAt.powerLoss });
+      watch();
+    }
     await world.run({ untilMs: spanMs });
     await world.run({ untilMs: world.nowMs + settleMs, until: () => delayed.isSent });
     // Looks at all records, so not after each event.
@@ -63,6 +79,7 @@ export async function runDelayed(
     seed,
     problem,
     counts: {
+      kills,
       stored: records.stored,
       unknown: records.unknown,
       refused: records.refused,
@@ -79,6 +96,18 @@ export async function runDelayed(
     log: world.log.lines,
     heldMax,
   };
+}
+
+/**
+ * A dozen records that take every way through the ladder, with one crash at a given operation on files: storing, moving,
+ * saying `Moved`, a Fire, its batch, `FireDone`, a trim, and the start after it. `counts.lives` is 1 when the broker had
+ * ended its work before.
+ */
+export function runDelayedCrashPoint(operation: number, powerLoss: boolean): Promise<DelayedResult> {
+  const sizes = { segmentBytes: 2_048, trimBytes: 300 };
+  const shares = { cancelShare: 0.3, doomedShare: 0.15 };
+  const delayed = { records: 24, spanMs: 4_000, ...sizes, ...shares, gridMs: 1, pollMs: 500 };
+  return runDelayed({ seed: 1, crashes: 0, crashAt: { operation, powerLoss }, delayed });
 }
 
 /** Many records over an hour, for the memory that they take; `look` is called each virtual minute. */

@@ -1,17 +1,18 @@
 import { MetricSet } from '../../src/base/counters.js';
+import { delayedIdText, delayLevelCount, delayPartition, delayTopicName } from '../../src/base/delay-level.js';
 import { ErrorCode, isTaskdError } from '../../src/base/errors.js';
-import { headerBytes } from '../../src/batch/header.js';
-import { readRecords } from '../../src/batch/record.js';
+import { BatchClass, headerBytes } from '../../src/batch/header.js';
+import { type NewRecord, readRecords } from '../../src/batch/record.js';
 import { Broker } from '../../src/broker/broker.js';
 import { DelayedSends } from '../../src/client/delayed.js';
 import { Fetcher } from '../../src/client/fetcher.js';
-import type { Producer } from '../../src/client/producer.js';
+import type { Delivered, Producer } from '../../src/client/producer.js';
 import { RpcServer } from '../../src/rpc/server.js';
 import type { Clock } from '../../src/runtime/clock.js';
 import type { Runtime } from '../../src/runtime/runtime.js';
 import type { SimProcess } from '../../src/runtime/sim/sim-process.js';
 import type { SimWorld } from '../../src/runtime/sim/sim-world.js';
-import { deleteTopic } from '../../src/wire/methods.js';
+import { deleteTopic, openDelayLevel } from '../../src/wire/methods.js';
 import { ClientKit } from '../support/broker-node.js';
 import { DelayedRecords, type Place } from './delayed-records.js';
 
@@ -81,6 +82,7 @@ export class Delayed {
 
   async #serve(runtime: Runtime): Promise<void> {
     const identity = { nodeId: 'broker-1', incarnation: this.broker.lives, roles: ['broker'], clusterId: '' };
+    this.records.startedMs = runtime.clock.wallMs();
     const server = new RpcServer(runtime, identity);
     const { segmentBytes, trimBytes } = this.#options;
     const broker = await Broker.start(runtime, server, identity, () => address, {
@@ -137,13 +139,34 @@ export class Delayed {
     try {
       const topicId = this.#targets.get(isDoomed ? 'doomed' : 'target')!;
       const partition = isDoomed ? 0 : random.below(targetPartitions);
-      const { delayedId } = await sends.send(producer, topicId, partition, { value }, dueMs);
-      this.records.wasStored(id);
+      const args = [producer, topicId, partition, { value }, dueMs] as const;
+      const { delayedId, appendTimestampMs } = await (random.below(12) === 0
+        ? this.#sendAnywhere(kit, ...args)
+        : sends.send(...args));
+      this.records.wasStored(id, appendTimestampMs);
       if (random.unit() < cancelShare) await this.#cancel(clock, sends, id, delayedId!);
     } catch (error) {
       this.records.wasNotStored(id, isTaskdError(error, ErrorCode.OUTCOME_UNKNOWN));
     }
     this.#open--;
+  }
+
+  /** As `DelayedSends` does it, but into any level. */
+  async #sendAnywhere(
+    kit: ClientKit,
+    producer: Producer,
+    targetTopicId: number,
+    targetPartition: number,
+    record: NewRecord,
+    deliverAtMs: number,
+  ): Promise<Delivered> {
+    const level = this.#world.random.below(delayLevelCount);
+    await kit.topics.ask(openDelayLevel, { level });
+    const { topicId, partitions } = await kit.topics.named(delayTopicName(level));
+    const partition = delayPartition(targetTopicId, targetPartition, partitions);
+    const delayed = { ...record, deliverAtMs, targetTopicId, targetPartition };
+    const stored = await producer.send(topicId, partition, delayed, BatchClass.CLIENT);
+    return { ...stored, delayedId: delayedIdText({ partition, level, offset: stored.offset, deliverAtMs }) };
   }
 
   /** At any moment before the record is due, or a little after. */
