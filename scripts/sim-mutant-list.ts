@@ -1,3 +1,4 @@
+import { delayMutants } from './delay-mutants.js';
 import { groupMutants } from './group-mutants.js';
 
 /** A text that is once in build/`file` and becomes another one. */
@@ -105,4 +106,5 @@ export const mutants: readonly Mutant[] = [
     seeds: 60,
   },
   ...groupMutants,
+  ...delayMutants,
 ];

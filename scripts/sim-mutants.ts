@@ -89,14 +89,15 @@ async function isCaught(folder: string, mutant: Mutant): Promise<boolean> {
   const undo = await edit(folder, name, mutant);
   const undoOther = also === undefined ? undefined : await edit(folder, name, also);
   if (undo === undefined || (also !== undefined && undoOther === undefined)) {
-    await undo?.();
     await undoOther?.();
+    await undo?.();
     return true;
   }
   const startMs = performance.now();
   const text = await run(folder, mutant);
-  await undo();
+  // The other way round: both may be in one file.
   await undoOther?.();
+  await undo();
   const seconds = ((performance.now() - startMs) / 1000).toFixed(0);
   const failure = /^seed (\d+) FAILED: (.*)$/m.exec(text);
   if (failure !== null) {
