@@ -1,6 +1,9 @@
 import type { Mutant } from './sim-mutant-list.js';
 
-/** The safety rules of delay, each caught by the world of that name. */
+/**
+ * The safety rules of delay, each caught by the world of that name. Not in the list, since a Fire is open for a moment
+ * only: that a trim of the last level stops at a Fire that is not done (test/broker/delay/last-level-core.test.ts).
+ */
 export const delayMutants: readonly Mutant[] = [
   {
     name: 'mover overlap taken for done',
@@ -70,15 +73,6 @@ export const delayMutants: readonly Mutant[] = [
     find: 'this.#cancels.set(origin, { offset, dueMs });',
     replace: '',
     seeds: 10,
-  },
-  {
-    name: 'last level trimmed past a Fire that is not done',
-    world: 'delay',
-    file: 'src/broker/delay/last-level-core.js',
-    find: `        for (const fire of this.#open.values())
-            low = Math.min(low, fire.low);`,
-    replace: '',
-    seeds: 120,
   },
   {
     name: 'last level trimmed between a cancel and what it struck',

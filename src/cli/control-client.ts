@@ -21,6 +21,7 @@ export interface ControlClient {
   readonly topics: Pick<Topics, 'list' | 'create' | 'alter' | 'remove' | 'describe'>;
   producer(): Pick<TopicProducer, 'send' | 'room' | 'flush'>;
   consumer(options: ConsumerOptions): Pick<Consumer, 'run' | 'close'>;
+  cancelDelayed(id: string): Promise<boolean>;
   nodes(): Promise<readonly NodeInfo[]>;
   close(): Promise<void>;
 }

@@ -5,6 +5,7 @@ import { type Address, parseAddress } from '../runtime/net.js';
 import { addCluster } from './commands/cluster.js';
 import { addConsume } from './commands/consume.js';
 import { addDeadLetters } from './commands/dead-letters.js';
+import { addDelayed } from './commands/delayed.js';
 import { addGroups } from './commands/groups.js';
 import { addJobs } from './commands/jobs.js';
 import { addLogs, type WithOffline } from './commands/logs.js';
@@ -119,6 +120,7 @@ export async function control(argv: readonly string[], world: ControlWorld): Pro
   addRuns(program, withSession);
   addDeadLetters(program, withSession);
   addTopics(program, withSession);
+  addDelayed(program, withSession);
   addProduce(program, withSession, () => world.lines());
   addConsume(program, withSession);
   addGroups(program, withSession);

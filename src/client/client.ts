@@ -4,6 +4,7 @@ import { Consumer } from './consumer/consumer.js';
 import type { ConsumerOptions } from './consumer/consumer-options.js';
 import { DeadLetters } from './dead-letters.js';
 import { DeadRecords } from './dead-records.js';
+import { DelayedSends } from './delayed.js';
 import { Groups } from './groups.js';
 import { Jobs } from './jobs.js';
 import type { ProducerOptions } from './producer-options.js';
@@ -91,6 +92,15 @@ export class TaskdClient {
     const producer = new TopicProducer(this.#network.queues(), options);
     this.#producers.add(producer);
     return producer;
+  }
+
+  /**
+   * Takes back a delayed record, by the `delayedId` that its `send` has given. Durable when it resolves: true when it
+   * will not be delivered; false when there is nothing to cancel: it was delivered, or is just being delivered, or was
+   * cancelled before, or never was.
+   */
+  cancelDelayed(id: string): Promise<boolean> {
+    return new DelayedSends(this.#network.queues()).cancel(id);
   }
 
   /** Records that the consumers of a group could not process. */

@@ -48,6 +48,7 @@ async function taskctl(argv: string[], failure?: Error, environment: Record<stri
 
 t.test('every command sends what its flags say', async (t) => {
   const cases: [string[], unknown[][]][] = [
+    [['delayed', 'cancel', '2:5:1234:1764120000000'], [['cancelDelayed', '2:5:1234:1764120000000']]],
     [['jobs', 'put', 'mail', 'digest', '--processor', 'send'], [['jobs.put', 'mail', 'digest', { processor: 'send' }]]],
     [
       // biome-ignore format: one line of a shell

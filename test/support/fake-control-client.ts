@@ -185,6 +185,7 @@ export function fakeClient(calls: unknown[][], failure?: Error): ControlClient {
       room: () => Promise.resolve(),
       flush: () => Promise.resolve(),
     }),
+    cancelDelayed: answer('cancelDelayed', true),
     nodes: answer('nodes', [
       { service: 'taskd.broker', instanceId: 'n1', addresses: ['127.0.0.1:7400'], health: 'UP', metadata: {} },
     ]),

@@ -1,0 +1,170 @@
+import fc from 'fast-check';
+import t from 'tap';
+import type { StoredRecord } from '../../../src/batch/record.js';
+import { type Delayed, originOf } from '../../../src/broker/delay/delayed-record.js';
+import type { Cancel, Fire, FireDone } from '../../../src/broker/delay/fire-records.js';
+import type { OpenFire } from '../../../src/broker/delay/fire-target.js';
+import { LastLevelCore } from '../../../src/broker/delay/last-level-core.js';
+
+type Entry =
+  | { readonly kind: 'record'; readonly delayed: Delayed }
+  | { readonly kind: 'fire'; readonly fire: Fire }
+  | { readonly kind: 'done'; readonly done: FireDone }
+  | { readonly kind: 'cancel'; readonly cancel: Cancel; readonly atMs: number };
+
+function delayed(offset: number, dueMs: number, target: number, origin = 0): Delayed {
+  const empty = { key: undefined, value: undefined, headers: [], timestampDelta: 0, type: 0 };
+  const place = { deliverAtMs: dueMs, targetTopicId: target, targetPartition: 0, origin };
+  const record: StoredRecord = { offset, ...empty, ...place };
+  return { offset, record, timestampMs: 0, bytes: 100 };
+}
+
+function apply(core: LastLevelCore, offset: number, entry: Entry): boolean {
+  if (entry.kind === 'record') core.arrived(entry.delayed);
+  else if (entry.kind === 'fire') core.fired(offset, entry.fire);
+  else if (entry.kind === 'done') core.fireDone(entry.done);
+  else return core.cancelled(offset, entry.cancel, entry.atMs);
+  return false;
+}
+
+t.test('records fire in the order of their times, one Fire a target, others meanwhile', (t) => {
+  const core = new LastLevelCore(0);
+  core.activate();
+  for (const [offset, dueMs, target] of [
+    [0, 30, 1],
+    [1, 10, 1],
+    [2, 20, 2],
+  ] as const) {
+    core.arrived(delayed(offset, dueMs, target));
+  }
+  core.advance(9);
+  t.same(core.compose(), [], 'nothing is early');
+  core.advance(20);
+  const fires = core.compose();
+  t.same(
+    fires.map(({ topicId, offsets }) => [topicId, offsets]),
+    [
+      [1, [1]],
+      [2, [2]],
+    ],
+  );
+  core.advance(40);
+  t.same(core.compose(), [], 'target 1 is asked for');
+  core.fired(3, fires[0]!);
+  core.advance(41);
+  t.same(core.compose(), [], 'and then open');
+  const [open] = core.toProduce();
+  t.same(
+    open!.records.map(({ offset }) => offset),
+    [1],
+  );
+  core.produced(open!);
+  t.same(core.compose()[0]!.offsets, [0]);
+  t.end();
+});
+
+t.test('a cancel strikes what is pending, what comes later, and nothing after its time', (t) => {
+  const core = new LastLevelCore(0);
+  core.activate();
+  core.arrived(delayed(0, 100, 1));
+  const cancel = (origin: number, atMs: number, offset: number): boolean =>
+    core.cancelled(offset, { origin, dueMs: 100, carried: false }, atMs);
+  t.equal(cancel(originOf(13, 0), 150, 1), true, 'pending: whatever the time');
+  t.equal(cancel(originOf(5, 7), 50, 2), true);
+  core.arrived(delayed(3, 100, 1, originOf(5, 7)));
+  t.equal(core.pending, 0);
+  t.equal(cancel(originOf(5, 8), 100, 4), false, 'too late');
+  core.arrived(delayed(5, 100, 1, originOf(5, 8)));
+  t.equal(core.pending, 1);
+  t.end();
+});
+
+t.test('a Fire for a target that is gone is taken over', (t) => {
+  const core = new LastLevelCore(0);
+  core.activate();
+  core.arrived(delayed(0, 1, 1));
+  core.advance(5);
+  core.fired(1, core.compose()[0]!);
+  core.fired(2, { topicId: 9, partition: 0, offsets: [], insteadOf: 1 });
+  const [open] = core.toProduce();
+  t.match(open, { offset: 2, target: { topicId: 9 } });
+  t.equal(open!.records[0]!.target.topicId, 1, 'the record knows where it was to go');
+  core.fired(3, { topicId: 9, partition: 0, offsets: [], insteadOf: 1 });
+  t.equal(core.toProduce().length, 1, 'once');
+  t.equal(core.low(4), 0);
+  core.produced(open!);
+  core.fireDone({ topicId: 9, partition: 0, upTo: 2 });
+  t.equal(core.low(4), 4);
+  t.end();
+});
+
+t.test('memory for records is bounded: those beyond are read again', (t) => {
+  const core = new LastLevelCore(0, { payloadBytesMax: 250, pendingMax: 3 });
+  core.activate();
+  for (let offset = 0; offset < 4; offset++) core.arrived(delayed(offset, 1, 1));
+  t.equal(core.payloadBytes, 200);
+  t.equal(core.hasRoom, false);
+  core.advance(5);
+  core.fired(4, core.compose()[0]!);
+  const [open] = core.toProduce();
+  t.same(
+    open!.records.map(({ record }) => record !== undefined),
+    [true, true, false, false],
+  );
+  core.readBack(open!, new Map([[2, delayed(2, 1, 1)]]));
+  t.same(
+    open!.records.map(({ offset }) => offset),
+    [0, 1, 2],
+    'what the log no longer gives is lost',
+  );
+  core.produced(open!);
+  t.equal(core.payloadBytes, 0);
+  t.end();
+});
+
+/** What reading the log from `start` makes of it: live records, open Fires. */
+function state(log: readonly Entry[], start: number): unknown {
+  const core = new LastLevelCore(0);
+  log.forEach((entry, offset) => {
+    if (offset >= start) apply(core, offset, entry);
+  });
+  core.activate();
+  core.advance(1e9);
+  const fires = core.compose().map(({ topicId, offsets }) => [topicId, offsets]);
+  const open = core.toProduce().map(({ offset, records }: OpenFire) => [offset, records.map((each) => each.offset)]);
+  return { pending: core.pending, fires: fires.sort(), open: open.sort() };
+}
+
+t.test('a log that is trimmed where the core says reads back as the same state', (t) => {
+  const step = fc.record({ what: fc.nat(9), a: fc.nat(30), b: fc.nat(2) });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const core = new LastLevelCore(0);
+      const log: Entry[] = [];
+      const add = (entry: Entry): void => {
+        apply(core, log.length, entry);
+        log.push(entry);
+      };
+      core.activate();
+      let nowMs = 0;
+      for (const { what, a, b } of steps) {
+        if (what < 3) add({ kind: 'record', delayed: delayed(log.length, nowMs + a, b, originOf(3, a)) });
+        else if (what < 5) {
+          const cancel = { origin: originOf(3, a), dueMs: nowMs + a, carried: false };
+          add({ kind: 'cancel', cancel, atMs: nowMs });
+        } else if (what < 7) {
+          nowMs += a;
+          core.advance(nowMs);
+          for (const fire of core.compose()) add({ kind: 'fire', fire });
+        } else if (what === 7) for (const fire of core.toProduce()) core.produced(fire);
+        else if (what === 8) for (const done of core.dones()) add({ kind: 'done', done });
+        else for (const cancel of core.carried(log.length, 10)) add({ kind: 'cancel', cancel, atMs: nowMs });
+      }
+      const low = core.low(log.length);
+      // Fires that are produced and not said to be are produced again, and recognised.
+      return JSON.stringify(state(log, 0)) === JSON.stringify(state(log, low));
+    }),
+    { numRuns: 500 },
+  );
+  t.end();
+});
