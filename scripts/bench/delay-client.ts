@@ -72,7 +72,7 @@ for (let partition = 0; partition < load.partitions; partition++) {
   );
 }
 
-function valueOf(dueMs: number): Buffer {
+function payload(dueMs: number): Buffer {
   const value = Buffer.alloc(Math.max(8, load.size));
   value.writeDoubleLE(dueMs, 0);
   return value;
@@ -81,7 +81,7 @@ function valueOf(dueMs: number): Buffer {
 let nextPartition = 0;
 async function send(dueMs: number): Promise<void> {
   nextPartition = (nextPartition + 1) % load.partitions;
-  await sends.send(producer, topicId, nextPartition, { value: valueOf(dueMs) }, dueMs);
+  await sends.send(producer, topicId, nextPartition, { value: payload(dueMs) }, dueMs);
 }
 
 const elapse = (ms: number): Promise<void> => new Promise((resolve) => void runtime.clock.timer(ms, resolve));
