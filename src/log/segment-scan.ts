@@ -30,7 +30,9 @@ export async function scanSegment(
   headersOnly = false,
 ): Promise<ScanEnd> {
   let { position, offset, term, timestampMs } = from;
-  let window: Uint8Array = new Uint8Array(0);
+  // One buffer for all windows: what `visit` gets is good while it runs.
+  let buffer: Uint8Array = new Uint8Array(0);
+  let window: Uint8Array = buffer;
   let windowFrom = position;
   const stop = (why: ScanEnd['why']): ScanEnd => ({ position, offset, term, timestampMs, why });
   for (;;) {
@@ -43,7 +45,9 @@ export async function scanSegment(
       if (window.length > 0 && windowFrom + window.length >= limit) {
         return stop(isZero(window, at, window.length) ? 'zeros' : 'short');
       }
-      window = await readRange(handle, position, Math.min(limit, position + Math.max(need, windowBytes)));
+      const length = Math.min(limit - position, Math.max(need, windowBytes));
+      if (buffer.length < length) buffer = Buffer.allocUnsafeSlow(length);
+      window = buffer.subarray(0, await handle.read(buffer.subarray(0, length), position));
       windowFrom = position;
       if (window.length < need) return stop(isZero(window, 0, window.length) ? 'zeros' : 'short');
       continue;
