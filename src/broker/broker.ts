@@ -25,6 +25,7 @@ import {
 import { ClientQuota, noQuota, type QuotaRates } from './client-quota.js';
 import { Cluster } from './cluster.js';
 import { clusterTopic, type TopicInfo } from './cluster-shard.js';
+import { addDeadLetterMetrics } from './dead-letter-metrics.js';
 import { DelayService } from './delay/delay-service.js';
 import { DelayLadder, type LadderOptions } from './delay/ladder.js';
 import { FetchService } from './fetch-service.js';
@@ -164,6 +165,7 @@ export class Broker {
     );
     this.#groups?.registerMetrics(metrics);
     this.#parts?.delay.registerMetrics(metrics);
+    if (this.#parts !== undefined) addDeadLetterMetrics(metrics, this.#parts.cluster.shard, this.#parts.partitions);
     metrics.gauge(
       'broker_produce_waiting_bytes',
       'Bytes of produce requests that were appended and not answered yet',

@@ -3,7 +3,8 @@
  * anew where the log has no such offset.
  */
 import { ErrorCode, TaskdError } from '../../base/errors.js';
-import { type BatchHeader, headerBytes } from '../../batch/header.js';
+import { batchBody, Codec, codecOf } from '../../batch/body.js';
+import type { BatchHeader } from '../../batch/header.js';
 import { RecordError, readRecords, type StoredRecord } from '../../batch/record.js';
 import { Fetcher } from '../fetcher.js';
 import type { QueueNetwork } from '../topic-producer.js';
@@ -104,14 +105,15 @@ export class PartitionReader {
     );
   }
 
-  /** The records get one copy of their batch's bytes. */
+  /** The records get one copy of their batch's bytes, without its compression. */
   #add(header: BatchHeader, bytes: Uint8Array): void {
     const from = this.#work.fetchedEnd;
-    const body = Buffer.from(bytes.subarray(headerBytes));
     const { baseOffset, recordCount, appendTimestamp } = header;
     const end = baseOffset + recordCount;
     try {
-      readRecords(body, baseOffset, recordCount, (record) => {
+      const body = batchBody(bytes, header);
+      // What was expanded is its own already.
+      readRecords(codecOf(header) === Codec.NONE ? Buffer.from(body) : body, baseOffset, recordCount, (record) => {
         if (record.offset < from) return;
         const key = record.key === undefined ? undefined : asBuffer(record.key).toString('latin1');
         const made = this.#record(record, appendTimestamp);

@@ -163,6 +163,20 @@ t.test('batches', async (t) => {
   t.ok(batches.every(({ length }) => length <= 8));
 });
 
+t.test('compressed batches are read like others', async (t) => {
+  const { consume, network } = await setUp(t);
+  const producer = new TopicProducer(network, { compression: 'gzip' });
+  const texts = Array.from({ length: 200 }, (_, i) => `record ${i} ${'again '.repeat(20)}`);
+  await producer.sendAll(
+    'orders',
+    texts.map((value) => ({ value, partition: 0 })),
+  );
+  await producer.close();
+  const seen: string[] = [];
+  await consume({ stopAtEnd: true }).run((record) => void seen.push(record.text()));
+  t.same(seen, texts);
+});
+
 t.test('for await: one after another, and leaving the loop ends it', async (t) => {
   const { consume, send } = await setUp(t);
   await send('a', 'b', 'c');
