@@ -8,8 +8,8 @@ export const logMutants: readonly Mutant[] = [
     name: 'log: acknowledged before the sync',
     world,
     file: 'src/log/group-writer.js',
-    find: 'await group.segment.handle.dataSync();',
-    replace: 'this.#events.synced(group); await group.segment.handle.dataSync();',
+    find: `segment.handle = await this.#files.open(segment.path, this.#isThrough ? 'through' : 'write');`,
+    replace: `segment.handle = await this.#files.open(segment.path, 'write');`,
     seeds: 100,
   },
   {
@@ -64,7 +64,7 @@ export const logMutants: readonly Mutant[] = [
             waiter.committed();
         else
             partition.whenCommitted(waiter);`,
-    seeds: 800,
+    seeds: 300,
   },
   {
     // Either guard alone is enough: a log that was appended to no longer has the size that a clean end names.
@@ -92,11 +92,11 @@ export const logMutants: readonly Mutant[] = [
     seeds: 800,
   },
   {
-    name: 'log: a failed sync is tried again',
+    name: 'log: what was found of the state journal is not written back',
     world,
-    file: 'src/log/group-writer.js',
-    find: 'await group.segment.handle.dataSync();',
-    replace: 'await group.segment.handle.dataSync().catch(() => group.segment.handle.dataSync());',
-    seeds: 300,
+    file: 'src/log/state-journal.js',
+    find: '            await handles[reading.file].write([contents[reading.file].subarray(0, reading.newest.end)], 0);',
+    replace: '',
+    seeds: 800,
   },
 ];

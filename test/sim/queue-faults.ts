@@ -53,9 +53,12 @@ export class QueueFaults {
     this.#rot = rot;
     this.#random = world.random.fork();
     this.#everyMs = 100 * 2 ** (this.#random.unit() * 4);
-    // Rot leaves a partition read-only, so that little else happens to it: in some worlds only.
-    const isRotting = this.#random.below(4) === 0;
-    this.#weights = kinds.map((kind) => (kind === 'rot' && !isRotting ? 0 : this.#random.below(4)));
+    // Rot leaves a partition read-only, so that little else happens to it; a slow disk takes time: in some worlds only.
+    const theme = this.#random.below(4);
+    this.#weights = kinds.map((kind) => {
+      if (kind === 'rot') return theme === 0 ? 1 + this.#random.below(3) : 0;
+      return kind === 'slow disk' && theme === 1 ? 20 : this.#random.below(4);
+    });
   }
 
   /** How often each was done, as text. */
@@ -186,22 +189,36 @@ export class QueueFaults {
    * was sent is sent again over new connections, where it may be answered too early, and then the power goes.
    */
   #slowDown(): void {
-    const { broker, clients } = this.#queue;
+    const { broker } = this.#queue;
     const { disk } = broker;
+    const fate = this.#random.below(3);
+    if (fate === 2) {
+      this.#haveRepeated();
+      return;
+    }
     disk.syncExtraMs = 10 * 2 ** (this.#random.unit() * 5);
     const forMs = this.#random.unit() * slowMsMax;
-    const fate = this.#random.below(3);
     this.#world.after(this.#random.unit() * forMs, () => {
-      if (!this.#isOn || fate === 0) return;
-      if (fate === 1) {
-        broker.kill({ powerLoss: true });
-        return;
-      }
-      for (const client of clients) this.#world.network.cut(broker.name, client.name);
-      this.#isLurkingForAnswer = true;
+      if (this.#isOn && fate === 1) broker.kill({ powerLoss: true });
     });
     this.#world.after(forMs, () => {
       disk.syncExtraMs = 0;
+    });
+  }
+
+  /** A new connection, and the repeat on it, must fit into one sync; one of several tries may. */
+  #haveRepeated(): void {
+    const { broker, clients } = this.#queue;
+    broker.disk.syncExtraMs = 500;
+    for (let tries = 1; tries <= 4; tries++) {
+      this.#world.after(tries * (40 + this.#random.unit() * 200), () => {
+        if (!this.#isOn) return;
+        for (const client of clients) this.#world.network.cut(broker.name, client.name);
+        this.#isLurkingForAnswer = true;
+      });
+    }
+    this.#world.after(1_500, () => {
+      broker.disk.syncExtraMs = 0;
     });
   }
 
