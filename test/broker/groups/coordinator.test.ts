@@ -1,0 +1,174 @@
+import t from 'tap';
+import { ErrorCode } from '../../../src/base/errors.js';
+import { offsetsKeptMs } from '../../../src/broker/groups/coordinator.js';
+import { placeOf } from '../../../src/broker/groups/core/place.js';
+import { taskd } from '../../../src/wire/generated/messages.js';
+import { CoordinatorRig, topicId } from './coordinator-rig.js';
+
+const all = [0, 1, 2, 3].map((partition) => placeOf(topicId, partition));
+const dayMs = 24 * 60 * 60 * 1_000;
+
+t.test('a member that is silent for its session is out, one that beats is not', async (t) => {
+  const rig = new CoordinatorRig();
+  await rig.start();
+  const a = await rig.join({ memberId: 'a' });
+  const b = await rig.join({ memberId: 'b' });
+  await rig.clock.settle();
+  for (let second = 0; second < 7; second++) {
+    rig.beat('a', 0, []);
+    await rig.pass(1_000);
+  }
+  t.equal(a.ended, undefined);
+  t.match(b.ended, { code: ErrorCode.UNKNOWN_MEMBER, message: /no beat for 6000 ms/ });
+  t.same(a.last.assigned, [{ topicId, partitions: [0, 1, 2, 3] }]);
+});
+
+t.test('time in which this process stood still does not count', async (t) => {
+  const rig = new CoordinatorRig();
+  await rig.start();
+  const a = await rig.join();
+  await rig.clock.advance(60_000);
+  rig.coordinator.tick(rig.clock.monotonicMs(), true);
+  await rig.pass(5_500);
+  t.equal(a.ended, undefined);
+  await rig.pass(1_000);
+  t.match(a.ended, { code: ErrorCode.UNKNOWN_MEMBER });
+});
+
+t.test('a new coordinator gives everybody the full time again, and takes them as they were', async (t) => {
+  const rig = new CoordinatorRig();
+  await rig.start();
+  const a = await rig.join();
+  const memberEpoch = a.epoch;
+  await rig.pass(5_500);
+  const before = rig.coordinator.shard.describe();
+  await rig.restart();
+  t.match(a.ended, { code: ErrorCode.DRAINING });
+  t.equal(rig.coordinator.shard.describe(), before);
+  await rig.pass(5_500);
+  const again = await rig.join({ memberEpoch, owned: [{ topicId, partitions: [0, 1, 2, 3] }] });
+  t.equal(again.epoch, memberEpoch);
+  t.same(again.last.assigned, [{ topicId, partitions: [0, 1, 2, 3] }]);
+  await rig.restart();
+  await rig.pass(6_500);
+  t.equal(rig.coordinator.shard.groups.get('g')?.members.size, 0, 'who does not come back is out');
+  const late = await rig.join({ memberEpoch });
+  t.match(late.ended, { code: ErrorCode.UNKNOWN_MEMBER });
+});
+
+t.test('a closed connection is a second of grace, but not always', async (t) => {
+  const rig = new CoordinatorRig();
+  await rig.start();
+  const membersAfter = async (ms: number): Promise<number> => {
+    await rig.pass(ms);
+    return rig.coordinator.shard.groups.get('g')!.members.size;
+  };
+  (await rig.join({ memberId: 'early' })).close();
+  t.equal(await membersAfter(2_000), 1, 'the coordinator is new: whoever was cut may be on the way');
+  t.equal(await membersAfter(5_000), 0);
+  const quick = await rig.join({ memberId: 'quick' });
+  quick.close();
+  t.equal(await membersAfter(750), 1);
+  const back = await rig.join({ memberId: 'quick', memberEpoch: quick.epoch });
+  t.equal(await membersAfter(2_000), 1, 'it came back');
+  back.close();
+  t.equal(await membersAfter(1_250), 0);
+  const sentAway = await rig.join({ memberId: 'guest' });
+  sentAway.peer.isSentAway = true;
+  sentAway.close();
+  (await rig.join({ memberId: 'static', instanceId: 'i' })).close();
+  t.equal(await membersAfter(5_500), 2);
+  t.equal(await membersAfter(1_000), 0);
+});
+
+t.test('a second stream of a member ends the first', async (t) => {
+  const rig = new CoordinatorRig();
+  await rig.start();
+  const first = await rig.join();
+  const second = await rig.join({ memberEpoch: first.epoch });
+  t.match(first.ended, { code: ErrorCode.SUPERSEDED });
+  first.close();
+  await rig.pass(2_000);
+  t.equal(second.ended, undefined);
+});
+
+t.test('what a stream does not take now comes when it can', async (t) => {
+  const rig = new CoordinatorRig();
+  await rig.start();
+  const a = await rig.join({ memberId: 'a' });
+  a.credit = 0;
+  const { length } = a.pushes;
+  await rig.join({ memberId: 'b' });
+  t.equal(a.pushes.length, length);
+  a.grant(5);
+  t.equal(a.pushes.length, length + 1);
+  t.equal(a.last.assigned?.[0]?.partitions?.length, 2);
+});
+
+t.test('many commits at once are few records, one that says nothing new is none', async (t) => {
+  const rig = new CoordinatorRig();
+  await rig.start();
+  const a = await rig.join();
+  const memberEpoch = a.epoch;
+  const commit = (partition: number, offset: number) =>
+    rig.commit({ memberEpoch, offsets: [{ topicId, partition, offset }] });
+  const answers: Promise<unknown>[] = [];
+  for (let i = 0; i < 1_000; i++) answers.push(commit(i % 4, 1 + Math.floor(i / 4)));
+  await rig.clock.advance(100);
+  for (const answer of await Promise.all(answers)) t.match(answer, { results: [{ topicId }] });
+  t.ok(rig.coordinator.commits.recordsTotal <= 3, `${rig.coordinator.commits.recordsTotal} records`);
+  const before = rig.log.nextOffset;
+  await commit(0, 250);
+  t.equal(rig.log.nextOffset, before);
+  const back = commit(0, 1);
+  await rig.clock.advance(100);
+  await back;
+  t.equal(rig.log.nextOffset, before + 1, 'back is new too');
+  t.equal(rig.coordinator.shard.groups.get('g')?.offsets.get(all[0]!)?.offset, 1);
+});
+
+t.test('a commit that is on its way while its member is put out is refused', async (t) => {
+  const rig = new CoordinatorRig();
+  await rig.start();
+  const a = await rig.join();
+  const memberEpoch = a.epoch;
+  const offsets = [{ topicId, partition: 0, offset: 9 }];
+  // Both are decided on the state before: the log decides.
+  const left = rig.coordinator.leave(new taskd.LeaveGroupRequest({ group: 'g', memberId: 'm' }));
+  const late = rig.commit({ memberEpoch, offsets });
+  await rig.clock.advance(50);
+  await left;
+  t.match(await late, { code: ErrorCode.UNKNOWN_MEMBER });
+  t.equal(rig.coordinator.shard.groups.get('g')?.offsets.size, 0);
+});
+
+t.test('a group without members is forgotten after seven days, or soon when it never committed', async (t) => {
+  const rig = new CoordinatorRig();
+  await rig.start();
+  const names = (): string[] => [...rig.coordinator.shard.groups.keys()];
+  const sweep = async (): Promise<void> => {
+    rig.coordinator.sweep();
+    await rig.clock.settle();
+  };
+  await rig.join({ group: 'idle' });
+  await rig.join();
+  const byHand = rig.commit({ group: 'hand', memberId: '', offsets: [{ topicId, partition: 0, offset: 1 }] });
+  await rig.clock.settle();
+  await byHand;
+  await rig.pass(7_000);
+  await sweep();
+  t.same(names(), ['hand']);
+  rig.clock.steppedMs += offsetsKeptMs - dayMs;
+  await sweep();
+  t.same(names(), ['hand']);
+  const again = rig.commit({ group: 'hand', memberId: '', offsets: [{ topicId, partition: 0, offset: 2 }] });
+  await rig.clock.settle();
+  await again;
+  rig.clock.steppedMs += 2 * dayMs;
+  await sweep();
+  t.same(names(), ['hand'], 'it was used since');
+  rig.clock.steppedMs += offsetsKeptMs;
+  await sweep();
+  t.same(names(), []);
+  t.equal(rig.coordinator.expiredTotal, 3);
+});
