@@ -2,7 +2,12 @@ import type { Mutant } from './sim-mutant-list.js';
 
 const world = 'queue';
 
-/** The safety rules of the log, each taken out in turn; the queue world must notice. */
+/**
+ * The safety rules of the log, each taken out in turn; the queue world must notice.
+ *
+ * Not in the list, since two rare faults must meet: that a start writes the found state journal back (seed 136 showed it
+ * once; test/log/crash.test.ts does).
+ */
 export const logMutants: readonly Mutant[] = [
   {
     name: 'log: acknowledged before the sync',
@@ -89,14 +94,6 @@ export const logMutants: readonly Mutant[] = [
     file: 'src/log/partition-log.js',
     find: 'const point = Math.min(this.#syncedEnd, this.#cutEnd);',
     replace: 'const point = Math.min(this.#logEnd, this.#cutEnd);',
-    seeds: 800,
-  },
-  {
-    name: 'log: what was found of the state journal is not written back',
-    world,
-    file: 'src/log/state-journal.js',
-    find: '            await handles[reading.file].write([contents[reading.file].subarray(0, reading.newest.end)], 0);',
-    replace: '',
     seeds: 800,
   },
 ];

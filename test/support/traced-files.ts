@@ -7,7 +7,7 @@ import { FileError, type FileHandle, type Files, type FolderEntry, type FolderLo
 const sectorBytes = 512;
 
 /** What a file holds. Zeros at its end are not kept: logs and journals write many of them ahead. */
-interface Content {
+export interface Content {
   readonly length: number;
   readonly bytes: Buffer;
 }
