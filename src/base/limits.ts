@@ -25,6 +25,8 @@ export const gatheredBytesMax: number = 256 * MIB;
 export const unfinishedFrameMs: number = 60_000;
 /** Produced records of all connections of a broker that were appended and are not answered yet; more is BUSY. */
 export const produceBytesMax: number = 256 * MIB;
+/** The same for one connection. */
+export const peerProduceBytesMax: number = 64 * MIB;
 /** Frame length of control methods. */
 export const controlFrameBytesMax: number = 1 * MIB;
 /** Frame length of data methods: produce and fetch. */
@@ -90,7 +92,8 @@ assert(recordBytesMax < recordBatchBytesMax, 'the largest record fits in a batch
 assert(recordBatchBytesMax <= expandedBytesMax, 'what fits uncompressed may be compressed');
 assert(recordBatchBytesMax <= writeGroupBytesMax, 'the largest batch fits in a write group');
 assert(writeGroupBytesMax <= segmentBytesMax, 'a write group fits in a segment');
-assert(frameBytesMax < produceBytesMax, 'the largest request may be appended');
+assert(frameBytesMax < peerProduceBytesMax, 'the largest request may be appended');
+assert(peerProduceBytesMax < produceBytesMax, 'one connection leaves room for others');
 assert(writeLowWaterBytes < writeHighWaterBytes, 'the low water mark lies below the high one');
 assert(groupBeatMs <= groupSessionMsMin, 'a member beats within the shortest session');
 assert(groupSessionMsMin <= groupSessionMs && groupSessionMs <= groupSessionMsMax, 'the session lies in its bounds');

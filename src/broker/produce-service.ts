@@ -1,5 +1,5 @@
 import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
-import { produceBytesMax } from '../base/limits.js';
+import { peerProduceBytesMax, produceBytesMax } from '../base/limits.js';
 import { BatchClass } from '../batch/header.js';
 import type { ServerCall } from '../rpc/service.js';
 import type { Clock } from '../runtime/clock.js';
@@ -33,6 +33,8 @@ export class ProduceService {
   refused = 0;
   /** Bytes of requests that were appended and not answered yet. */
   waitingBytes = 0;
+  /** The same, by connection. */
+  readonly #peerBytes = new Map<number, number>();
 
   constructor(
     partitions: Partitions,
@@ -53,6 +55,9 @@ export class ProduceService {
   /** Answers, late when the client's quota wants it. */
   answer(waiter: ProduceWaiter, answer: () => void): void {
     this.waitingBytes -= waiter.bytes;
+    const left = (this.#peerBytes.get(waiter.peerId) ?? 0) - waiter.bytes;
+    if (left > 0) this.#peerBytes.set(waiter.peerId, left);
+    else this.#peerBytes.delete(waiter.peerId);
     const lateMs = waiter.dueMs === 0 ? 0 : waiter.dueMs - this.#clock.monotonicMs();
     if (lateMs > 0) this.#timers.after(lateMs, answer);
     else answer();
@@ -75,8 +80,14 @@ export class ProduceService {
     const partition = this.#partitions.get(topicId, number);
     partition.assertWritable();
     const bytes = call.payload.length;
-    if (this.waitingBytes > 0 && this.waitingBytes + bytes > produceBytesMax) throw busy(this.waitingBytes);
-    const { clientId } = call.peer;
+    if (this.waitingBytes > 0 && this.waitingBytes + bytes > produceBytesMax) {
+      throw busy('all connections', this.waitingBytes, produceBytesMax);
+    }
+    const { id: peerId, clientId } = call.peer;
+    const peerBytes = this.#peerBytes.get(peerId) ?? 0;
+    if (peerBytes > 0 && peerBytes + bytes > peerProduceBytesMax) {
+      throw busy('this connection', peerBytes, peerProduceBytesMax);
+    }
     const nowMs = this.#clock.monotonicMs();
     this.#quota.check(clientId, nowMs);
     const batches = readProduced(call.payload, this.#destination(partition, batchClass as BatchClass));
@@ -85,6 +96,7 @@ export class ProduceService {
     const lateMs = this.#quota.take(clientId, bytes, nowMs);
     const waiter = new ProduceWaiter(this, call, appended, isEarly, bytes, lateMs === 0 ? 0 : nowMs + lateMs);
     this.waitingBytes += bytes;
+    this.#peerBytes.set(peerId, peerBytes + bytes);
     if (isEarly) partition.whenWritten(waiter);
     else partition.whenCommitted(waiter);
   }
@@ -109,14 +121,15 @@ function sequenceOverlap(lastSequence: number): TaskdError {
   return new TaskdError(ErrorCode.SEQUENCE_OVERLAP, message, { hint: String(lastSequence) });
 }
 
-function busy(bytes: number): TaskdError {
-  const message = `${bytes} bytes of records wait for the disks of this broker, at most ${produceBytesMax} may; wait a little`;
+function busy(whose: string, bytes: number, most: number): TaskdError {
+  const message = `${bytes} bytes of records from ${whose} wait for the disk, at most ${most} may; wait for answers first`;
   return new TaskdError(ErrorCode.BUSY, message, { retry: Retry.AFTER, retryAfterMs: 50 });
 }
 
 class ProduceWaiter implements CommitWaiter {
   /** Of the whole request. */
   readonly bytes: number;
+  readonly peerId: number;
   /** Not to be answered before; 0: at once. */
   readonly dueMs: number;
   readonly #service: ProduceService;
@@ -134,6 +147,7 @@ class ProduceWaiter implements CommitWaiter {
   ) {
     this.#service = service;
     this.bytes = bytes;
+    this.peerId = call.peer.id;
     this.dueMs = dueMs;
     this.#call = call;
     this.#appended = appended;
