@@ -5,12 +5,13 @@
  *   npm run sim -- --minutes M [--from S]    as many seeds as fit
  *   npm run sim -- --crash-points N          N seeds of the queue world: one broker that crashes at any operation
  *   npm run sim -- --delay N [--crashes C]   N delayed records over a virtual hour with C crashes (default 50)
+ *   npm run sim -- --delay-crash-points      a crash at each operation of a broker with a dozen delayed records
  * Each seed is run in every world; --world NAME picks one. With --stop the first failure is the last.
  * Prints progress, the failing seeds with their problems, and exits with 1 when there is one.
  */
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
-import { runManyDelayed } from '../test/sim/delayed-scenario.js';
+import { runDelayedCrashPoint, runManyDelayed } from '../test/sim/delayed-scenario.js';
 import type { WorldResult } from '../test/sim/world-result.js';
 import { type World, worlds } from '../test/sim/worlds.js';
 
@@ -24,6 +25,7 @@ const { values } = parseArgs({
     'crash-points': { type: 'string' },
     delay: { type: 'string' },
     crashes: { type: 'string' },
+    'delay-crash-points': { type: 'boolean', default: false },
     world: { type: 'string' },
     from: { type: 'string', default: '1' },
     minutes: { type: 'string' },
@@ -111,7 +113,25 @@ async function runDelay(): Promise<never> {
   process.exit(result.problem === undefined ? 0 : 1);
 }
 
+/** Every point once as a kill, once as a power loss. */
+async function runDelayCrashPoints(): Promise<never> {
+  let wrong = 0;
+  let points = 0;
+  for (let isOver = false; !isOver; points++) {
+    for (const powerLoss of [false, true]) {
+      const { problem, counts } = await runDelayedCrashPoint(points, powerLoss);
+      isOver = counts.kills === 0;
+      if (problem === undefined) continue;
+      wrong++;
+      process.stdout.write(`operation ${points}${powerLoss ? ', power loss' : ''} FAILED: ${problem.message}\n`);
+    }
+  }
+  process.stdout.write(`delay: ${points} crash points, each as a kill and as a power loss, ${wrong} failed\n`);
+  process.exit(wrong === 0 ? 0 : 1);
+}
+
 if (values.delay !== undefined) await runDelay();
+if (values['delay-crash-points']) await runDelayCrashPoints();
 
 const single = values.seed !== undefined;
 const first = single ? number('seed', 1) : number('from', 1);

@@ -1,7 +1,7 @@
 import t from 'tap';
-import { runDelayed, runDelayedSeed } from './delayed-scenario.js';
+import { runDelayed, runDelayedCrashPoint, runDelayedSeed } from './delayed-scenario.js';
 
-const seeds = 3;
+const seeds = 2;
 
 await t.test('each delayed record is delivered once and never early, whatever crashed', async (t) => {
   let lives = 0;
@@ -11,6 +11,14 @@ await t.test('each delayed record is delivered once and never early, whatever cr
     lives += result.counts.lives ?? 0;
   }
   t.ok(lives > 2 * seeds, `${lives} lives of the broker`);
+});
+
+await t.test('a crash at any operation; npm run sim -- --delay-crash-points takes them all', async (t) => {
+  for (let operation = 130; operation < 700; operation += 140) {
+    const { problem, counts } = await runDelayedCrashPoint(operation, operation % 2 === 0);
+    t.equal(problem, undefined, `operation ${operation}`);
+    t.equal(counts.kills, 1);
+  }
 });
 
 await t.test('without crashes, in the order of their times', async (t) => {
