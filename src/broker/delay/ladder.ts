@@ -10,7 +10,7 @@ import { delayTopicName, lastDelayLevel } from '../../base/delay-level.js';
 import { ErrorCode, TaskdError } from '../../base/errors.js';
 import { headersMax } from '../../base/limits.js';
 import type { BatchHeader } from '../../batch/header.js';
-import type { NewRecord, StoredRecord } from '../../batch/record.js';
+import type { StoredRecord } from '../../batch/record.js';
 import type { Runtime } from '../../runtime/runtime.js';
 import type { Cluster } from '../cluster.js';
 import type { TopicInfo } from '../cluster-shard.js';
@@ -18,7 +18,7 @@ import type { Partition } from '../partition.js';
 import type { Partitions } from '../partitions.js';
 import type { TopicService } from '../topic-service.js';
 import { admitDelayed } from './delayed-gate.js';
-import { originOf } from './delayed-record.js';
+import { type Onward, originOf } from './delayed-record.js';
 import type { Pending } from './fire-target.js';
 import { type Destination, LastLevel, type LastLevelHost } from './last-level.js';
 import { Lateness } from './lateness.js';
@@ -147,7 +147,7 @@ export class DelayLadder implements MoverHost, LastLevelHost {
     const found = this.#partitions.find(topicId, partition);
     if (found === undefined || !found.isActive) return { kind: 'away' };
     if (topic.name !== delayDeadLetters) return { kind: 'serving', partition: found, rewrite: delivered };
-    return { kind: 'serving', partition: found, rewrite: (record) => this.#deadLetter(record, topicId) };
+    return { kind: 'serving', partition: found, rewrite: (record, delta) => this.#deadLetter(record, delta, topicId) };
   }
 
   hasPassed(partition: number, dueMs: number): boolean {
@@ -233,17 +233,17 @@ export class DelayLadder implements MoverHost, LastLevelHost {
   }
 
   /** Says where the record was to go, as far as its headers have room for it. */
-  #deadLetter(record: Pending, deadLettersId: number): NewRecord {
+  #deadLetter(record: Pending, timestampDelta: number, deadLettersId: number): Onward {
     const { topicId, partition } = record.target;
-    if (topicId === deadLettersId) return delivered(record);
+    if (topicId === deadLettersId) return delivered(record, timestampDelta);
     this.deadLetters++;
-    const { key, value, headers } = record.record!;
+    const onward = delivered(record, timestampDelta);
     const added = [
       { name: 'delay.target', value: Buffer.from(`${topicId}/${partition}`) },
       { name: 'delay.deliverAtMs', value: Buffer.from(String(record.dueMs)) },
       { name: 'delay.error', value: Buffer.from('NOT_FOUND: its topic was deleted') },
     ];
-    return { key, value, headers: [...headers, ...added].slice(0, headersMax) };
+    return { ...onward, headers: [...onward.headers, ...added].slice(0, headersMax) };
   }
 
   #waiting(level: number): number {
@@ -252,7 +252,8 @@ export class DelayLadder implements MoverHost, LastLevelHost {
   }
 }
 
-function delivered({ record }: Pending): NewRecord {
+function delivered({ record }: Pending, timestampDelta: number): Onward {
   const { key, value, headers } = record!;
-  return { key, value, headers };
+  const targetTopicId = 0;
+  return { key, value, headers, timestampDelta, type: 0, deliverAtMs: 0, targetTopicId, targetPartition: 0, origin: 0 };
 }

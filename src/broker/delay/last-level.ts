@@ -13,7 +13,7 @@ import type { Runtime } from '../../runtime/runtime.js';
 import { moverProducerId } from '../mover-table.js';
 import type { CommitListener, Partition } from '../partition.js';
 import { BatchCursor, type ReadBatch } from './batch-cursor.js';
-import { eachDelayed, moverBatch } from './delayed-record.js';
+import { eachDelayed, moverBatch, type Onward } from './delayed-record.js';
 import {
   cancelRecord,
   FireRecord,
@@ -29,9 +29,12 @@ import type { Lateness } from './lateness.js';
 import { LogTrimmer } from './log-trimmer.js';
 import { readBack } from './read-back.js';
 
+/** A record as its target gets it. */
+export type Rewrite = (record: Pending, timestampDelta: number) => Onward;
+
 /** Where a Fire's records go. */
 export type Destination =
-  | { readonly kind: 'serving'; readonly partition: Partition; readonly rewrite: (record: Pending) => NewRecord }
+  | { readonly kind: 'serving'; readonly partition: Partition; readonly rewrite: Rewrite }
   /** Its topic was deleted: the records go to the dead letters, which are `instead` once they are there. */
   | { readonly kind: 'gone'; readonly instead: number | undefined }
   | { readonly kind: 'away' };
@@ -236,7 +239,7 @@ export class LastLevel implements CommitListener {
       return { offset, timestampMs, bytes, record: record!, pending };
     });
     const fields = { producerId: this.#producerId, baseSequence: fire.offset, lastSequence: fire.offset };
-    const batch = moverBatch(records, fields, ({ pending }) => destination.rewrite(pending));
+    const batch = moverBatch(records, fields, ({ pending }, delta) => destination.rewrite(pending, delta));
     const dueMs = fire.records.map((record) => record.dueMs);
     fire.isBusy = true;
     try {

@@ -19,12 +19,11 @@ import { delayLevelFor, delaySpanMs } from '../../base/delay-level.js';
 import { TaskdError } from '../../base/errors.js';
 import { BatchBuilder } from '../../batch/builder.js';
 import { BatchClass } from '../../batch/header.js';
-import type { NewRecord } from '../../batch/record.js';
 import type { Runtime } from '../../runtime/runtime.js';
 import { moverProducerId } from '../mover-table.js';
 import type { Appended, CommitListener, Partition } from '../partition.js';
 import { BatchCursor } from './batch-cursor.js';
-import { type Delayed, eachDelayed, moverBatch, originOf } from './delayed-record.js';
+import { type Delayed, eachDelayed, moverBatch, type Onward, originOf } from './delayed-record.js';
 import { LogTrimmer } from './log-trimmer.js';
 import { MoveQueues } from './move-queues.js';
 import { lastMoved, type Moved, movedRecord } from './moved-record.js';
@@ -244,7 +243,7 @@ export class LevelMover implements CommitListener {
     const fields = { producerId, baseSequence: records[0]!.offset, lastSequence };
     let appended: Appended;
     try {
-      appended = destination.append([moverBatch(records, fields, (delayed) => this.#rewrite(delayed))]);
+      appended = destination.append([moverBatch(records, fields, (delayed, delta) => this.#onward(delayed, delta))]);
     } catch (error) {
       if (!(error instanceof TaskdError)) throw error;
       queues.failed(level);
@@ -266,10 +265,10 @@ export class LevelMover implements CommitListener {
     });
   }
 
-  #rewrite({ offset, record }: Delayed): NewRecord {
+  #onward({ offset, record }: Delayed, timestampDelta: number): Onward {
     const { key, value, headers, deliverAtMs, targetTopicId, targetPartition } = record;
     const origin = record.origin === 0 ? originOf(this.level, offset) : record.origin;
-    return { key, value, headers, deliverAtMs, targetTopicId, targetPartition, origin };
+    return { key, value, headers, timestampDelta, type: 0, deliverAtMs, targetTopicId, targetPartition, origin };
   }
 
   /** Writes where the cursors are, at most once a second, and only when a delayed record was passed. */
