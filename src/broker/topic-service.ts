@@ -109,7 +109,7 @@ export class TopicService {
   listOffsets(request: taskd.ListOffsetsRequest, call: ServerCall<taskd.IListOffsetsResponse>): void {
     answer(call, async () => {
       const partition = this.#partitions.get(request.topicId, request.partition);
-      partition.assertServing();
+      if (!partition.isReadable) partition.assertServing();
       return { offset: await offsetOf(partition, request), term: partition.term };
     });
   }
