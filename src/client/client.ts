@@ -18,7 +18,7 @@ export { TaskdError } from '../base/errors.js';
 export type { FullTopicConfig, TopicConfig } from '../base/topic-config.js';
 export type { AppPlacement, AppStats, AttachedWorker } from './apps.js';
 export type { ClientOptions, NodeInfo } from './client-network.js';
-export type { Consumer, ConsumerStats, PartitionStats } from './consumer/consumer.js';
+export type { Consumer, ConsumerStats, PartitionOffset, PartitionStats } from './consumer/consumer.js';
 export type { ConsumerOptions, LostData } from './consumer/consumer-options.js';
 export type { ConsumerRecord, RecordHeaders } from './consumer/consumer-record.js';
 export type { Failure } from './consumer/failure.js';
@@ -119,7 +119,7 @@ export class TaskdClient {
    * is wrong in the options.
    */
   consumer(options: ConsumerOptions): Consumer {
-    const consumer = new Consumer(this.#network.queues(), options);
+    const consumer = new Consumer(this.#network.queues(), options, (ended) => this.#consumers.delete(ended));
     this.#consumers.add(consumer);
     return consumer;
   }

@@ -9,6 +9,12 @@ import { commitOffsets } from '../../wire/methods.js';
 import type { LeaderCaller } from './leader-caller.js';
 import type { OpenPartition } from './open-partition.js';
 
+/** The next record to consume of a partition. */
+export interface Progress {
+  readonly partition: OpenPartition;
+  readonly offset: number;
+}
+
 export interface CommitterEvents {
   /** All partitions that may have something to commit. */
   partitions(): Iterable<OpenPartition>;
@@ -57,13 +63,14 @@ export class Committer {
     return this.#following;
   }
 
-  /** Commits these offsets instead of what is done; for commits by hand. */
-  async commitExactly(partition: OpenPartition, offset: number, deadlineMs: number): Promise<void> {
-    await this.#send([{ partition, offset }], deadlineMs);
+  /** Commits these offsets instead of what is done; rejects when one of them is refused. */
+  async commitExactly(offsets: readonly Progress[], deadlineMs: number): Promise<void> {
+    const [refused] = await this.#send(offsets, deadlineMs);
+    if (refused !== undefined) throw refused;
   }
 
   async #round(deadlineMs: number): Promise<void> {
-    let moved: { partition: OpenPartition; offset: number }[] = [];
+    let moved: Progress[] = [];
     for (const partition of this.#events.partitions()) {
       const offset = partition.work?.doneEnd;
       if (offset === undefined || offset === partition.committedEnd || partition.isOver) continue;
@@ -75,7 +82,8 @@ export class Committer {
     if (moved.length > 0) await this.#send(moved, deadlineMs);
   }
 
-  async #send(moved: readonly { partition: OpenPartition; offset: number }[], deadlineMs: number): Promise<void> {
+  /** Resolves with why some were refused. */
+  async #send(moved: readonly Progress[], deadlineMs: number): Promise<TaskdError[]> {
     const offsets = moved.map(({ partition: { topicId, partition }, offset }) => ({ topicId, partition, offset }));
     const request = { group: this.#group, memberId: this.#memberId, memberEpoch: this.#events.epoch(), offsets };
     let answer: taskd.CommitOffsetsResponse;
@@ -89,10 +97,17 @@ export class Committer {
     for (const { topicId, partition, error } of answer.results) {
       if (error?.code) refused.set(`${topicId ?? 0}/${partition ?? 0}`, error);
     }
+    const problems: TaskdError[] = [];
     for (const { partition, offset } of moved) {
       const problem = refused.get(`${partition.topicId}/${partition.partition}`);
-      if (problem === undefined) partition.committedEnd = offset;
-      else if (!partition.isOver) this.#events.refused(partition, fromErrorInfo(problem as taskd.ErrorInfo));
+      if (problem === undefined) {
+        partition.committedEnd = offset;
+        continue;
+      }
+      const error = fromErrorInfo(problem as taskd.ErrorInfo);
+      problems.push(error);
+      if (!partition.isOver) this.#events.refused(partition, error);
     }
+    return problems;
   }
 }

@@ -10,7 +10,7 @@
 import { ErrorCode, TaskdError } from '../../base/errors.js';
 import type { Timer } from '../../runtime/clock.js';
 import type { QueueNetwork, TopicProducer } from '../topic-producer.js';
-import { Committer } from './committer.js';
+import { Committer, type Progress } from './committer.js';
 import type { ConsumerSettings } from './consumer-options.js';
 import type { ConsumerRecord } from './consumer-record.js';
 import { Consumption } from './consumption.js';
@@ -182,9 +182,11 @@ export class ConsumerDriver {
     });
   }
 
-  /** Commits what is done now; durable when it resolves. */
-  async commit(): Promise<void> {
-    await this.#committer?.commit(this.#settings.releaseTimeoutMs);
+  /** Commits what is done now, or exactly these; durable when it resolves. */
+  async commit(offsets?: readonly Progress[]): Promise<void> {
+    const { releaseTimeoutMs } = this.#settings;
+    if (offsets === undefined) await this.#committer?.commit(releaseTimeoutMs);
+    else await this.#committer?.commitExactly(offsets, releaseTimeoutMs);
   }
 
   pause(partition: OpenPartition, isPaused: boolean): void {

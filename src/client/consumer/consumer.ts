@@ -37,6 +37,11 @@ export interface PartitionStats extends TopicPartition {
   readonly problem: Error | undefined;
 }
 
+/** The next record to consume of a partition. */
+export interface PartitionOffset extends TopicPartition {
+  readonly offset: number;
+}
+
 /**
  * Consumes topics, as a member of a group or on its own. Delivery is at least once: a record is committed after its
  * handler returned (or after it was stored in a retry topic), so a crash brings back what was handled since the last
@@ -45,12 +50,14 @@ export interface PartitionStats extends TopicPartition {
 export class Consumer {
   readonly #network: QueueNetwork;
   readonly #settings: ConsumerSettings;
+  readonly #ended: (consumer: Consumer) => void;
   #driver: ConsumerDriver | undefined;
   #isClosed = false;
 
-  /** Throws INVALID with what is wrong and the limit. */
-  constructor(network: QueueNetwork, options: ConsumerOptions) {
+  /** Throws INVALID with what is wrong and the limit. `ended` is called once nothing of it is left. */
+  constructor(network: QueueNetwork, options: ConsumerOptions, ended: (consumer: Consumer) => void = () => {}) {
     this.#network = network;
+    this.#ended = ended;
     this.#settings = consumerSettings(options);
   }
 
@@ -109,10 +116,13 @@ export class Consumer {
     }
   }
 
-  /** Commits what is processed now; durable when it resolves. Needed with `autoCommit: false` only. */
-  async commit(): Promise<void> {
+  /**
+   * Commits what is processed now, or exactly `offsets`, each the next record to consume; durable when it resolves. For
+   * `autoCommit: false`. Rejects with INVALID for a partition that this consumer doesn't have.
+   */
+  async commit(offsets?: readonly PartitionOffset[]): Promise<void> {
     if (this.#settings.group === '') throw new TaskdError(ErrorCode.INVALID, 'without a group nothing is committed');
-    await this.#driver?.commit();
+    await this.#driver?.commit(offsets?.map((each) => this.#progress(each)));
   }
 
   /** Handles nothing more of these partitions, or of all; what runs goes on. A new assignment begins unpaused. */
@@ -159,6 +169,7 @@ export class Consumer {
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#driver?.close();
+    this.#ended(this);
   }
 
   #run(batches: boolean, call: (handling: Handling) => unknown): Promise<void> {
@@ -168,7 +179,14 @@ export class Consumer {
     }
     const producer = this.#settings.hasRetries ? new TopicProducer(this.#network) : undefined;
     this.#driver = new ConsumerDriver(this.#network, this.#settings, producer, batches);
-    return this.#driver.run(call);
+    return this.#driver.run(call).finally(() => this.#ended(this));
+  }
+
+  #progress({ topic, partition, offset }: PartitionOffset): { partition: OpenPartition; offset: number } {
+    const open = this.#partitions().find((each) => each.topic === topic && each.partition === partition);
+    if (open === undefined) throw new TaskdError(ErrorCode.INVALID, `${topic}/${partition} is not this consumer's`);
+    if (Number.isSafeInteger(offset) && offset >= 0) return { partition: open, offset };
+    throw new TaskdError(ErrorCode.INVALID, `offset is ${offset}: give a whole number of 0 or more`);
   }
 
   #pause(partitions: readonly TopicPartition[] | undefined, isPaused: boolean): void {

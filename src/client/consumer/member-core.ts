@@ -119,7 +119,7 @@ export class MemberCore<W> {
 
   /** Joins, for the first time or again. */
   join(): void {
-    if (this.#state === 'closed') return;
+    if (this.#state === 'closed' || (this.#isClosing && this.#holdings.size === 0)) return;
     this.#state = 'joining';
     this.#beatDueMs = Number.POSITIVE_INFINITY;
     this.#effects.push({ kind: 'join', epoch: this.#epoch, owned: this.#owned() });

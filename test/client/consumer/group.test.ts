@@ -215,6 +215,11 @@ t.test('by hand: nothing is committed but by commit()', async (t) => {
     rig.changed();
   });
   await rig.until(() => seen.length === 4);
+  const [first0] = second.stats.partitions;
+  await second.commit([{ topic: 'orders', partition: 0, offset: 1 }]);
+  t.same(await rig.committed(group), { 'orders/0': 1 });
+  await t.rejects(second.commit([{ topic: 'orders', partition: 9, offset: 1 }]), { code: ErrorCode.INVALID });
+  t.equal(first0!.committedOffset, undefined);
   await second.commit();
   t.same(Object.keys(await rig.committed(group)), ['orders/0']);
   t.equal(Object.values(await rig.committed(group))[0], second.stats.partitions[0]!.doneOffset);
