@@ -14,6 +14,7 @@ import { join, resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { consumeMutants } from './consume-mutant-list.js';
+import { keepMutants } from './keep-mutant-list.js';
 import { logMutants } from './log-mutant-list.js';
 import { producerMutants } from './producer-mutant-list.js';
 import { type Edit, mutants as jobMutants, type Mutant } from './sim-mutant-list.js';
@@ -22,7 +23,13 @@ const root = resolve(import.meta.dirname, '../..');
 /** A mutant that runs for ever instead of failing counts as a survivor. */
 const minutesMax = 5;
 
-const mutants: readonly Mutant[] = [...jobMutants, ...logMutants, ...consumeMutants, ...producerMutants];
+const mutants: readonly Mutant[] = [
+  ...jobMutants,
+  ...logMutants,
+  ...consumeMutants,
+  ...producerMutants,
+  ...keepMutants,
+];
 
 const { values } = parseArgs({ options: { only: { type: 'string' }, world: { type: 'string' } } });
 const worldOf = (mutant: Mutant): string => mutant.world ?? 'jobs';

@@ -31,11 +31,13 @@ import { DelayLadder, type LadderOptions } from './delay/ladder.js';
 import { FetchService } from './fetch-service.js';
 import { BrokerTopics } from './groups/broker-topics.js';
 import { Groups } from './groups/groups.js';
+import { addLogMetrics } from './log-metrics.js';
 import { Maintenance } from './maintenance.js';
 import { partitionKey } from './partition.js';
 import { PartitionTaskLog } from './partition-task-log.js';
 import { Partitions } from './partitions.js';
 import { ProduceService } from './produce-service.js';
+import { Scrub } from './scrub.js';
 import { TopicService } from './topic-service.js';
 
 export interface BrokerOptions {
@@ -65,6 +67,7 @@ interface Parts {
   readonly delay: DelayLadder;
   readonly delayCalls: DelayService;
   readonly maintenance: Maintenance;
+  readonly scrub: Scrub;
 }
 
 /** Topics opened at once. */
@@ -164,6 +167,9 @@ export class Broker {
       () => this.#parts?.produce.refused ?? 0,
     );
     this.#groups?.registerMetrics(metrics);
+    if (this.#parts !== undefined) {
+      addLogMetrics(metrics, this.#parts.store, this.#parts.partitions, this.#parts.scrub);
+    }
     this.#parts?.delay.registerMetrics(metrics);
     if (this.#parts !== undefined) addDeadLetterMetrics(metrics, this.#parts.cluster.shard, this.#parts.partitions);
     metrics.gauge(
@@ -212,6 +218,7 @@ export class Broker {
     const parts = this.#parts;
     if (parts === undefined) return;
     parts.maintenance.stop();
+    parts.scrub.stop();
     parts.fetch.stop();
     parts.delay.stop();
     parts.cluster.close();
@@ -251,12 +258,26 @@ export class Broker {
     const produce = new ProduceService(partitions, cluster.shard, delay, this.#produceQuota, clock, this.#timers);
     const delayCalls = new DelayService(delay);
     const maintenance = new Maintenance(this.#runtime.clock, this.#runtime.logger, store, partitions);
-    this.#parts = { store, partitions, cluster, produce, fetch: fetches, topics, delay, delayCalls, maintenance };
+    const { scrubBytesPerSecond = 0 } = this.#options;
+    const scrub = new Scrub(this.#runtime.clock, this.#runtime.logger, scrubBytesPerSecond, () => partitions.all());
+    this.#parts = {
+      store,
+      partitions,
+      cluster,
+      produce,
+      fetch: fetches,
+      topics,
+      delay,
+      delayCalls,
+      maintenance,
+      scrub,
+    };
     clusterLog.assertServing();
     await cluster.start();
     await this.#openTopics(partitions, [...cluster.shard.topics()]);
     await topics.sweep();
     maintenance.start();
+    scrub.start();
     await this.#startGroups(cluster, topics, partitions);
     delay.start();
     this.#isServing = true;

@@ -23,6 +23,8 @@ import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import type { FullTopicConfig } from '../base/topic-config.js';
 import { BatchBuilder } from '../batch/builder.js';
 import { Attribute, BatchClass } from '../batch/header.js';
+import type { Gap } from '../log/gaps.js';
+import type { LogStats } from '../log/log-keeper.js';
 import type { LogRegion } from '../log/log-region.js';
 import type { PartitionLog } from '../log/partition-log.js';
 import { type CommitWaiter, CommitWaiters } from './commit-waiters.js';
@@ -267,6 +269,27 @@ export class Partition {
   /** Serves nothing any more; what was appended is still answered when it is on disk. */
   stop(): void {
     this.#isStopped = true;
+  }
+
+  /** Reads the full segments again; resolves with what is newly known to be gone. */
+  async scrub(pace: (bytes: number) => Promise<void>): Promise<readonly Gap[]> {
+    if (this.#isStopped) return [];
+    const known = new Set(this.#log.gaps.map(({ from }) => from));
+    await this.#log.keeper.scrub(pace);
+    return this.#log.gaps.filter(({ from }) => !known.has(from));
+  }
+
+  /** What the disk has lost of it, in words for a person; undefined when nothing is known to be gone. */
+  get loss(): string | undefined {
+    const { gaps } = this.#log;
+    if (gaps.length === 0) return undefined;
+    const ranges = gaps.slice(0, 5).map(({ from, to }) => `${from} to ${to - 1}`);
+    return `the disk has lost the records ${ranges.join(', ')}${gaps.length > 5 ? ' and others' : ''}`;
+  }
+
+  /** Numbers for metrics. */
+  get logStats(): LogStats {
+    return this.#log.keeper.stats;
   }
 
   /** Saves what an open would otherwise have to read the log for. */

@@ -169,7 +169,11 @@ export class TopicService {
       const { term, logStart, logEnd, highWatermark, bytes } = state;
       const problem =
         state.problem ??
-        (state.isActive ? '' : state.isServing ? 'the disk is full: it is only read' : 'it is being opened');
+        (state.isActive
+          ? (state.loss ?? '')
+          : state.isServing
+            ? 'the disk is full: it is only read'
+            : 'it is being opened');
       return { topicId, partition, term, logStart, logEnd, highWatermark, bytes, problem };
     });
   }

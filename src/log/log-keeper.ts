@@ -22,6 +22,10 @@ const segmentMsMax = 24 * 3_600_000;
 /** What a log counts, for metrics. */
 export interface LogStats {
   readonly segments: number;
+  /** Of batches. */
+  readonly bytes: number;
+  /** Saved since the start. */
+  readonly snapshots: number;
   /** That retention and trims took away since the start. */
   readonly segmentsRemoved: number;
   readonly bytesRemoved: number;
@@ -51,6 +55,7 @@ export class LogKeeper {
   readonly #reader: LogReader;
   #logStart: number;
   #retention: Retention = { retentionMs: 0, retentionBytes: 0 };
+  #snapshots = 0;
   #segmentsRemoved = 0;
   #bytesRemoved = 0;
   #saving: Promise<void> = Promise.resolve();
@@ -87,7 +92,9 @@ export class LogKeeper {
 
   get stats(): LogStats {
     const [segmentsRemoved, bytesRemoved] = [this.#segmentsRemoved, this.#bytesRemoved];
-    return { segments: this.#segments.length, segmentsRemoved, bytesRemoved };
+    let bytes = 0;
+    for (const segment of this.#segments) bytes += segment.end;
+    return { segments: this.#segments.length, bytes, snapshots: this.#snapshots, segmentsRemoved, bytesRemoved };
   }
 
   /** The next append begins a new segment. */
@@ -128,6 +135,14 @@ export class LogKeeper {
       bytes -= segment.end;
     }
     return { start, isLastOld: false };
+  }
+
+  /** Reads all full segments to learn what the disk has lost; see `LogReader.scrub`. */
+  async scrub(pace: (bytes: number) => Promise<void>): Promise<void> {
+    for (const segment of this.#segments.slice(0, -1)) {
+      // It may have gone meanwhile.
+      if (this.#segments.includes(segment)) await this.#reader.scrub(segment, pace);
+    }
   }
 
   /** See `PartitionLog.trimTo`, which has checked the offset. */
@@ -219,6 +234,7 @@ export class LogKeeper {
     this.#state.snapshotEnd = end;
     this.#journal.put(this.#state);
     await this.#journal.flush();
+    this.#snapshots++;
     if (before !== undefined) await removeSnapshot(files, this.#folder, before);
   }
 }

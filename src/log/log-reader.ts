@@ -167,6 +167,23 @@ export class LogReader {
     return segment.lastTimestampMs;
   }
 
+  /** Reads a full segment, bodies too, to learn what is gone; `pace` is awaited before so many bytes are read. */
+  async scrub(segment: Segment, pace: (bytes: number) => Promise<void>): Promise<void> {
+    segment.acquire();
+    try {
+      // A file of its own: the one that readers share would be kept open for them in vain.
+      const handle = await this.#runtime.files.open(segment.path, 'read');
+      try {
+        await this.#indexes.ensure(segment, handle);
+        await this.#indexes.findGaps(segment, pacedReads(handle, pace));
+      } finally {
+        await handle.close();
+      }
+    } finally {
+      segment.release();
+    }
+  }
+
   async #storeIndex(segment: Segment): Promise<void> {
     segment.acquire();
     try {
@@ -294,6 +311,21 @@ export class LogReader {
     const message = `${where}: the disk no longer gives back the batch that was written (${why})`;
     return new TaskdError(ErrorCode.DATA_LOSS, `${message}; ${restore}`);
   }
+}
+
+/** The same file, with a wait before each read. */
+function pacedReads(handle: FileHandle, pace: (bytes: number) => Promise<void>): FileHandle {
+  const read = async (into: Uint8Array, position: number): Promise<number> => {
+    await pace(into.length);
+    return handle.read(into, position);
+  };
+  return new Proxy(handle, {
+    get: (target, name) => {
+      if (name === 'read') return read;
+      const member: unknown = Reflect.get(target, name, target);
+      return typeof member === 'function' ? member.bind(target) : member;
+    },
+  });
 }
 
 /** True when a batch that begins with `offset` lies at `position`, or nothing does since the batches end there. */

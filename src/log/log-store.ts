@@ -176,6 +176,15 @@ export class LogStore {
     await this.#journal.flush();
   }
 
+  /** Numbers for metrics: segment files open for reading, and deleted topics whose files have left the disk. */
+  get readHandles(): number {
+    return this.#host.handles.size;
+  }
+
+  get topicsEmptied(): number {
+    return this.#trash.removed;
+  }
+
   /** To be called now and then: empties the trash, and makes the reserve of disk space. */
   async tend(): Promise<void> {
     this.space.tend();

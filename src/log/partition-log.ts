@@ -237,9 +237,9 @@ export class PartitionLog {
     segment.end = position + length;
     this.#logEnd = end;
     this.#lastTimestampMs = appendTimestamp;
-    this.#unsyncedBytes += length;
     space.take(length);
     this.bytesAppended += length;
+    this.#unsyncedBytes += length;
     return baseOffset;
   }
 

@@ -1,6 +1,7 @@
 import { runConsumeSeed } from './consume-scenario.js';
 import { runDelayedSeed } from './delayed-scenario.js';
 import { runGroupSeed } from './group-scenario.js';
+import { runKeepSeed } from './keep-scenario.js';
 import { runQueueSeed } from './queue-scenario.js';
 import { runSeed } from './scenario.js';
 import type { ScenarioOptions, WorldResult } from './world-result.js';
@@ -17,4 +18,5 @@ export const worlds: readonly World[] = [
   { name: 'delay', run: runDelayedSeed },
   { name: 'groups', run: runGroupSeed },
   { name: 'consume', run: runConsumeSeed },
+  { name: 'keep', run: runKeepSeed },
 ];
