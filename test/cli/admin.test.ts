@@ -25,6 +25,14 @@ t.test('metrics and health', async (t) => {
   t.match(text, /^# TYPE taskd_open gauge$/m);
   t.match(text, /^process_resident_memory_bytes /m);
 
+  let lags: [string, number][] = [['a', 1]];
+  metrics.gauges({ name: 'lag', help: 'Lag.', label: 'group', read: () => lags });
+  t.match((await get('/metrics')).text, /^taskd_lag\{group="a"\} 1$/m);
+  lags = [['b', 2]];
+  const later = (await get('/metrics')).text;
+  t.match(later, /^taskd_lag\{group="b"\} 2$/m);
+  t.notMatch(later, /group="a"/, 'a row that is gone is gone');
+
   t.match(await get('/healthz'), { status: 503, text: /"starting"/ });
   health = { status: 'ready', roles: { broker: 'ready' } };
   const ready = await get('/healthz');
