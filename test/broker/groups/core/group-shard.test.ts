@@ -27,7 +27,9 @@ function step(world: GroupWorld, random: SeededRandom, serial: { next: number })
   } else if (die < 84) world.beat(member);
   else if (die < 90) {
     const held = [...member.held];
-    if (held.length > 0) world.commit(member, held[random.below(held.length)]!);
+    // Now and then of one that it never had, or has no more.
+    const places = held.length === 0 || random.below(4) === 0 ? allPlaces(world, topicNames) : held;
+    if (places.length > 0) world.commit(member, places[random.below(places.length)]!);
   } else if (die < 92) world.putOut(member.id);
   else if (die < 94) world.cut(member);
   else if (die < 96) {
@@ -121,6 +123,24 @@ t.test('a hundred members and a thousand partitions: a join stops nobody else, a
   t.equal(world.movesPlanned - planned, count, 'one that leaves: what it had, and nothing else');
   t.equal(revoked(), paused + 0 - leaver.revocations, 'and nobody pauses');
   t.ok(sizes().at(-1)! - sizes()[0]! <= 1);
+  t.end();
+});
+
+t.test('what a member sent before it began anew is refused', (t) => {
+  const world = new GroupWorld(new SeededRandom(1));
+  addTopic(world, 'a', 2);
+  const member = new WorldMember('m', '', ['a']);
+  world.join(member);
+  world.settle();
+  const [place] = [...member.held] as [number];
+  const { epoch } = member;
+  member.drop();
+  world.join(member);
+  world.settle();
+  t.ok(member.epoch > epoch);
+  const known = world.group!.members.get('m')!;
+  t.equal(world.group!.mayCommit(known, epoch, place), false);
+  t.equal(world.group!.mayCommit(known, member.epoch, place), true);
   t.end();
 });
 
