@@ -27,6 +27,8 @@ import { LevelMover, type MoverHost } from './level-mover.js';
 /** Where records go whose target was deleted. */
 export const delayDeadLetters = 'dlq.delay';
 
+const makeAgainMs = 5_000;
+
 export interface LadderOptions {
   /** Of each level, fixed at the first use. Default 4. */
   readonly partitions?: number;
@@ -49,7 +51,8 @@ export class DelayLadder implements MoverHost, LastLevelHost {
   /** By level, then partition; a partition that does not serve has none. */
   readonly #movers: (LevelMover | undefined)[][] = [];
   readonly #lasts: (LastLevel | undefined)[] = [];
-  #openingDeadLetters = false;
+  /** Topics that are being made, or could not be a moment ago. */
+  readonly #making = new Set<string>();
   #isStopped = false;
   /** Records that went to the dead letters, for metrics. */
   deadLetters = 0;
@@ -132,9 +135,7 @@ export class DelayLadder implements MoverHost, LastLevelHost {
   destination(level: number, partition: number): Partition | undefined {
     const topic = this.#levels[level];
     if (topic === undefined) {
-      this.open(level).catch((error) => {
-        this.runtime.logger.warn({ level, error }, 'a level of delay could not be made; trying again');
-      });
+      this.#make(delayTopicName(level), () => this.open(level));
       return undefined;
     }
     if (level === lastDelayLevel && !this.hasRoom(partition)) return undefined;
@@ -218,17 +219,25 @@ export class DelayLadder implements MoverHost, LastLevelHost {
     if (level !== lastDelayLevel) this.#movers[level] = movers;
   }
 
+  /** Makes a topic that is needed now, and not again and again when that fails. */
+  #make(name: string, make: () => Promise<unknown>): void {
+    if (this.#making.has(name) || this.#isStopped) return;
+    this.#making.add(name);
+    make().then(
+      () => this.#making.delete(name),
+      (error) => {
+        this.runtime.logger.warn({ topic: name, error }, 'a topic that delayed records need could not be made');
+        this.runtime.clock.timer(makeAgainMs, () => this.#making.delete(name));
+      },
+    );
+  }
+
   #deadLetters(): number | undefined {
     const topic = this.#cluster.shard.topicNamed(delayDeadLetters);
     if (topic !== undefined && this.#partitions.find(topic.topicId, 0)?.isActive) return topic.topicId;
-    if (this.#openingDeadLetters || this.#isStopped) return undefined;
-    this.#openingDeadLetters = true;
-    this.#topics
-      .create({ name: delayDeadLetters, partitions: topic?.partitions ?? 1, replicas: 1, ifAbsent: true })
-      .catch((error) => this.runtime.logger.warn({ error }, `${delayDeadLetters} could not be made; trying again`))
-      .finally(() => {
-        this.#openingDeadLetters = false;
-      });
+    const partitions = topic?.partitions ?? 1;
+    const wanted = { name: delayDeadLetters, partitions, replicas: 1, ifAbsent: true };
+    this.#make(delayDeadLetters, () => this.#topics.create(wanted));
     return undefined;
   }
 

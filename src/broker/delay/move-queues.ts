@@ -14,11 +14,11 @@ interface Queue<T> {
 }
 
 /** Records and bytes of one batch of a mover. */
-const batchRecordsMax = 16_384;
+const batchRecordsMax = 8_192;
 const batchBytesMax = 1024 * 1024;
-/** What one cursor holds at most, besides what one batch of the source brings. */
-const heldRecordsMax = 32_768;
-const heldBytesMax = 4 * 1024 * 1024;
+/** What one of the hundred cursors of a broker holds at most, besides what one batch of the source brings. */
+const heldRecordsMax = 8_192;
+const heldBytesMax = 1024 * 1024;
 
 /**
  * What one cursor of a mover holds: records that it has read, by destination, in the order of the source. Pure.
