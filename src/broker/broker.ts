@@ -195,6 +195,15 @@ export class Broker {
       'Logs that wait for their turn at the disk',
       () => this.#parts?.store.device.syncsWaiting ?? 0,
     );
+    metrics.gauge(
+      'broker_partitions_refusing',
+      'Partitions that take no records: damaged, or their disk failed',
+      () => {
+        let count = 0;
+        for (const { problem } of this.#parts?.partitions.all() ?? []) if (problem !== undefined) count++;
+        return count;
+      },
+    );
     metrics.gauge('broker_fetches_waiting', 'Fetches that wait for data', () => this.#parts?.fetch.waiting ?? 0);
     metrics.gauge(
       'broker_fetch_lent_bytes',
