@@ -89,7 +89,7 @@ export class Consumption {
       {
         topic: origin ?? topic,
         retryOf: origin === undefined ? undefined : group,
-        bytesMax: Math.max(leastShareBytes, Math.floor(prefetchBytes / this.partitions.size)),
+        bytesMax: () => Math.max(leastShareBytes, Math.floor(prefetchBytes / Math.max(1, this.partitions.size))),
       },
     );
   }

@@ -29,8 +29,8 @@ export interface ReaderOptions {
   readonly topic: string;
   /** Of a retry topic the group that it belongs to: its records carry what went wrong before. */
   readonly retryOf: string | undefined;
-  /** Bytes that may wait before it holds back. */
-  readonly bytesMax: number;
+  /** Bytes that may wait before it holds back: its share of the memory, by how many partitions there are now. */
+  bytesMax(): number;
 }
 
 const answerBytesMax = 1024 * 1024;
@@ -64,7 +64,7 @@ export class PartitionReader {
   /** Asks for more once few enough records wait. Cheap: to be called whenever some are done. */
   balance(): void {
     if (!this.#isHeld) return;
-    if (this.#work.bytes * 2 > this.#options.bytesMax || this.#work.tasks.length * 2 > aheadMax) return;
+    if (this.#work.bytes * 2 > this.#options.bytesMax() || this.#work.tasks.length * 2 > aheadMax) return;
     this.#isHeld = false;
     this.#fetcher?.resume();
   }
@@ -83,7 +83,7 @@ export class PartitionReader {
 
   #open(offset: number): void {
     const { topicId, partition } = this.#work;
-    const bytesMax = Math.min(answerBytesMax, Math.max(answerBytesMin, this.#options.bytesMax));
+    const bytesMax = Math.min(answerBytesMax, Math.max(answerBytesMin, this.#options.bytesMax()));
     const { runtime, callers, topics } = this.#network;
     this.#fetcher?.close();
     this.#isHeld = false;
@@ -131,7 +131,7 @@ export class PartitionReader {
       return;
     }
     this.#queue.skipTo(this.#work, end);
-    if (this.#work.bytes >= this.#options.bytesMax || this.#work.tasks.length >= aheadMax) {
+    if (this.#work.bytes >= this.#options.bytesMax() || this.#work.tasks.length >= aheadMax) {
       this.#isHeld = true;
       this.#fetcher?.hold();
     }
