@@ -94,8 +94,9 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'term not durable before use',
     file: 'src/log/partition-log.js',
-    find: '        await this.#host.journal.flush();',
-    replace: '',
+    find: `        await this.#host.journal.flush();
+        this.#term =`,
+    replace: '        this.#term =',
     seeds: 60,
   },
   {

@@ -117,6 +117,7 @@ export class LogStore {
     const { lock, journal, clusterId, diskId } = await openDataFolder(runtime, folder, options.clusterId);
     const store = new LogStore(runtime, folder, lock, journal, clusterId, diskId, options);
     if (options.space !== undefined) await store.space.start();
+    await store.#reportUnknown();
     return store;
   }
 
@@ -204,6 +205,17 @@ export class LogStore {
     } finally {
       await this.#journal.close();
       await this.#lock.release();
+    }
+  }
+
+  /** Folders that no replica here accounts for are kept: somebody put them there, or a crash left an empty one. */
+  async #reportUnknown(): Promise<void> {
+    const { files, logger } = this.#runtime;
+    const data = `${this.#folder}/data`;
+    if (!(await files.exists(data))) return;
+    const known = new Set(Array.from(this.#journal.states(), ({ topicId }) => String(topicId)));
+    for (const { name } of await files.list(data)) {
+      if (!known.has(name)) logger.warn({ path: `${data}/${name}` }, 'nobody here knows of this; it is left alone');
     }
   }
 
