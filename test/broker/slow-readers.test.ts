@@ -6,6 +6,7 @@ import { BatchClass, readBatch } from '../../src/batch/header.js';
 import { fetchBytesMax, fetchPartitionsMax } from '../../src/broker/fetch-service.js';
 import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
 import { tryZeroCopy } from '../../src/runtime/node/zero-copy.js';
+import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
 import { correlationOf, Kind } from '../../src/wire/frame.js';
 import { taskd } from '../../src/wire/generated/messages.js';
 import { deleteTopic, fetch } from '../../src/wire/methods.js';
@@ -153,4 +154,43 @@ t.test('many partitions, strange offsets', async (t) => {
       places(2, 0).map(() => ({ error: { code: ErrorCode.OFFSET_OUT_OF_RANGE } })),
     );
   }
+});
+
+t.test('random fetches from a raw socket', async (t) => {
+  const { node, topicId, runtime, log, readAll } = await coldBroker(t, true);
+  const random = new SeededRandom(8);
+  const number = (): number => {
+    const choice = random.below(6);
+    if (choice < 2) return random.below(4);
+    if (choice < 4) return random.below(5_000);
+    return choice === 4 ? 0xffff_ffff : random.below(0x7fff_ffff);
+  };
+  for (let round = 0; round < 12; round++) {
+    const peer = await RawPeer.greeted(node.address);
+    const count = 25;
+    for (let slot = 0; slot < count; slot++) {
+      const partitions = Array.from({ length: 1 + random.below(5) }, () => ({
+        topicId: random.below(4) > 0 ? topicId : number(),
+        partition: random.below(4) > 0 ? 0 : number(),
+        offset: random.below(3) > 0 ? random.below(900) : number() * (random.below(2) + 1),
+        bytesMax: number(),
+      }));
+      const limits = { bytesMax: number(), bytesMin: random.below(3) * number(), waitMs: random.below(3) };
+      const message = { partitions, ...limits, checked: random.below(3) === 0 };
+      const fields = { kind: Kind.REQ, method: fetch.id, codec: taskd.FetchRequest, message };
+      const bytes = Buffer.from(frameBytes({ ...fields, correlation: correlationOf(slot, 1) }));
+      // Some requests are no message at all.
+      if (random.below(8) === 0) for (let at = 16; at < bytes.length; at++) bytes[at] = random.below(256);
+      peer.send(bytes);
+    }
+    if (round % 3 === 0) peer.socket.resetAndDestroy();
+    else await peer.until(() => peer.frames.length === count || peer.closed !== undefined);
+    peer.socket.destroy();
+  }
+  t.ok((await readAll()) > 700, 'it serves as before');
+  while (runtime.net.regions.queued > 0) await readAll();
+  t.same(
+    log.lines.filter(({ level }) => level === 'error'),
+    [],
+  );
 });

@@ -66,12 +66,14 @@ class Line {
 
 /** A file with random bytes, and regions of it that are counted until they are released. */
 class Source {
+  readonly path: string;
   readonly file: FileHandle;
   readonly content: Uint8Array;
   out = 0;
   releases = 0;
 
-  constructor(file: FileHandle, content: Uint8Array) {
+  constructor(path: string, file: FileHandle, content: Uint8Array) {
+    this.path = path;
     this.file = file;
     this.content = content;
   }
@@ -82,7 +84,7 @@ class Source {
     const file = await files.open(name, 'create');
     const content = random.bytes(fileBytes);
     await file.write([content], 0);
-    return new Source(file, content);
+    return new Source(name, file, content);
   }
 
   region(from: number, length: number): FileRegion {
@@ -136,6 +138,28 @@ export async function regionConformance(t: Test, run: InRuntime, folder: string)
       line.far.end();
       await line.until(() => line.isClosed);
       t.equal(source.out, 0, 'every region was released');
+      await source.file.close();
+    }),
+  );
+
+  await t.test('regions: nobody needs the file any more once the region is released', (t) =>
+    run(async (runtime) => {
+      const source = await Source.make(runtime, folder);
+      const line = await Line.open(runtime);
+      const expected: Uint8Array[] = [];
+      let closed = 0;
+      for (let i = 0; i < 12; i++) {
+        const file = await runtime.files.open(source.path, 'read');
+        const length = 1 + runtime.random.below(i % 3 === 0 ? fileBytes - 100 : 5_000);
+        expected.push(source.content.subarray(i, i + length));
+        line.near.write([new FileRegion(file, i, length, () => void file.close().then(() => closed++))]);
+      }
+      const wanted = Buffer.concat(expected);
+      await line.until(() => line.receivedBytes === wanted.length);
+      t.ok(wanted.equals(Buffer.concat(line.received)));
+      while (closed < 12) await new Promise<void>((resolve) => runtime.clock.timer(1, resolve));
+      line.near.reset();
+      await line.until(() => line.isClosed);
       await source.file.close();
     }),
   );
