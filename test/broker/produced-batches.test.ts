@@ -4,6 +4,8 @@ import { TaskdError } from '../../src/base/errors.js';
 import { Codec } from '../../src/batch/body.js';
 import { BatchClass } from '../../src/batch/header.js';
 import { type ProducedBatch, readProduced } from '../../src/broker/produced-batches.js';
+import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
+import { ProduceFuzz } from '../support/produce-fuzz.js';
 import { altered, batchOf, batchWithBody } from '../support/produce-payload.js';
 
 const client = { batchClass: BatchClass.CLIENT, internal: false };
@@ -104,5 +106,12 @@ t.test('any change of any bytes is answered with an error or passes, and nothing
     }),
     { numRuns: 2_000 },
   );
+  t.end();
+});
+
+t.test('damaged payloads: what passes can be read', (t) => {
+  const fuzz = new ProduceFuzz(new SeededRandom(3));
+  for (let i = 0; i < 5_000; i++) fuzz.step();
+  t.ok(fuzz.passed > 500 && fuzz.refusals > 500, `${fuzz.passed} passed, ${fuzz.refusals} refused`);
   t.end();
 });
