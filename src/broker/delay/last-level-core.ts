@@ -101,6 +101,11 @@ export class LastLevelCore {
 
   // The log, read back
 
+  /**
+   * An origin arrives once: it is the place where a broker has stored the record first, clients may not send one, and a
+   * repeated move is recognised. What a Cancel means rests on that. A log may be trimmed between a record and the Cancel
+   * that has struck it; read back, that Cancel waits in vain, and goes as those do whose record never comes.
+   */
   arrived({ offset, record, timestampMs, bytes }: Delayed): void {
     const origin = record.origin === 0 ? originOf(lastDelayLevel, offset) : record.origin;
     const cancel = this.#cancels.get(origin);
