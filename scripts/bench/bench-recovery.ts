@@ -29,6 +29,13 @@ const topic = 'recovery';
 /** What the broker acknowledged of one partition: the number in the record by the record's offset. */
 type Acknowledged = Map<number, number>;
 
+interface Fill {
+  readonly topicId: number;
+  readonly acknowledged: readonly Acknowledged[];
+  /** Begins no further record; resolves when those on their way are acknowledged or given up. */
+  stop(): Promise<void>;
+}
+
 export async function run(args: BenchArguments): Promise<BenchResult> {
   const gb = Number(args['gb'] ?? 1);
   const partitions = Number(args['partitions'] ?? 16);
@@ -40,14 +47,17 @@ export async function run(args: BenchArguments): Promise<BenchResult> {
   const { listen } = server;
   try {
     const begunMs = performance.now();
-    const { topicId, acknowledged } = await fill(listen, gb * gib, partitions, recordBytes);
+    const { topicId, acknowledged, stop } = await fill(listen, gb * gib, partitions, recordBytes);
     const fillSeconds = (performance.now() - begunMs) / 1_000;
     await server.program.stop('SIGKILL');
+    // What was on its way may still be acknowledged, by the next process.
+    const stopped = stop();
     const killedMs = performance.now();
     const starting = startTaskd([...argv, '--shards', '1', '--listen', listen]);
     const firstSeconds = await firstFetches(listen, topicId, acknowledged).then((ms) => (ms - killedMs) / 1_000);
     server = await starting;
     const readySeconds = (performance.now() - killedMs) / 1_000;
+    await stopped;
     const lost = await verify(listen, topicId, acknowledged);
     await server.program.stop();
     let records = 0;
@@ -68,13 +78,8 @@ export async function run(args: BenchArguments): Promise<BenchResult> {
   }
 }
 
-/** Writes so many bytes, and goes on until a write fails. */
-async function fill(
-  listen: string,
-  bytes: number,
-  partitions: number,
-  recordBytes: number,
-): Promise<{ topicId: number; acknowledged: Acknowledged[] }> {
+/** Resolves when so many bytes were written; goes on until it is stopped. */
+async function fill(listen: string, bytes: number, partitions: number, recordBytes: number): Promise<Fill> {
   const client = new TaskdClient({ servers: [listen] });
   const { topicId } = await client.topics.create(topic, { partitions, retentionMs: 0 });
   const producer = client.producer({ deliveryTimeoutMs: 10_000 });
@@ -95,8 +100,8 @@ async function fill(
         const { offset } = await producer.send(topic, { value: Buffer.from(value), partition });
         if (offset !== undefined) acknowledged[partition]!.set(offset, number);
       } catch (error) {
-        isOver = true;
         failed(error);
+        return;
       }
       left -= recordBytes;
       if (left <= 0) full();
@@ -107,9 +112,13 @@ async function fill(
   const lanes = acknowledged.flatMap((_, partition) =>
     Array.from({ length: inFlightEach }, (_, lane) => write(partition, lane)),
   );
-  void Promise.all(lanes).then(() => client.close());
+  const stop = async (): Promise<void> => {
+    isOver = true;
+    await Promise.all(lanes);
+    await client.close();
+  };
   await isFull;
-  return { topicId, acknowledged };
+  return { topicId, acknowledged, stop };
 }
 
 /** When every partition has given the record that was acknowledged last. */
