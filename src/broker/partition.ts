@@ -10,7 +10,7 @@
  *
  * - *opening*: nothing is served. The term is durable before the no-op is appended, and there is no "end" before the
  *   no-op is committed.
- * - *full*: the disk had no room for the no-op. What was found is read; appends are refused (STORAGE_FULL) for now.
+ * - *full*: the disk had no room for the no-op. What was found is read; appends are refused (STORAGE_FULL) until there is room.
  * - *active*: appends and reads.
  * - *failed*: reads of what was committed; every append is refused with the problem in words. A log that was damaged
  *   when it was opened is read around its gaps (DATA_LOSS names them), but not an internal one: whoever replays that
