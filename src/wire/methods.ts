@@ -134,6 +134,34 @@ export const beat: MethodOf<typeof taskd.BeatRequest, typeof taskd.BeatResponse>
   taskd.BeatResponse,
   { role: 'node', idempotent: true },
 );
+export const listNodes: MethodOf<typeof taskd.NodesRequest, typeof taskd.NodesResponse> = method(
+  0x0106,
+  'registry.nodes',
+  taskd.NodesRequest,
+  taskd.NodesResponse,
+  { role: 'observer', idempotent: true },
+);
+export const listServices: MethodOf<typeof taskd.ListServicesRequest, typeof taskd.ListServicesResponse> = method(
+  0x0107,
+  'registry.services',
+  taskd.ListServicesRequest,
+  taskd.ListServicesResponse,
+  { role: 'observer', idempotent: true, size: 'data' },
+);
+export const setOverride: MethodOf<typeof taskd.SetOverrideRequest, typeof taskd.SetOverrideResponse> = method(
+  0x0108,
+  'registry.override',
+  taskd.SetOverrideRequest,
+  taskd.SetOverrideResponse,
+  { role: 'admin', idempotent: true },
+);
+export const listOverrides: MethodOf<typeof taskd.ListOverridesRequest, typeof taskd.ListOverridesResponse> = method(
+  0x0109,
+  'registry.overrides',
+  taskd.ListOverridesRequest,
+  taskd.ListOverridesResponse,
+  { role: 'observer', idempotent: true, size: 'data' },
+);
 
 // 2: the broker
 export const createTopic: MethodOf<typeof taskd.CreateTopicRequest, typeof taskd.CreateTopicResponse> = method(
