@@ -19,7 +19,7 @@
  *   doesn't know what we think it knows. Batches that may have been appended fail as OUTCOME_UNKNOWN; those that surely
  *   were not become ready again, and go on under epoch + 1 from sequence 0, which fences what is still on its way.
  */
-import { assert, ErrorCode, Retry, TaskdError } from '../base/errors.js';
+import { assert, ErrorCode, type TaskdError } from '../base/errors.js';
 import { producerWindowBatches } from '../base/limits.js';
 import { BatchMemory } from '../batch/batch-memory.js';
 import { Codec } from '../batch/body.js';
@@ -27,6 +27,15 @@ import { BatchBuilder } from '../batch/builder.js';
 import { type BatchClass, sequenceBatch } from '../batch/header.js';
 import type { NewRecord } from '../batch/record.js';
 import type { Random } from '../runtime/random.js';
+import {
+  isFinal,
+  outcomeIsOpen,
+  outcomeUnknown,
+  outOfStep,
+  refusedBefore,
+  timedOut,
+  timedOutBefore,
+} from './lane-outcome.js';
 
 export interface LaneOptions {
   /** A batch may leave at this size; while there is no room for it, it goes on growing, up to sixteen times that. */
@@ -90,7 +99,8 @@ export class Lane<T> {
   #epoch = 0;
   #nextSequence = 0;
   #nextPlace = 0;
-  #resetting = false;
+  /** Why a reset must come, as those are told whom it ends; it waits for the last batch in flight. */
+  #resetting: TaskdError | undefined;
   #settledMs = 0;
   #sealedBytes = 0;
 
@@ -149,7 +159,7 @@ export class Lane<T> {
 
   /** The batch that must be sent now, if there is one; it counts as in flight. Ask `expire` first, then until there is none. */
   next(nowMs: number): LaneBatch<T> | undefined {
-    if (this.#resetting || this.#producerId === 0) return undefined;
+    if (this.#resetting !== undefined || this.#producerId === 0) return undefined;
     for (const batch of this.#sent) {
       if (batch.state === 'waiting') return batch.retryAtMs <= nowMs ? launch(batch) : undefined;
     }
@@ -189,11 +199,11 @@ export class Lane<T> {
     if (!isFollowUp) batch.problem = error;
     if (isFollowUp) {
       batch.retryAtMs = nowMs + outOfOrderRetryMs;
-      if (this.#sent[0] === batch) this.#resetting = true;
+      if (this.#sent[0] === batch) this.#resetting ??= outOfStep(error);
     } else if (isFinal(error)) {
       failures.push({ batch, error: batch.maybeAppended ? outcomeUnknown(error) : error });
       this.#settle(batch, nowMs);
-      this.#resetting = true;
+      this.#resetting ??= refusedBefore(error);
     } else {
       batch.retryAtMs = nowMs + Math.max(error.retryAfterMs, this.#backoffMs(batch.attempts));
     }
@@ -241,7 +251,7 @@ export class Lane<T> {
   giveUp(error: TaskdError, nowMs: number): Failure<T>[] {
     if (this.#sent.some((batch) => batch.state === 'inFlight')) return [];
     const failures = this.abandon(error);
-    this.#resetting = false;
+    this.#resetting = undefined;
     this.#settledMs = nowMs;
     if (this.#nextSequence > 0) this.#raiseEpoch();
     return failures;
@@ -257,7 +267,7 @@ export class Lane<T> {
   dueMs(): number | undefined {
     let due = this.expiryMs();
     if (due === undefined) return undefined;
-    if (this.#resetting || this.#producerId === 0) return due;
+    if (this.#resetting !== undefined || this.#producerId === 0) return due;
     const waiting = this.#sent.find((batch) => batch.state === 'waiting');
     if (waiting !== undefined) return Math.min(due, waiting.retryAtMs);
     if (this.#open !== undefined && this.#hasRoom()) {
@@ -267,7 +277,7 @@ export class Lane<T> {
   }
 
   #canReset(): boolean {
-    return this.#resetting && !this.#sent.some((each) => each.state === 'inFlight');
+    return this.#resetting !== undefined && !this.#sent.some((each) => each.state === 'inFlight');
   }
 
   #hasRoom(): boolean {
@@ -322,31 +332,34 @@ export class Lane<T> {
 
   /** See the top of the file. Batches created at or before `expiredMs` have had their time. */
   #reset(nowMs: number, failures: Failure<T>[], expiredMs = Number.NEGATIVE_INFINITY): void {
+    const { deliveryTimeoutMs } = this.#options;
     const again: LaneBatch<T>[] = [];
     const first = this.#sent[0];
     for (const batch of this.#sent) {
-      const timeout = timedOut(this.#options.deliveryTimeoutMs, batch.problem ?? first?.problem);
-      if (batch.state === 'inFlight' || batch.maybeAppended) {
-        failures.push({ batch, error: outcomeUnknown(timeout) });
-        this.#finish(batch);
-      } else if (batch.createdMs <= expiredMs) {
-        failures.push({ batch, error: timeout });
-        this.#finish(batch);
-      } else {
+      const problem = batch.problem ?? first?.problem;
+      const isExpired = batch.createdMs <= expiredMs;
+      const isOpen = batch.state === 'inFlight' || batch.maybeAppended;
+      if (!isExpired && !isOpen) {
         batch.state = 'ready';
         again.push(batch);
+        continue;
       }
+      const why = isExpired
+        ? timedOut(deliveryTimeoutMs, problem)
+        : (this.#resetting ?? timedOutBefore(deliveryTimeoutMs, problem));
+      failures.push({ batch, error: isOpen ? outcomeUnknown(why) : why });
+      this.#finish(batch);
     }
     this.#sent = [];
     this.#ready = [...again, ...this.#ready];
-    this.#resetting = false;
+    this.#resetting = undefined;
     this.#settledMs = nowMs;
     this.#raiseEpoch();
   }
 
   #fenced(error: TaskdError, nowMs: number): Failure<T>[] {
     const failures = this.abandon(error);
-    this.#resetting = false;
+    this.#resetting = undefined;
     this.#settledMs = nowMs;
     this.#producerId = 0;
     return failures;
@@ -368,38 +381,4 @@ function launch<T>(batch: LaneBatch<T>): LaneBatch<T> {
   batch.state = 'inFlight';
   batch.attempts++;
   return batch;
-}
-
-/** True when nobody knows whether the attempt that failed so was appended. */
-function outcomeIsOpen(error: TaskdError): boolean {
-  switch (error.code) {
-    case ErrorCode.CONNECTION_LOST:
-    case ErrorCode.DEADLINE:
-    case ErrorCode.CANCELLED:
-    case ErrorCode.OUTCOME_UNKNOWN:
-    case ErrorCode.INTERNAL:
-      return true;
-    default:
-      return false;
-  }
-}
-
-/** True when sending the same batch again can't help, and the broker surely did not append it. */
-function isFinal(error: TaskdError): boolean {
-  return error.retry === Retry.NEVER && error.code !== ErrorCode.NOT_SENT && !outcomeIsOpen(error);
-}
-
-function outcomeUnknown(cause: TaskdError): TaskdError {
-  const message = `nobody can say whether the records were stored: ${cause.message}`;
-  return new TaskdError(ErrorCode.OUTCOME_UNKNOWN, message, { cause });
-}
-
-/** `problem` is what the broker said last; its code and retry stand, unless they leave open what was stored. */
-function timedOut(timeoutMs: number, problem: TaskdError | undefined): TaskdError {
-  const message = `the broker did not take the records within the delivery timeout of ${timeoutMs} ms`;
-  if (problem === undefined) return new TaskdError(ErrorCode.DEADLINE, message, { retry: Retry.SAME });
-  const { code, retry, retryAfterMs } = problem;
-  const told = `${message}: ${problem.message}`;
-  if (outcomeIsOpen(problem)) return new TaskdError(ErrorCode.DEADLINE, told, { retry: Retry.SAME, cause: problem });
-  return new TaskdError(code, told, { retry, retryAfterMs, cause: problem });
 }

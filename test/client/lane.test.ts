@@ -173,6 +173,57 @@ t.test('the delivery timeout takes what may have been appended with it, and noth
   t.end();
 });
 
+t.test('records that end with others say why, and name the delivery timeout only where one passed', (t) => {
+  const unknown = (message: RegExp) => ({ error: { code: ErrorCode.OUTCOME_UNKNOWN, message } });
+  const sentTwo = (): [Lane<string>, LaneBatch<string>, LaneBatch<string>] => {
+    const it = lane();
+    put(it, 'a', 0);
+    const a = it.next(0)!;
+    put(it, 'b', 4_000);
+    return [it, a, it.next(4_005)!];
+  };
+  let [it, a, b] = sentTwo();
+  it.refused(b, error(ErrorCode.CONNECTION_LOST), 4_006);
+  const [, refusedBefore] = it.refused(a, error(ErrorCode.MALFORMED), 4_007);
+  t.match(refusedBefore, unknown(/records sent before them were refused for good: as told/));
+  t.notMatch(refusedBefore!.error.message, /timeout/);
+
+  [it, a, b] = sentTwo();
+  it.refused(b, error(ErrorCode.CONNECTION_LOST), 4_006);
+  const [lost] = it.refused(a, error(ErrorCode.CONNECTION_LOST), 4_007);
+  t.equal(lost, undefined);
+  it.next(5_000);
+  const forgotten = it.refused(a, error(ErrorCode.UNKNOWN_PRODUCER), 5_001);
+  t.match(forgotten, [unknown(/no longer knows which records/), unknown(/no longer knows which records/)]);
+  for (const { error } of forgotten) t.notMatch(error.message, /timeout/);
+
+  [it, a, b] = sentTwo();
+  it.refused(b, error(ErrorCode.CONNECTION_LOST), 4_006);
+  const [own, followed] = it.expire(10_000);
+  t.match(own, unknown(/did not take the records within the delivery timeout of 10000 ms/));
+  t.match(followed, unknown(/records sent before them ran into the delivery timeout of 10000 ms/));
+  t.end();
+});
+
+t.test('a broker that is held up by its full disk is told so, with the code where nothing was stored', (t) => {
+  const held = new TaskdError(ErrorCode.OUTCOME_UNKNOWN, 'the disk is full; free some space', {
+    retry: Retry.AFTER,
+    retryAfterMs: 1_000,
+    hint: 'STORAGE_FULL',
+  });
+  const it = lane();
+  put(it, 'a', 0);
+  const a = it.next(0)!;
+  it.refused(a, held, 1);
+  put(it, 'b', 2);
+  t.equal(it.next(500), undefined, 'it waits as long as it was asked to');
+  t.match(it.expire(10_002), [
+    { error: { code: ErrorCode.OUTCOME_UNKNOWN, message: /free some space/ } },
+    { error: { code: ErrorCode.STORAGE_FULL, retry: Retry.AFTER, message: /free some space/ } },
+  ]);
+  t.end();
+});
+
 t.test('what was never sent fails as surely not stored', (t) => {
   const it = new Lane<string>(new SeededRandom(1), options);
   put(it, 'a', 0);
