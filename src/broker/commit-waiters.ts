@@ -3,6 +3,8 @@ import type { TaskdError } from '../base/errors.js';
 /** Someone who waits until the log has passed `endOffset`. Exactly one of the two is called, once. */
 export interface CommitWaiter {
   readonly endOffset: number;
+  /** True for someone who would rather be told that the disk is full than wait until there is room. */
+  readonly leavesWhenFull?: boolean;
   committed(): void;
   failed(error: TaskdError): void;
 }
@@ -25,6 +27,14 @@ export class CommitWaiters {
     if (done === 0) return;
     this.#waiters = done === waiters.length ? [] : waiters.slice(done);
     for (let i = 0; i < done; i++) waiters[i]!.committed();
+  }
+
+  /** Fails those who don't wait for room on a full disk. */
+  leave(error: TaskdError): void {
+    const leaving = this.#waiters.filter(({ leavesWhenFull }) => leavesWhenFull === true);
+    if (leaving.length === 0) return;
+    this.#waiters = this.#waiters.filter(({ leavesWhenFull }) => leavesWhenFull !== true);
+    for (const waiter of leaving) waiter.failed(error);
   }
 
   fail(error: TaskdError): void {

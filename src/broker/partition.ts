@@ -19,7 +19,7 @@
  * The order of effects after a sync: the producers' committed state, then the waiting answers in log order, then the
  * in-process readers, then the waiting fetches.
  */
-import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
+import { ErrorCode, errorCodeName, isTaskdError, Retry, TaskdError } from '../base/errors.js';
 import type { FullTopicConfig } from '../base/topic-config.js';
 import { BatchBuilder } from '../batch/builder.js';
 import { Attribute, BatchClass } from '../batch/header.js';
@@ -205,8 +205,12 @@ export class Partition {
     return baseOffset;
   }
 
-  /** With a flush interval the sync comes at once: somebody waits for it. */
+  /**
+   * With a flush interval the sync comes at once: somebody waits for it. One who does not wait for room on a full disk
+   * fails with OUTCOME_UNKNOWN (retry AFTER), perhaps in this call; the batches stay, and are committed once there is room.
+   */
   whenCommitted(waiter: CommitWaiter): void {
+    if (this.#leaves(waiter)) return;
     if (this.flushIntervalMs > 0) this.#log.hurry();
     this.#waiters.add(waiter, this.#log.syncedEnd);
   }
@@ -216,6 +220,7 @@ export class Partition {
    * not a power loss. Nothing else follows from it: the watermark, sequences and readers wait for the sync.
    */
   whenWritten(waiter: CommitWaiter): void {
+    if (this.#leaves(waiter)) return;
     this.#early.add(waiter, this.#log.syncedEnd);
   }
 
@@ -416,6 +421,25 @@ export class Partition {
   #full(): void {
     if (!this.#isActive) this.#isFullAtStart = true;
     this.#tellFull();
+    const error = this.#heldUp;
+    if (error === undefined) return;
+    this.#waiters.leave(error);
+    this.#early.leave(error);
+  }
+
+  /** True when the waiter was told that the disk is full, and is done with. */
+  #leaves(waiter: CommitWaiter): boolean {
+    if (waiter.leavesWhenFull !== true || waiter.endOffset <= this.#log.syncedEnd) return false;
+    const error = this.#heldUp;
+    if (error === undefined) return false;
+    waiter.failed(error);
+    return true;
+  }
+
+  /** For records that were appended: the full disk that keeps them from being committed. */
+  get #heldUp(): TaskdError | undefined {
+    const { refusal } = this.#log;
+    return isTaskdError(refusal, ErrorCode.STORAGE_FULL) ? heldUpByFull(refusal) : undefined;
   }
 
   #committed(end: number): void {
@@ -452,6 +476,13 @@ function joined(first: Appended, next: Appended): Appended {
 function appendedInPart(cause: TaskdError): TaskdError {
   const message = `only the first batches of the request were appended: ${cause.message}`;
   return new TaskdError(ErrorCode.OUTCOME_UNKNOWN, message, { retry: Retry.SAME, cause });
+}
+
+function heldUpByFull(cause: TaskdError): TaskdError {
+  const message = `the broker has the records, but can't put them on its disk: ${cause.message}`;
+  const { retryAfterMs } = cause;
+  const hint = errorCodeName(ErrorCode.STORAGE_FULL);
+  return new TaskdError(ErrorCode.OUTCOME_UNKNOWN, message, { retry: Retry.AFTER, retryAfterMs, hint, cause });
 }
 
 function storageFailed(name: string, problem: string): TaskdError {

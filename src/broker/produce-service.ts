@@ -127,6 +127,7 @@ function busy(whose: string, bytes: number, most: number): TaskdError {
 }
 
 class ProduceWaiter implements CommitWaiter {
+  readonly leavesWhenFull = true;
   /** Of the whole request. */
   readonly bytes: number;
   readonly peerId: number;
