@@ -27,7 +27,7 @@ export interface AskedFire extends Fire {
   readonly records: readonly Pending[];
 }
 
-/** A Cancel whose record has not come yet. */
+/** Of the Cancels for one record that has not come yet, the one with the latest time. */
 interface LiveCancel {
   readonly offset: number;
   readonly dueMs: number;
@@ -50,7 +50,7 @@ export class LastLevelCore {
   /** In the order of their offsets. */
   readonly #cancels = new Map<number, LiveCancel>();
   /** Cancels that may go once the ladder holds nothing that is due by their time. */
-  #outlived: { origin: number; dueMs: number }[] = [];
+  #outlived: number[] = [];
   /** A Cancel's offset, and that of the record which it struck later. */
   #spans: { readonly from: number; readonly to: number }[] = [];
   /** Targets that have something to do. */
@@ -60,12 +60,14 @@ export class LastLevelCore {
   readonly #pendingMax: number;
   readonly #payloadBytesMax: number;
   #payloadBytes = 0;
+  #nowMs: number;
   #isActive = false;
   /** Counters for metrics. */
   fires = 0;
   struck = 0;
 
   constructor(nowMs: number, limits: { pendingMax?: number; payloadBytesMax?: number } = {}) {
+    this.#nowMs = nowMs;
     this.#wheel = new TimingWheel(nowMs);
     this.#cancelWheel = new TimingWheel(nowMs);
     this.#pendingMax = limits.pendingMax ?? pendingMax;
@@ -182,10 +184,13 @@ export class LastLevelCore {
       return true;
     }
     if (!carried && appendTimestampMs >= dueMs) return false;
-    // The last one counts, so that the order of the map is that of the log.
-    const isNew = !this.#cancels.delete(origin);
+    // Clients say when the record is due, and one that errs must not undo what another was promised.
+    const known = this.#cancels.get(origin);
+    if (known !== undefined && known.dueMs > dueMs) return true;
+    // Of two with the same time the last one counts; so the order of the map is that of the log.
+    this.#cancels.delete(origin);
     this.#cancels.set(origin, { offset, dueMs });
-    if (this.#isActive && isNew) this.#cancelWheel.add(dueMs + cancelKeepMs, origin);
+    if (this.#isActive && known === undefined) this.#cancelWheel.add(dueMs + cancelKeepMs, origin);
     return true;
   }
 
@@ -200,6 +205,7 @@ export class LastLevelCore {
 
   /** What is due by `nowMs` becomes ready. */
   advance(nowMs: number): void {
+    this.#nowMs = nowMs;
     this.#wheel.advance(nowMs, (offset) => {
       const record = this.#pending.get(offset);
       if (record === undefined) return;
@@ -207,8 +213,7 @@ export class LastLevelCore {
       this.#busy.add(record.target);
     });
     this.#cancelWheel.advance(nowMs, (origin) => {
-      const cancel = this.#cancels.get(origin);
-      if (cancel !== undefined) this.#outlived.push({ origin, dueMs: cancel.dueMs });
+      if (this.#isOutlived(origin)) this.#outlived.push(origin);
     });
   }
 
@@ -278,8 +283,10 @@ export class LastLevelCore {
   /** Lets go of Cancels whose record can't come any more; `hasPassed` tells for a due time. */
   dropCancels(hasPassed: (dueMs: number) => boolean): void {
     if (this.#outlived.length === 0) return;
-    this.#outlived = this.#outlived.filter(({ origin, dueMs }) => {
-      if (!hasPassed(dueMs)) return true;
+    this.#outlived = this.#outlived.filter((origin) => {
+      // Another Cancel may have made its time later meanwhile.
+      if (!this.#isOutlived(origin)) return false;
+      if (!hasPassed(this.#cancels.get(origin)!.dueMs)) return true;
       this.#cancels.delete(origin);
       return false;
     });
@@ -317,6 +324,16 @@ export class LastLevelCore {
       carried.push({ origin, dueMs: cancel.dueMs, carried: true });
     }
     return carried;
+  }
+
+  /** True when the origin's live Cancel has been kept for as long as the clock wants it; if not, its time is set. */
+  #isOutlived(origin: number): boolean {
+    const cancel = this.#cancels.get(origin);
+    if (cancel === undefined) return false;
+    const keptMs = cancel.dueMs + cancelKeepMs;
+    if (keptMs <= this.#nowMs) return true;
+    this.#cancelWheel.add(keptMs, origin);
+    return false;
   }
 
   #target(topicId: number, partition: number): FireTarget {

@@ -204,3 +204,48 @@ t.test('a Cancel whose record was trimmed away strikes no other one', (t) => {
   t.ok(readsBackTheSame(steps));
   t.end();
 });
+
+/** Cancels of one record, which is due at `dueMs` and comes last. True unless it comes through a Cancel that was promised. */
+function keepsPromises(dueMs: number, steps: readonly Step[]): boolean {
+  const origin = originOf(3, 7);
+  const log: Entry[] = [];
+  let core = new LastLevelCore(0);
+  let nowMs = 0;
+  let isPromised = false;
+  core.activate();
+  const add = (cancel: Cancel): boolean => {
+    const entry: Entry = { kind: 'cancel', cancel, atMs: nowMs };
+    log.push(entry);
+    return apply(core, log.length - 1, entry);
+  };
+  for (const { what, a, b } of steps) {
+    if (what < 4) {
+      const said = Math.max(0, dueMs + (a - 10) * 10_000);
+      if (add({ origin, dueMs: said, carried: false }) && said >= dueMs) isPromised = true;
+    } else if (what < 8) {
+      nowMs += a * (b + 1) * 5_000;
+      core.advance(nowMs);
+      // The levels above hold the record.
+      core.dropCancels((passedMs) => passedMs < dueMs);
+    } else if (what < 10) for (const cancel of core.carried(log.length - b, 10)) add(cancel);
+    else {
+      const start = core.low(log.length);
+      core = new LastLevelCore(nowMs);
+      for (let offset = start; offset < log.length; offset++) apply(core, offset, log[offset]!);
+      core.activate();
+    }
+  }
+  core.arrived(delayed(log.length, dueMs, 1, origin));
+  return !isPromised || core.pending === 0;
+}
+
+t.test('a Cancel that was promised strikes, whatever others say about the time of its record', (t) => {
+  const step = fc.record({ what: fc.nat(11), a: fc.nat(20), b: fc.nat(2) });
+  const steps = fc.array(step, { maxLength: 30 });
+  fc.assert(fc.property(fc.integer({ min: 1, max: 500_000 }), steps, keepsPromises), { numRuns: 2_000 });
+  const cancel = (a: number) => ({ what: 0, a, b: 0 });
+  const long = { what: 4, a: 20, b: 2 };
+  t.ok(keepsPromises(50_000, [cancel(10), cancel(6), long]), 'a second one with an earlier time');
+  t.ok(keepsPromises(50_000, [cancel(6), cancel(10), { what: 8, a: 0, b: 0 }, long]), 'a later one');
+  t.end();
+});
