@@ -5,6 +5,7 @@
 import { ErrorCode, TaskdError } from '../base/errors.js';
 import { FileError, type Files, type FolderLock } from '../runtime/files.js';
 import type { Runtime } from '../runtime/runtime.js';
+import { replaceFile, syncParents } from '../runtime/whole-file.js';
 import { reserveName } from './disk-space.js';
 import { diskIdBytes } from './journal-record.js';
 import { readJournal } from './journal-scan.js';
@@ -21,8 +22,9 @@ export interface DataFolder {
   readonly diskId: Uint8Array;
 }
 
-/** What an empty folder may hold: an unfinished beginning of ours, and what a file system puts into its root. */
-const notForeign: ReadonlySet<string> = new Set(['meta.new', ...journalNames, 'lost+found']);
+/** What an empty folder may hold: an unfinished beginning of ours, what other roles keep there, a file system's own. */
+const otherRoles = ['nameserver', 'discovery-cache', 'discovery-cache.new'];
+const notForeign: ReadonlySet<string> = new Set(['meta.new', ...journalNames, ...otherRoles, 'lost+found']);
 
 /** See `LogStore.open`, which documents the errors. */
 export async function openDataFolder(runtime: Runtime, folder: string, clusterId?: string): Promise<DataFolder> {
@@ -148,36 +150,15 @@ async function begin(
   const clusterId = wanted ?? Buffer.from(random.bytes(12)).toString('hex');
   const journal = await StateJournal.create(clock, files, folder, diskId);
   try {
-    const fresh = `${folder}/meta.new`;
-    if (await files.exists(fresh)) await files.remove(fresh);
-    const handle = await files.open(fresh, 'create');
-    try {
-      await handle.write([encodeMeta({ clusterId, diskId: Buffer.from(diskId).toString('hex') })], 0);
-      await handle.dataSync();
-    } finally {
-      await handle.close();
-    }
+    const meta = encodeMeta({ clusterId, diskId: Buffer.from(diskId).toString('hex') });
+    // What lies beside it must be there when it gets its name.
     await files.syncFolder(folder);
-    await files.rename(fresh, `${folder}/meta`);
-    await files.syncFolder(folder);
+    await replaceFile(files, `${folder}/meta`, meta);
   } catch (error) {
     await journal.close();
     throw error;
   }
   return { journal, clusterId, diskId };
-}
-
-/** Makes the folder's own name durable, and its parents', as far as we may: some of them may be new. */
-async function syncParents(files: Files, folder: string): Promise<void> {
-  for (let at = folder.lastIndexOf('/'); at >= 0; at = at === 0 ? -1 : folder.lastIndexOf('/', at - 1)) {
-    try {
-      await files.syncFolder(folder.slice(0, at) || '/');
-    } catch (error) {
-      // Where we may not even look, we made nothing.
-      if (error instanceof FileError && (error.code === 'EACCES' || error.code === 'EROFS')) return;
-      throw error;
-    }
-  }
 }
 
 /** Turns what the file system said into what a person can do about it. */

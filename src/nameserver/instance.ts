@@ -12,6 +12,8 @@ export interface InstanceVersion {
 /** What a client says about one instance. */
 export interface InstanceClaim {
   readonly namespace: string;
+  /** Empty: the default group. */
+  readonly group: string;
   readonly service: string;
   readonly instanceId: string;
   readonly addresses: readonly Address[];
@@ -45,8 +47,9 @@ export function formatVersion(version: InstanceVersion): string {
 /** A claim from a register request; INVALID, naming the field and its limit, when something is out of bounds. */
 export function claimFrom(message: taskd.Instance | null | undefined): InstanceClaim {
   if (message === null || message === undefined) throw invalid('the request has no instance');
-  const { namespace, service, instanceId, zone } = message;
+  const { namespace, group, service, instanceId, zone } = message;
   checkName('namespace', namespace);
+  if (group !== '') checkName('group', group);
   checkName('service', service);
   checkName('instance id', instanceId);
   if (zone !== '') checkName('zone', zone);
@@ -71,6 +74,7 @@ export function claimFrom(message: taskd.Instance | null | undefined): InstanceC
   }
   return {
     namespace,
+    group,
     service,
     instanceId,
     addresses,
@@ -99,6 +103,7 @@ export function checkName(what: string, name: string): void {
 export function instanceMessage(claim: InstanceClaim, health: Health): taskd.Instance.$Properties {
   return {
     namespace: claim.namespace,
+    group: claim.group,
     service: claim.service,
     instanceId: claim.instanceId,
     addresses: [...claim.addresses],

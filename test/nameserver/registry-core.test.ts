@@ -18,6 +18,7 @@ import { taskd } from '../../src/wire/generated/messages.js';
 
 function claim(instanceId: string, incarnation: number, counter = 1, service = 's'): InstanceClaim {
   return {
+    group: '',
     namespace: 'n',
     service,
     instanceId,

@@ -11,6 +11,7 @@ function claim(instanceId: string, incarnation: number, bytes = 0): InstanceClai
   const version = { incarnation, counter: 1 };
   const address = { host: 'h', port: 1 };
   return {
+    group: '',
     namespace: 'n',
     service: 's',
     instanceId,
