@@ -13,8 +13,9 @@ import type { Clock, Timer } from '../runtime/clock.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { taskd } from '../wire/generated/messages.js';
 import { beat, deregister, listInstances, register, watchInstances } from '../wire/methods.js';
+import { RegistryCore, tickMs } from './core/registry-core.js';
+import type { RegistryEffect } from './core/registry-effect.js';
 import { checkName, claimFrom, instanceMessage, versionFrom } from './instance.js';
-import { RegistryCore, tickMs } from './registry-core.js';
 import { type Watcher, WatchSet } from './watch-set.js';
 
 /** Changes gather at most so long before watchers hear of them; the first after a quiet time goes at once. */
@@ -25,7 +26,6 @@ const watchersMax = 50_000;
 export class NameServer {
   readonly #clock: Clock;
   readonly #logger: Logger;
-  readonly #identity: NodeIdentity;
   readonly #core: RegistryCore;
   readonly #watches: WatchSet;
   readonly #peers = new Map<number, Peer>();
@@ -34,15 +34,19 @@ export class NameServer {
   #flusher: Timer | undefined;
   #isFlushDue = false;
   #flushedMs = Number.NEGATIVE_INFINITY;
-  #wasCold = true;
   #isStopped = false;
 
   private constructor(runtime: Runtime, identity: NodeIdentity) {
     this.#clock = runtime.clock;
     this.#logger = runtime.logger;
-    this.#identity = identity;
-    this.#core = new RegistryCore(runtime.clock.monotonicMs());
+    this.#core = new RegistryCore(
+      { nodeId: identity.nodeId },
+      { peers: 0, onPeerLoss: 'freeze', storedIncarnation: 0, random: runtime.random },
+      runtime.clock.monotonicMs(),
+      runtime.clock.wallMs(),
+    );
     this.#watches = new WatchSet(this.#core, () => this.#viewState());
+    this.#settle();
     this.#armTick();
   }
 
@@ -116,17 +120,18 @@ export class NameServer {
   }
 
   #deregister(request: taskd.DeregisterRequest, peer: Peer): taskd.DeregisterResponse.$Properties {
-    const { namespace, service, instanceId } = request;
+    const { namespace, group, service, instanceId } = request;
     checkName('namespace', namespace);
     checkName('service', service);
     checkName('instance id', instanceId);
     const version = versionFrom(request.version);
     const nowMs = this.#clock.monotonicMs();
-    return { removed: this.#core.deregister(peer.id, { namespace, service, instanceId }, version, nowMs) };
+    return { removed: this.#core.deregister(peer.id, { namespace, group, service, instanceId }, version, nowMs) };
   }
 
   #beat(peer: Peer): taskd.BeatResponse.$Properties {
-    return { superseded: [...this.#core.beat(peer.id, this.#clock.monotonicMs())] };
+    const { superseded, isFrozen } = this.#core.beat(peer.id, this.#clock.monotonicMs());
+    return { superseded: [...superseded], frozen: isFrozen };
   }
 
   #list(request: taskd.ListInstancesRequest): taskd.ListInstancesResponse.$Properties {
@@ -135,12 +140,12 @@ export class NameServer {
     if (service !== '') checkName('service', service);
     const instances: taskd.Instance.$Properties[] = [];
     let bytes = 0;
-    for (const name of service === '' ? this.#core.serviceNames(namespace) : [service]) {
-      for (const id of this.#core.instanceIds(namespace, name).sort()) {
+    for (const name of service === '' ? this.#core.serviceNames(namespace, '') : [service]) {
+      for (const id of this.#core.ids(namespace, '', name).sort()) {
         const place = `${name}\n${id}`;
         if (after !== '' && place <= after) continue;
         if (bytes >= listBytesAim) return { instances, state: this.#viewState(), next: lastPlace(instances) };
-        const { claim, health } = this.#core.instance(namespace, name, id)!;
+        const { claim, health } = this.#core.visible({ namespace, group: '', service: name, instanceId: id })!;
         instances.push(instanceMessage(claim, health));
         bytes += 200 + JSON.stringify(claim.metadata).length;
       }
@@ -197,28 +202,35 @@ export class NameServer {
   #armTick(): void {
     this.#ticker = this.#clock.timer(tickMs, () => {
       this.#armTick();
-      this.#core.tick(this.#clock.monotonicMs());
-      if (this.#wasCold && !this.#core.isCold) {
-        // From now on an absence can be believed: let the watchers drop what never came back.
-        this.#wasCold = false;
-        this.#watches.listAll();
-        this.#flushSoon();
-      }
+      this.#core.tick(this.#clock.monotonicMs(), this.#clock.wallMs());
       this.#settle();
     });
   }
 
   /** Passes on what the last input changed. */
   #settle(): void {
-    for (const effect of this.#core.takeEffects()) {
-      if (effect.kind === 'changed') {
+    for (const effect of this.#core.takeEffects()) this.#perform(effect);
+    if (this.#watches.isDirty) this.#flushSoon();
+  }
+
+  #perform(effect: RegistryEffect): void {
+    switch (effect.kind) {
+      case 'changed':
         this.#watches.changed(effect.namespace, effect.service, effect.instanceId);
-      } else {
+        break;
+      case 'end':
         this.#logger.info({ peer: effect.sessionId }, 'a silent session was removed');
         this.#peers.get(effect.sessionId)?.abort('no beat for too long: register anew');
-      }
+        break;
+      case 'store':
+        // A name server that is alone has no use for it after its end.
+        this.#core.incarnationStored(effect.incarnation, this.#clock.monotonicMs());
+        break;
+      case 'state':
+        // What never came back can be dropped once an absence is to be believed.
+        this.#watches.listAll();
+        break;
     }
-    if (this.#watches.isDirty) this.#flushSoon();
   }
 
   #flushSoon(): void {
@@ -237,13 +249,8 @@ export class NameServer {
   }
 
   #viewState(): taskd.ViewState.$Properties {
-    const { nodeId, incarnation } = this.#identity;
-    const isCold = this.#core.isCold;
-    return {
-      revision: [{ owner: nodeId, incarnation, sequence: this.#core.sequence }],
-      cold: isCold,
-      authoritative: !isCold,
-    };
+    const { revision, staleMs, isCold, isComplete, isFrozen } = this.#core.viewState();
+    return { revision: [...revision], staleMs, cold: isCold, authoritative: isComplete, frozen: isFrozen };
   }
 }
 

@@ -8,8 +8,8 @@
  *   LISTING ──whole list sent──▶ LIVE ──too many changes wait, or the cold window ended──▶ LISTING
  */
 import type { taskd } from '../wire/generated/messages.js';
+import type { RegistryCore } from './core/registry-core.js';
 import { instanceMessage } from './instance.js';
-import type { RegistryCore } from './registry-core.js';
 
 /** One part of a list, or one event with changes: about so many bytes, and so many instances. */
 const eventBytesAim = 256 * 1_024;
@@ -60,7 +60,7 @@ export class WatchSet {
   }
 
   add(namespace: string, service: string, push: PushEvent): Watcher {
-    const watcher = new Watcher(namespace, service, push, this.#core.instanceIds(namespace, service));
+    const watcher = new Watcher(namespace, service, push, this.#core.ids(namespace, '', service));
     const key = watchKey(namespace, service);
     let watchers = this.#byService.get(key);
     if (watchers === undefined) this.#byService.set(key, (watchers = new Set()));
@@ -83,7 +83,7 @@ export class WatchSet {
   changed(namespace: string, service: string, instanceId: string): void {
     const watchers = this.#byService.get(watchKey(namespace, service));
     if (watchers === undefined) return;
-    const changesMax = changesMaxBase + this.#core.serviceSize(namespace, service);
+    const changesMax = changesMaxBase + this.#core.serviceSize(namespace, '', service);
     for (const watcher of watchers) {
       watcher.changed.add(instanceId);
       if (watcher.changed.size > changesMax) this.#listAgain(watcher);
@@ -115,7 +115,7 @@ export class WatchSet {
   }
 
   #listAgain(watcher: Watcher): void {
-    watcher.listing = this.#core.instanceIds(watcher.namespace, watcher.service);
+    watcher.listing = this.#core.ids(watcher.namespace, '', watcher.service);
     watcher.isListStarted = false;
     watcher.changed.clear();
   }
@@ -158,7 +158,8 @@ export class WatchSet {
 
   /** Adds the instance's state of now; about how many bytes that is, 0 when there is no such instance. */
   #read(watcher: Watcher, id: string, into: taskd.Instance.$Properties[]): number {
-    const found = this.#core.instance(watcher.namespace, watcher.service, id);
+    const { namespace, service } = watcher;
+    const found = this.#core.visible({ namespace, group: '', service, instanceId: id });
     if (found === undefined) return 0;
     into.push(instanceMessage(found.claim, found.health));
     let bytes = 200;

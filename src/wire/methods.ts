@@ -163,6 +163,15 @@ export const listOverrides: MethodOf<typeof taskd.ListOverridesRequest, typeof t
   { role: 'observer', idempotent: true, size: 'data' },
 );
 
+/** Between name servers; never the answer's type, since there is none. */
+export const registryPeer: MethodOf<typeof taskd.PeerFrame, typeof taskd.Empty> = method(
+  0x0110,
+  'registry.peer',
+  taskd.PeerFrame,
+  taskd.Empty,
+  { role: 'node', shape: 'oneway', size: 'data' },
+);
+
 // 2: the broker
 export const createTopic: MethodOf<typeof taskd.CreateTopicRequest, typeof taskd.CreateTopicResponse> = method(
   0x0201,

@@ -8,6 +8,7 @@ import { type NodeIdentity, RpcServer } from '../../src/rpc/server.js';
 import type { Address } from '../../src/runtime/net.js';
 import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
 import type { Runtime } from '../../src/runtime/runtime.js';
+import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
 import { beat, deregister, listInstances, type Method, register, watchInstances } from '../../src/wire/methods.js';
 import { LoopbackServer } from '../support/loopback.js';
 import { ManualClock } from '../support/manual-clock.js';
@@ -85,7 +86,11 @@ t.test('over real sockets: register, watch, move to another name server, leave',
 t.test('random bytes as requests are answered, whatever they are', async (t) => {
   const services = new LoopbackServer();
   const clock = new ManualClock();
-  const names = await NameServer.start({ clock, logger: silentLogger } as unknown as Runtime, services, identity);
+  const names = await NameServer.start(
+    { clock, logger: silentLogger, random: new SeededRandom(1) } as unknown as Runtime,
+    services,
+    identity,
+  );
   let peers = 0;
   const text = fc.oneof(fc.constantFrom('', 'a', 'taskd', 'shop', 'with space'), fc.string());
   const version = fc.record({ incarnation: fc.maxSafeNat(), counter: fc.nat() }, { requiredKeys: [] });

@@ -1,18 +1,19 @@
 import t from 'tap';
 import { WatchView } from '../../src/discovery/watch-view.js';
+import { type RegistryCore, tickMs } from '../../src/nameserver/core/registry-core.js';
 import type { InstanceClaim } from '../../src/nameserver/instance.js';
-import { RegistryCore, tickMs } from '../../src/nameserver/registry-core.js';
 import { type Watcher, WatchSet } from '../../src/nameserver/watch-set.js';
 import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
 import { taskd } from '../../src/wire/generated/messages.js';
+import { loneCore } from './core/lone-core.js';
 
 function claim(instanceId: string, incarnation: number, bytes = 0): InstanceClaim {
   const metadata = { text: 'x'.repeat(bytes) };
   const version = { incarnation, counter: 1 };
   const address = { host: 'h', port: 1 };
   return {
-    group: '',
     namespace: 'n',
+    group: '',
     service: 's',
     instanceId,
     addresses: [address],
@@ -38,8 +39,8 @@ function copy(event: taskd.WatchEvent.$Properties): taskd.WatchEvent {
 function simulate(seed: number): void {
   const random = new SeededRandom(seed);
   let nowMs = 0;
-  const core = new RegistryCore(nowMs);
-  const watches = new WatchSet(core, () => ({ authoritative: !core.isCold }));
+  const core = loneCore(nowMs);
+  const watches = new WatchSet(core, () => ({ authoritative: !core.viewState().isCold }));
   interface Client {
     view: WatchView;
     watcher: Watcher | undefined;
@@ -64,14 +65,19 @@ function simulate(seed: number): void {
   const large = random.below(3) === 0 ? 20_000 : 0;
   for (let i = 0; i < 600; i++) {
     nowMs += random.below(tickMs);
-    core.tick(nowMs);
+    core.tick(nowMs, 0);
     const id = `i${random.below(20)}`;
     const session = random.below(6);
     const action = random.below(12);
     const client = clients[random.below(clients.length)]!;
     if (action < 4) core.register(session + 100 * (i >> 6), claim(id, ++incarnation, large), nowMs);
     else if (action < 6)
-      core.deregister(0, { namespace: 'n', service: 's', instanceId: id }, { incarnation, counter: 9 }, nowMs);
+      core.deregister(
+        0,
+        { namespace: 'n', group: '', service: 's', instanceId: id },
+        { incarnation, counter: 9 },
+        nowMs,
+      );
     else if (action === 6) core.closed(session + 100 * (i >> 6), nowMs);
     else if (action === 7) client.isOpen = !client.isOpen;
     else if (action === 8 && random.below(4) === 0) {
@@ -83,7 +89,7 @@ function simulate(seed: number): void {
     for (const each of clients) if (each.isOpen) watches.resume(each.watcher!);
     if (random.below(3) === 0) watches.flush();
   }
-  while (core.isCold) core.tick((nowMs += tickMs));
+  while (core.viewState().isCold) core.tick((nowMs += tickMs), 0);
   settle(core, watches);
   watches.listAll();
   for (const each of clients) {
@@ -91,12 +97,16 @@ function simulate(seed: number): void {
     watches.resume(each.watcher!);
   }
   watches.flush();
-  const truth = core.instanceIds('n', 's').sort();
+  const truth = core.ids('n', '', 's').sort();
   for (const { view } of clients) {
     const ids = view.list!.map(({ instanceId }) => instanceId);
     if (ids.join() !== truth.join()) throw new Error(`a watcher has ${ids.join()} and not ${truth.join()}`);
     for (const instance of view.list!) {
-      if (instance.health !== core.instance('n', 's', instance.instanceId)!.health) throw new Error('another health');
+      if (
+        instance.health !==
+        core.visible({ namespace: 'n', group: '', service: 's', instanceId: instance.instanceId })!.health
+      )
+        throw new Error('another health');
     }
   }
   if (watches.isDirty) throw new Error('something is left to tell');
@@ -114,7 +124,7 @@ t.test('every watcher ends with the registry’s list', (t) => {
 });
 
 t.test('a watcher that takes nothing costs no more than the service, whatever changes', (t) => {
-  const core = new RegistryCore(0);
+  const core = loneCore(0);
   const watches = new WatchSet(core, () => ({ authoritative: true }));
   let isOpen = false;
   const view = new WatchView();
@@ -127,7 +137,7 @@ t.test('a watcher that takes nothing costs no more than the service, whatever ch
     if (i >= 3) {
       core.deregister(
         1,
-        { namespace: 'n', service: 's', instanceId: `i${i - 3}` },
+        { namespace: 'n', group: '', service: 's', instanceId: `i${i - 3}` },
         { incarnation: i + 1, counter: 1 },
         0,
       );
@@ -155,7 +165,7 @@ t.test('a watcher that takes nothing costs no more than the service, whatever ch
 });
 
 t.test('other services and namespaces are not told', (t) => {
-  const core = new RegistryCore(0);
+  const core = loneCore(0);
   const watches = new WatchSet(core, () => ({}));
   const events: taskd.WatchEvent.$Properties[] = [];
   watches.add('n', 's', (event) => events.push(event) > 0);

@@ -19,8 +19,19 @@
  *
  * Every change has a number in the log of this owner: (node, incarnation, sequence). That is the revision.
  */
-import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
-import { compareVersions, formatVersion, type Health, type InstanceClaim, type InstanceVersion } from './instance.js';
+import { ErrorCode, Retry, TaskdError } from '../../base/errors.js';
+import type { Random } from '../../runtime/random.js';
+import { compareVersions, formatVersion, type Health, type InstanceClaim, type InstanceVersion } from '../instance.js';
+import { type InstanceKey, instanceKey, serviceKey } from './instance-key.js';
+import type { PeerMessage, RegistryEffect } from './registry-effect.js';
+import type {
+  OwnerInfo,
+  OwnerPosition,
+  RegistryViewState,
+  ServiceInfo,
+  SupersededClaim,
+  VisibleInstance,
+} from './view-state.js';
 
 /** How often a client says something. */
 export const beatMs = 3_000;
@@ -41,22 +52,15 @@ export const instancesMax = 200_000;
 const tombstonesMax = 100_000;
 const supersededMax = sessionInstancesMax;
 
-export interface RegisteredInstance {
-  readonly claim: InstanceClaim;
-  readonly health: Health;
+export interface RegistryCoreOptions {
+  /** Other name servers of the cluster, as configured. */
+  readonly peers: number;
+  /** What a node of two does without the other one. */
+  readonly onPeerLoss: 'freeze' | 'expire';
+  /** The last incarnation that was made durable; 0: none. */
+  readonly storedIncarnation: number;
+  readonly random: Random;
 }
-
-export interface SupersededClaim {
-  readonly namespace: string;
-  readonly service: string;
-  readonly instanceId: string;
-  readonly seen: InstanceVersion;
-}
-
-/** What the driver has to do. `changed`: tell the watchers of the service. `end`: close the session's connection. */
-export type RegistryEffect =
-  | { readonly kind: 'changed'; readonly namespace: string; readonly service: string; readonly instanceId: string }
-  | { readonly kind: 'end'; readonly sessionId: number };
 
 interface Entry {
   claim: InstanceClaim;
@@ -95,10 +99,25 @@ export class RegistryCore {
   /** Live time at the end of the last stretch that was skipped. */
   #resumedMs = Number.NEGATIVE_INFINITY;
   readonly #coldUntilMs: number;
+  readonly #nodeId: string;
+  #incarnation = 0;
+  #isLeaving = false;
+  #wasCold = true;
 
-  constructor(nowMs: number) {
+  constructor(self: { readonly nodeId: string }, options: RegistryCoreOptions, nowMs: number, wallMs: number) {
+    this.#nodeId = self.nodeId;
     this.#inputMs = nowMs;
     this.#coldUntilMs = nowMs + coldMs;
+    this.#effects.push({ kind: 'store', incarnation: Math.max(options.storedIncarnation, Math.floor(wallMs)) + 1 });
+  }
+
+  get nodeId(): string {
+    return this.#nodeId;
+  }
+
+  /** 0 until the first one is stored. */
+  get incarnation(): number {
+    return this.#incarnation;
   }
 
   get instanceCount(): number {
@@ -116,7 +135,7 @@ export class RegistryCore {
   }
 
   /** True until clients have had the time to register anew after our start: an empty list proves nothing. */
-  get isCold(): boolean {
+  get #isCold(): boolean {
     return this.#inputMs - this.#skippedMs < this.#coldUntilMs;
   }
 
@@ -133,7 +152,8 @@ export class RegistryCore {
    */
   register(sessionId: number, claim: InstanceClaim, nowMs: number): void {
     const liveMs = this.#observe(nowMs);
-    const key = serviceKey(claim.namespace, claim.service);
+    if (this.#incarnation === 0 || this.#isLeaving) throw notReady();
+    const key = serviceKey(claim.namespace, claim.group, claim.service);
     const entry = this.#services.get(key)?.get(claim.instanceId);
     const session = this.#sessions.get(sessionId);
     if (entry === undefined || entry.session !== session) this.#checkQuota(session, entry === undefined);
@@ -145,7 +165,7 @@ export class RegistryCore {
         return;
       }
     }
-    const tombstone = this.#tombstones.get(instanceKey(key, claim.instanceId));
+    const tombstone = this.#tombstones.get(instanceKey(claim));
     if (tombstone !== undefined && compareVersions(claim.version, tombstone.version) <= 0) {
       throw superseded(claim, tombstone.version);
     }
@@ -153,17 +173,12 @@ export class RegistryCore {
   }
 
   /** Removes an instance at once unless it was registered with a higher version; any session may. */
-  deregister(
-    sessionId: number,
-    target: { namespace: string; service: string; instanceId: string },
-    version: InstanceVersion,
-    nowMs: number,
-  ): boolean {
+  deregister(sessionId: number, target: InstanceKey, version: InstanceVersion, nowMs: number): boolean {
     this.heard(sessionId, nowMs);
-    const key = serviceKey(target.namespace, target.service);
+    const key = serviceKey(target.namespace, target.group, target.service);
     const entry = this.#services.get(key)?.get(target.instanceId);
     if (entry !== undefined && compareVersions(version, entry.claim.version) < 0) return false;
-    this.#bury(instanceKey(key, target.instanceId), version, this.#liveMs());
+    this.#bury(instanceKey(target), version, this.#liveMs());
     if (entry === undefined) return false;
     this.#remove(entry);
     return true;
@@ -176,15 +191,15 @@ export class RegistryCore {
     if (session !== undefined) this.#hear(session, liveMs);
   }
 
-  /** A beat: what there is to tell the session, once. */
-  beat(sessionId: number, nowMs: number): readonly SupersededClaim[] {
+  /** A beat: what there is to tell the session, once, and whether its client does better at another node. */
+  beat(sessionId: number, nowMs: number): { superseded: readonly SupersededClaim[]; isFrozen: boolean } {
     this.heard(sessionId, nowMs);
     const session = this.#sessions.get(sessionId);
-    if (session === undefined || session.superseded.length === 0) return [];
-    const told = session.superseded;
+    if (session === undefined || session.superseded.length === 0) return { superseded: [], isFrozen: false };
+    const superseded = session.superseded;
     session.superseded = [];
     this.#forgetIfIdle(session);
-    return told;
+    return { superseded, isFrozen: false };
   }
 
   /** The connection is gone. */
@@ -199,8 +214,12 @@ export class RegistryCore {
   }
 
   /** Lets time pass: suspicion, marks, removal, tombstones. To be called every `tickMs`. */
-  tick(nowMs: number): void {
+  tick(nowMs: number, _wallMs: number): void {
     const liveMs = this.#observe(nowMs);
+    if (this.#wasCold && !this.#isCold) {
+      this.#wasCold = false;
+      this.#effects.push({ kind: 'state' });
+    }
     for (const session of this.#sessions.values()) {
       const silentMs = liveMs - session.heardMs;
       if (silentMs >= suspectMs) this.#setHealth(session, 'suspect');
@@ -215,25 +234,103 @@ export class RegistryCore {
     }
   }
 
-  instance(namespace: string, service: string, instanceId: string): RegisteredInstance | undefined {
-    return this.#services.get(serviceKey(namespace, service))?.get(instanceId);
+  /** A frame of another name server, as its sender calls itself. Whatever it says, it doesn't throw. */
+  receive(_from: string, _message: PeerMessage, nowMs: number, _wallMs: number): void {
+    this.#observe(nowMs);
   }
 
-  /** Ids in one service. */
-  instanceIds(namespace: string, service: string): string[] {
-    return [...(this.#services.get(serviceKey(namespace, service))?.keys() ?? [])];
+  /** Sends what was gathered; to be called when a `wake` effect says so. */
+  flush(nowMs: number): void {
+    this.#observe(nowMs);
   }
 
-  serviceSize(namespace: string, service: string): number {
-    return this.#services.get(serviceKey(namespace, service))?.size ?? 0;
+  /** The incarnation of the last `store` effect is durable. */
+  incarnationStored(incarnation: number, nowMs: number): void {
+    this.#observe(nowMs);
+    this.#incarnation = incarnation;
+    this.#effects.push({ kind: 'state' });
   }
 
-  /** The services of a namespace, in order. */
-  serviceNames(namespace: string): string[] {
-    const prefix = serviceKey(namespace, '');
+  /** A clean stop: the peers are told, and nothing is registered any more. */
+  leave(nowMs: number): void {
+    this.#observe(nowMs);
+    this.#isLeaving = true;
+    this.#effects.push({ kind: 'state' });
+  }
+
+  /** The instance in the merged view. */
+  visible(key: InstanceKey): VisibleInstance | undefined {
+    const entry = this.#services.get(serviceKey(key.namespace, key.group, key.service))?.get(key.instanceId);
+    return entry === undefined ? undefined : { claim: entry.claim, health: entry.health, owner: this.#nodeId };
+  }
+
+  /** Ids of a service's visible instances, in no order. */
+  ids(namespace: string, group: string, service: string): string[] {
+    return [...(this.#services.get(serviceKey(namespace, group, service))?.keys() ?? [])];
+  }
+
+  serviceSize(namespace: string, group: string, service: string): number {
+    return this.#services.get(serviceKey(namespace, group, service))?.size ?? 0;
+  }
+
+  /** Names of a group's services that have visible instances, in order. */
+  serviceNames(namespace: string, group: string): string[] {
+    const prefix = serviceKey(namespace, group, '');
     const names: string[] = [];
     for (const key of this.#services.keys()) if (key.startsWith(prefix)) names.push(key.slice(prefix.length));
     return names.sort();
+  }
+
+  /** All services that have visible instances, of one namespace or of all, in no order. */
+  services(namespace?: string): ServiceInfo[] {
+    const found: ServiceInfo[] = [];
+    for (const entries of this.#services.values()) {
+      const { claim } = entries.values().next().value!;
+      if (namespace !== undefined && claim.namespace !== namespace) continue;
+      let healthy = 0;
+      for (const { health } of entries.values()) if (health === 'up') healthy++;
+      const { namespace: own, group, service } = claim;
+      found.push({ namespace: own, group, service, instances: entries.size, healthy, isProtected: false });
+    }
+    return found;
+  }
+
+  isProtected(_namespace: string, _group: string, _service: string): boolean {
+    return false;
+  }
+
+  viewState(): RegistryViewState {
+    const isReady = this.#incarnation > 0 && !this.#isLeaving;
+    const isCold = this.#isCold;
+    return {
+      revision: [{ owner: this.#nodeId, incarnation: this.#incarnation, sequence: this.#sequence }],
+      staleMs: 0,
+      isCold,
+      isComplete: isReady && !isCold,
+      isFrozen: false,
+      isReady,
+    };
+  }
+
+  /** True when this node has all that a watcher had seen; what is hidden here counts as covered. */
+  covers(known: readonly OwnerPosition[]): boolean {
+    return known.every(({ owner, incarnation, sequence }) => {
+      if (owner !== this.#nodeId) return false;
+      return this.#incarnation > incarnation || (this.#incarnation === incarnation && this.#sequence >= sequence);
+    });
+  }
+
+  owners(): OwnerInfo[] {
+    return [
+      {
+        owner: this.#nodeId,
+        incarnation: this.#incarnation,
+        sequence: this.#sequence,
+        ageMs: 0,
+        state: 'self',
+        instances: this.#instances,
+      },
+    ];
   }
 
   /** Notes the time of an input; what passed unseen since the last one, beyond a tick, is skipped. */
@@ -283,7 +380,7 @@ export class RegistryCore {
 
   #accept(session: Session, key: string, claim: InstanceClaim, entry: Entry | undefined, liveMs: number): void {
     this.#hear(session, liveMs);
-    this.#tombstones.delete(instanceKey(key, claim.instanceId));
+    this.#tombstones.delete(instanceKey(claim));
     if (entry === undefined) {
       let service = this.#services.get(key);
       if (service === undefined) this.#services.set(key, (service = new Map()));
@@ -303,8 +400,8 @@ export class RegistryCore {
     const from = entry.session;
     from.entries.delete(entry);
     if (from.isOpen && from.superseded.length < supersededMax) {
-      const { namespace, service, instanceId, version } = claim;
-      from.superseded.push({ namespace, service, instanceId, seen: version });
+      const { namespace, group, service, instanceId, version } = claim;
+      from.superseded.push({ namespace, group, service, instanceId, seen: version });
     }
     this.#forgetIfIdle(from);
     entry.session = to;
@@ -319,8 +416,8 @@ export class RegistryCore {
   }
 
   #remove(entry: Entry, forget = true): void {
-    const { namespace, service, instanceId } = entry.claim;
-    const key = serviceKey(namespace, service);
+    const { namespace, group, service, instanceId } = entry.claim;
+    const key = serviceKey(namespace, group, service);
     const instances = this.#services.get(key)!;
     instances.delete(instanceId);
     if (instances.size === 0) this.#services.delete(key);
@@ -345,8 +442,8 @@ export class RegistryCore {
 
   #changed(claim: InstanceClaim): void {
     this.#sequence++;
-    const { namespace, service, instanceId } = claim;
-    this.#effects.push({ kind: 'changed', namespace, service, instanceId });
+    const { namespace, group, service, instanceId } = claim;
+    this.#effects.push({ kind: 'changed', namespace, group, service, instanceId });
   }
 
   #checkQuota(session: Session | undefined, isNew: boolean): void {
@@ -375,10 +472,6 @@ function superseded(claim: InstanceClaim, seen: InstanceVersion): TaskdError {
   );
 }
 
-function serviceKey(namespace: string, service: string): string {
-  return `${namespace}\n${service}`;
-}
-
-function instanceKey(service: string, instanceId: string): string {
-  return `${service}\n${instanceId}`;
+function notReady(): TaskdError {
+  return new TaskdError(ErrorCode.NOT_READY, 'this name server is not ready; ask another one', { retry: Retry.OTHER });
 }

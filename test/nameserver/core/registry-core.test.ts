@@ -1,25 +1,26 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { ErrorCode, isTaskdError } from '../../src/base/errors.js';
-import { claimFrom, type InstanceClaim } from '../../src/nameserver/instance.js';
+import { ErrorCode, isTaskdError } from '../../../src/base/errors.js';
 import {
   beatMs,
   coldMs,
   instancesMax,
-  RegistryCore,
+  type RegistryCore,
   removalMs,
   sessionInstancesMax,
   suspectMs,
   tickMs,
   tombstoneMs,
-} from '../../src/nameserver/registry-core.js';
-import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
-import { taskd } from '../../src/wire/generated/messages.js';
+} from '../../../src/nameserver/core/registry-core.js';
+import { claimFrom, type InstanceClaim } from '../../../src/nameserver/instance.js';
+import { SeededRandom } from '../../../src/runtime/sim/seeded-random.js';
+import { taskd } from '../../../src/wire/generated/messages.js';
+import { loneCore } from './lone-core.js';
 
 function claim(instanceId: string, incarnation: number, counter = 1, service = 's'): InstanceClaim {
   return {
-    group: '',
     namespace: 'n',
+    group: '',
     service,
     instanceId,
     addresses: [{ host: 'h', port: 1 }],
@@ -31,24 +32,32 @@ function claim(instanceId: string, incarnation: number, counter = 1, service = '
   };
 }
 
-const target = { namespace: 'n', service: 's', instanceId: 'a' };
+const target = { namespace: 'n', group: '', service: 's', instanceId: 'a' };
+
+function sequenceOf(core: RegistryCore): number {
+  return core.viewState().revision[0]!.sequence;
+}
+
+function isCold(core: RegistryCore): boolean {
+  return core.viewState().isCold;
+}
 
 /** Lets time pass as the driver does. */
 function pass(core: RegistryCore, fromMs: number, toMs: number): void {
-  for (let ms = fromMs; ms <= toMs; ms += tickMs) core.tick(ms);
+  for (let ms = fromMs; ms <= toMs; ms += tickMs) core.tick(ms, ms);
 }
 
 function healthOf(core: RegistryCore, id: string): string | undefined {
-  return core.instance('n', 's', id)?.health;
+  return core.visible({ ...target, instanceId: id })?.health;
 }
 
 t.test('the same claim again changes nothing; a lower one is told what was seen', (t) => {
-  const core = new RegistryCore(0);
+  const core = loneCore(0);
   core.register(1, claim('a', 10, 2), 0);
-  t.same(core.takeEffects(), [{ kind: 'changed', namespace: 'n', service: 's', instanceId: 'a' }]);
+  t.same(core.takeEffects(), [{ kind: 'changed', ...target }]);
   core.register(1, claim('a', 10, 2), 0);
   t.same(core.takeEffects(), []);
-  t.equal(core.sequence, 1);
+  t.equal(sequenceOf(core), 1);
   t.throws(() => core.register(1, claim('a', 10, 1), 0), { code: ErrorCode.SUPERSEDED, hint: '10.2' });
   t.throws(() => core.register(2, claim('a', 10, 2), 0), { code: ErrorCode.SUPERSEDED }, 'equal, from someone else');
   t.equal(core.sessionCount, 1);
@@ -56,11 +65,11 @@ t.test('the same claim again changes nothing; a lower one is told what was seen'
 });
 
 t.test('a higher version takes over; the late close of the old connection removes nothing', (t) => {
-  const core = new RegistryCore(0);
+  const core = loneCore(0);
   core.register(1, claim('a', 10), 0);
   core.register(2, claim('a', 11), 100);
-  t.same(core.beat(1, 100), [{ namespace: 'n', service: 's', instanceId: 'a', seen: { incarnation: 11, counter: 1 } }]);
-  t.same(core.beat(1, 100), [], 'told once');
+  t.same(core.beat(1, 100).superseded, [{ ...target, seen: { incarnation: 11, counter: 1 } }]);
+  t.same(core.beat(1, 100).superseded, [], 'told once');
   core.closed(1, 200);
   t.equal(healthOf(core, 'a'), 'up');
   pass(core, 500, 5_000);
@@ -73,14 +82,14 @@ t.test('a higher version takes over; the late close of the old connection remove
 });
 
 t.test('silence: suspect at 9 s, marked, removed at 15 s with its connection', (t) => {
-  const core = new RegistryCore(0);
+  const core = loneCore(0);
   core.register(1, claim('a', 1), 0);
   pass(core, 0, suspectMs - tickMs);
   t.equal(healthOf(core, 'a'), 'up');
   pass(core, suspectMs, removalMs - tickMs);
   t.equal(healthOf(core, 'a'), 'suspect');
   core.takeEffects();
-  core.tick(removalMs);
+  core.tick(removalMs, 0);
   t.equal(healthOf(core, 'a'), undefined);
   t.match(core.takeEffects(), [{ kind: 'changed' }, { kind: 'end', sessionId: 1 }]);
   t.equal(core.sessionCount, 0);
@@ -88,20 +97,20 @@ t.test('silence: suspect at 9 s, marked, removed at 15 s with its connection', (
 });
 
 t.test('a closed connection: suspect at once, removed 15 s after the last frame', (t) => {
-  const core = new RegistryCore(0);
+  const core = loneCore(0);
   core.register(1, claim('a', 1), 0);
   core.closed(1, 1_000);
   t.equal(healthOf(core, 'a'), 'suspect');
   pass(core, 1_000, removalMs - tickMs);
   t.equal(core.instanceCount, 1);
-  core.tick(removalMs);
+  core.tick(removalMs, 0);
   t.equal(core.instanceCount, 0);
   t.notOk(core.takeEffects().some(({ kind }) => kind === 'end'));
   t.end();
 });
 
 t.test('a frame at the last moment saves it', (t) => {
-  const core = new RegistryCore(0);
+  const core = loneCore(0);
   core.register(1, claim('a', 1), 0);
   pass(core, 0, removalMs - tickMs);
   core.heard(1, removalMs - 1);
@@ -114,12 +123,12 @@ t.test('a frame at the last moment saves it', (t) => {
 t.test('a pause of our own expires nobody, whichever comes first after it: the tick or the beats', (t) => {
   for (const beatsFirst of [false, true]) {
     for (const pauseMs of [2_000, 30_000, 200_000]) {
-      const core = new RegistryCore(0);
+      const core = loneCore(0);
       for (let i = 0; i < 10; i++) core.register(i, claim(`i${i}`, 1), 0);
       pass(core, 0, 2_500);
       const awake = 2_500 + pauseMs;
       if (beatsFirst) for (let i = 0; i < 10; i++) core.heard(i, awake);
-      core.tick(awake);
+      core.tick(awake, 0);
       t.equal(healthOf(core, 'i3'), 'up', 'not even suspect');
       if (!beatsFirst) for (let i = 0; i < 10; i++) core.heard(i, awake + 1);
       t.equal(core.instanceCount, 10);
@@ -133,12 +142,12 @@ t.test('a pause of our own expires nobody, whichever comes first after it: the t
 });
 
 t.test('after a pause even one whose time was up gets a beat to be heard', (t) => {
-  const core = new RegistryCore(0);
+  const core = loneCore(0);
   core.register(1, claim('a', 1), 0);
   core.register(2, claim('b', 1), 0);
   pass(core, 0, removalMs - tickMs);
   const awake = removalMs - tickMs + 30_000;
-  core.tick(awake);
+  core.tick(awake, 0);
   core.heard(1, awake + 1);
   t.equal(healthOf(core, 'a'), 'up');
   t.equal(healthOf(core, 'b'), 'suspect');
@@ -148,7 +157,7 @@ t.test('after a pause even one whose time was up gets a beat to be heard', (t) =
 });
 
 t.test('a deregistration removes at once and keeps a late register out', (t) => {
-  const core = new RegistryCore(0);
+  const core = loneCore(0);
   core.register(1, claim('a', 10), 0);
   t.ok(core.deregister(1, target, { incarnation: 10, counter: 1 }, 10));
   t.notOk(core.deregister(1, target, { incarnation: 10, counter: 1 }, 10));
@@ -164,17 +173,17 @@ t.test('a deregistration removes at once and keeps a late register out', (t) => 
 });
 
 t.test('cold for twice the removal time', (t) => {
-  const core = new RegistryCore(0);
-  t.ok(core.isCold);
+  const core = loneCore(0);
+  t.ok(isCold(core));
   pass(core, 0, coldMs - tickMs);
-  t.ok(core.isCold);
-  core.tick(coldMs);
-  t.notOk(core.isCold);
+  t.ok(isCold(core));
+  core.tick(coldMs, 0);
+  t.notOk(isCold(core));
   t.end();
 });
 
 t.test('limits', (t) => {
-  const core = new RegistryCore(0);
+  const core = loneCore(0);
   for (let i = 0; i < sessionInstancesMax; i++) core.register(1, claim(`i${i}`, 1), 0);
   t.throws(() => core.register(1, claim('more', 1), 0), { code: ErrorCode.QUOTA });
   core.register(1, claim('i1', 2), 0);
@@ -192,7 +201,7 @@ t.test('limits', (t) => {
 function simulate(seed: number): void {
   const random = new SeededRandom(seed);
   let nowMs = random.below(1_000_000);
-  const core = new RegistryCore(nowMs);
+  const core = loneCore(nowMs);
   interface Client {
     id: string;
     version: number;
@@ -221,7 +230,7 @@ function simulate(seed: number): void {
   const settle = (): void => {
     for (const effect of core.takeEffects()) {
       if (effect.kind !== 'changed') continue;
-      const found = core.instance('n', 's', effect.instanceId);
+      const found = core.visible(effect);
       if (found === undefined) picture.delete(effect.instanceId);
       else picture.set(effect.instanceId, found.health);
     }
@@ -247,7 +256,7 @@ function simulate(seed: number): void {
     const isTickFirst = random.below(2) === 0;
     if (!isTickFirst) beats();
     if (nowMs >= nextTickMs) {
-      core.tick(nowMs);
+      core.tick(nowMs, nowMs);
       nextTickMs = nowMs + tickMs;
     }
     if (isTickFirst) beats();
@@ -330,7 +339,7 @@ t.test('random bytes as an instance are a claim or INVALID', (t) => {
       return true;
     }
     try {
-      new RegistryCore(0).register(1, claimFrom(decoded), 0);
+      loneCore(0).register(1, claimFrom(decoded), 0);
       return true;
     } catch (error) {
       return isTaskdError(error, ErrorCode.INVALID);
