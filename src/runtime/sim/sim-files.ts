@@ -21,8 +21,6 @@ interface Operation {
   isOver: boolean;
 }
 
-const never = new Promise<never>(() => {});
-
 /**
  * A process's view of its host's disk. Each operation has its effect at one moment between the call and the answer;
  * operations overtake one another. When the process dies, an operation under way happened, or not, or in part, and is
@@ -120,7 +118,8 @@ export class SimFiles implements Files, Holding {
 
   /** Runs `effect` after a while and answers with what it returns or throws, once more a little later. */
   submit<T>(effect: () => T, typicalMs: number = this.#speed.typicalMs, partly?: () => void): Promise<T> {
-    if (!this.#owner.mayOperate()) return never;
+    // A promise of its own: one for all would hold everyone who ever waited for it, and with them their worlds.
+    if (!this.#owner.mayOperate()) return new Promise<T>(() => {});
     return new Promise<T>((resolve, reject) => {
       const operation: Operation = { effect, partly, isOver: false };
       this.#operations.add(operation);

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import t from 'tap';
 import type { Runtime } from '../../../src/runtime/runtime.js';
 import { SimWorld } from '../../../src/runtime/sim/sim-world.js';
@@ -184,4 +186,28 @@ await t.test('a wall clock steps and drifts, the monotonic one does not', async 
   monotonic = monotonic.map((ms) => Math.round(ms - monotonic[0]!));
   t.same(wall, [0, 10_010, -49_990]);
   t.same(monotonic, [0, 10_000, 10_000]);
+});
+
+await t.test('a world that is over leaves nothing behind, also of those who waited when they died', async (t) => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const overWorld = async (): Promise<WeakRef<SimWorld>> => {
+    const world = new SimWorld(1);
+    const process = world.process('a');
+    process.start(async ({ files }) => {
+      await files.makeFolder('/data');
+      process.kill();
+      await files.exists('/data');
+      // Whoever waits is held by what it waits for, and holds its world.
+      world.fail(new Error('a dead process was answered'));
+    });
+    await world.run({ untilMs: 1_000 });
+    return new WeakRef(world);
+  };
+  const over = await overWorld();
+  // Another one, since the last turn may still hold its own.
+  await overWorld();
+  await new Promise<void>((resolve) => setImmediate(resolve));
+  collect();
+  t.equal(over.deref(), undefined);
 });
