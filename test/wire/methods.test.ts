@@ -1,8 +1,24 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { methods } from '../../src/wire/methods.js';
+
+/** Of every message, by its name: the fields' names and types. */
+function messageFields(): Map<string, { name: string; type: string }[]> {
+  const messages = new Map<string, { name: string; type: string }[]>();
+  for (const file of readdirSync(join(root, 'proto'))) {
+    const text = readFileSync(join(root, 'proto', file), 'utf8');
+    for (const [, message, body] of text.matchAll(/^message (\w+) \{([^}]*)\}/gm)) {
+      const fields = [...body!.matchAll(/^ *(?:repeated |optional )?(\w+) (\w+) = \d+;/gm)];
+      messages.set(
+        message!,
+        fields.map(([, type, name]) => ({ name: name!, type: type! })),
+      );
+    }
+  }
+  return messages;
+}
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..');
 
@@ -29,5 +45,29 @@ t.test('the printed table is the one that the programs read', (t) => {
       size,
     ]),
   );
+  t.end();
+});
+
+t.test('what brokers are asked and answer is described field by field', (t) => {
+  const text = readFileSync(join(root, 'docs', 'protocol.md'), 'utf8');
+  const messages = messageFields();
+  const described = new Set([...text.matchAll(/`(\w+)`/g)].map(([, name]) => name));
+  const seen = new Set<string>();
+  const missing: string[] = [];
+  const look = (message: string): void => {
+    if (seen.has(message)) return;
+    seen.add(message);
+    for (const { name, type } of messages.get(message) ?? []) {
+      if (!described.has(name)) missing.push(`${message}.${name}`);
+      look(type);
+    }
+  };
+  const rows = [...text.matchAll(/^\| 0x0[23]\d\w +\|.*\| (\w+) → (\w+) +\|$/gm)];
+  for (const [, request, answer] of rows) {
+    look(request!);
+    look(answer!);
+  }
+  t.ok(seen.size > 50, `${seen.size} messages`);
+  t.same(missing, []);
   t.end();
 });
