@@ -224,7 +224,7 @@ export class ConsumerDriver {
     }
     if (taken.length === 0) return;
     for (const partition of taken) partition.wasTold = true;
-    await this.#tell('onAssigned', taken);
+    await this.#tellAssigned(taken);
     for (;;) {
       const open = taken.filter(isHeld);
       if (open.length === 0) return;
@@ -268,7 +268,7 @@ export class ConsumerDriver {
         }
       }
       const all = [...this.partitions];
-      await this.#tell('onAssigned', all);
+      await this.#tellAssigned(all);
       await Promise.all(
         all.map(async (partition) => {
           if (stopAtEnd) {
@@ -391,6 +391,22 @@ export class ConsumerDriver {
     this.#core.releaseAll();
     this.#session.perform();
     if (this.#core.heldCount > 0) await gone;
+  }
+
+  /** A callback that never resolves must not keep partitions from everybody for ever. */
+  async #tellAssigned(partitions: readonly OpenPartition[]): Promise<void> {
+    const { clock } = this.#network.runtime;
+    const limitMs = this.#settings.releaseTimeoutMs;
+    let isThrough = false;
+    const told = this.#tell('onAssigned', partitions).then(() => {
+      isThrough = true;
+    });
+    await this.#within(clock.monotonicMs() + limitMs, told);
+    if (isThrough || this.#state !== 'running') return;
+    const names = partitions.slice(0, 3).map(({ name }) => name);
+    const which = `${names.join(', ')}${partitions.length > names.length ? ' and others' : ''}`;
+    const message = `onAssigned did not resolve within ${limitMs} ms (releaseTimeoutMs): ${which} are consumed all the same; let it resolve sooner, or give it more time`;
+    this.#trouble(new TaskdError(ErrorCode.DEADLINE, message), undefined);
   }
 
   /** Calls the program back, with the topics that it has asked for; what it throws is told and changes nothing. */

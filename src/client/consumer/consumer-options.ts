@@ -65,7 +65,10 @@ export interface ConsumerOptions {
   readonly outOfRange?: 'earliest' | 'latest' | 'error';
   /** How long `close` waits for handlers before it tells them to stop. Default 30 s. */
   readonly closeTimeoutMs?: number;
-  /** These are this member's from now on. Nothing of them is handled before it resolves. */
+  /**
+   * These are this member's from now on. Nothing of them is handled before it resolves, but for one that has not within
+   * `releaseTimeoutMs`: that is told as trouble, and they are consumed all the same.
+   */
   readonly onAssigned?: (partitions: readonly TopicPartition[]) => unknown;
   /** These go to others: nothing of them runs any more. They are committed, and go, once it resolves. */
   readonly onRevoked?: (partitions: readonly TopicPartition[]) => unknown;

@@ -297,3 +297,31 @@ t.test('offsets are reset while nobody is there, after a dry run; groups are lis
   t.same(await rig.groups.list(), []);
   await t.rejects(rig.groups.describe(group), { code: ErrorCode.NOT_FOUND });
 });
+
+for (const inGroup of [true, false]) {
+  t.test(
+    `an onAssigned that never resolves is told of and holds nothing up, ${inGroup ? 'in a group' : 'alone'}`,
+    async (t) => {
+      const rig = await ConsumerRig.start(t);
+      await rig.send('a');
+      const seen: string[] = [];
+      const consumer = rig.consumer({
+        ...(inGroup ? { group } : {}),
+        releaseTimeoutMs: 100,
+        onAssigned: () => new Promise(() => {}),
+        onTrouble: (error) => void seen.push(error.message),
+      });
+      void consumer.run((record) => {
+        seen.push(record.text());
+        rig.changed();
+      });
+      await rig.until(() => seen.includes('a'));
+      t.match(seen, [/^onAssigned did not resolve within 100 ms .*orders\/0 are consumed all the same/, 'a']);
+      t.match(
+        rig.log.lines.filter(({ level }) => level === 'warn').map(({ fields }) => fields),
+        [{ error: /onAssigned/ }],
+      );
+      await consumer.close();
+    },
+  );
+}
