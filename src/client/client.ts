@@ -89,7 +89,7 @@ export class TaskdClient {
 
   /** A producer of its own, with its own memory and order. It ends with the client, or by its `close`. */
   producer(options: ProducerOptions = {}): TopicProducer {
-    const producer = new TopicProducer(this.#network.queues(), options);
+    const producer = new TopicProducer(this.#network.queues(), options, (closed) => this.#producers.delete(closed));
     this.#producers.add(producer);
     return producer;
   }

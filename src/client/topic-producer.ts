@@ -64,11 +64,18 @@ export class TopicProducer {
   readonly #settings: ProducerSettings;
   readonly #targets = new Map<string, Target>();
   readonly #delayed: DelayedSends;
+  readonly #onClosed: (producer: TopicProducer) => void;
   #pendingBytes = 0;
   #isClosed = false;
 
-  constructor(network: QueueNetwork, options: ProducerOptions = {}) {
+  /** `onClosed` is told once, when `close` is through. */
+  constructor(
+    network: QueueNetwork,
+    options: ProducerOptions = {},
+    onClosed: (producer: TopicProducer) => void = () => {},
+  ) {
     this.#network = network;
+    this.#onClosed = onClosed;
     this.#settings = producerSettings(options);
     this.#delayed = new DelayedSends(network);
     this.#producer = new Producer(network.runtime, network.callers, network.topics, options);
@@ -154,10 +161,12 @@ export class TopicProducer {
         resolve();
       });
     });
+    if (this.#isClosed) return;
     this.#isClosed = true;
     const error = new TaskdError(ErrorCode.CANCELLED, 'the producer was closed before the topic was found');
     for (const target of this.#targets.values()) this.#settle(target, undefined, error);
     this.#producer.close();
+    this.#onClosed(this);
   }
 
   #target(name: string): Target {

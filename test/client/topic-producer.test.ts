@@ -1,7 +1,8 @@
 import t from 'tap';
 import { ErrorCode } from '../../src/base/errors.js';
 import { keyPartition } from '../../src/base/murmur2.js';
-import { json } from '../../src/client/client.js';
+import { json, TaskdClient } from '../../src/client/client.js';
+import type { ClientNetwork, ClientOptions } from '../../src/client/client-network.js';
 import type { ProducerOptions } from '../../src/client/producer-options.js';
 import { TopicProducer } from '../../src/client/topic-producer.js';
 import { Topics } from '../../src/client/topics.js';
@@ -105,4 +106,25 @@ t.test('a topic that got more partitions, and one that was made anew', async (t)
   const next = await admin.create('grows', { partitions: 2 });
   t.not(next.topicId, topicId);
   t.equal((await producer.send('grows', { value: 'x', partition: 1 })).offset, 1);
+});
+
+t.test('a client lets go of a producer that was closed', async (t) => {
+  const { client: kit } = await brokerAndClient(t);
+  const queues = { runtime: kit.runtime, callers: kit.connections, topics: kit.topics };
+  const network = { queues: () => queues, topics: kit.topics, close: () => Promise.resolve() };
+  const client = new TaskdClient({} as ClientOptions, network as unknown as ClientNetwork);
+  const closes: string[] = [];
+  const producers = ['closed before', 'left open'].map((name) => {
+    const producer = client.producer();
+    const close = producer.close.bind(producer);
+    producer.close = () => {
+      closes.push(name);
+      return close();
+    };
+    return producer;
+  });
+  await Promise.all([producers[0]!.close(), producers[0]!.close()]);
+  t.same(closes, ['closed before', 'closed before']);
+  await client.close();
+  t.same(closes.slice(2), ['left open']);
 });
