@@ -27,6 +27,7 @@ import { type Delayed, eachDelayed, moverBatch, type Onward, originOf } from './
 import { LogTrimmer } from './log-trimmer.js';
 import { MoveQueues } from './move-queues.js';
 import { lastMoved, type Moved, movedRecord } from './moved-record.js';
+import { Pump } from './pump.js';
 
 /** What a mover sees of the rest of the ladder. */
 export interface MoverHost {
@@ -68,6 +69,7 @@ export class LevelMover implements CommitListener {
   readonly #partition: Partition;
   readonly #spanMs: number;
   readonly #trimmer: LogTrimmer;
+  readonly #pump: Pump;
   #express: Cursor | undefined;
   #due: Cursor | undefined;
   /** In the log, committed or not. */
@@ -77,16 +79,13 @@ export class LevelMover implements CommitListener {
   /** What the due cursor waits for: the batch at `offset`, which has waited its time at `expiryMs`. */
   #head: { readonly offset: number; readonly expiryMs: number; readonly wakeMs: number } | undefined;
   #isSaying = false;
-  #isAwake = false;
-  #isStopped = false;
-  #timer: { cancel(): void } | undefined;
-  #timerMs = Number.POSITIVE_INFINITY;
   /** Records moved on, for metrics. */
   moved = 0;
 
   constructor(host: MoverHost, partition: Partition, level: number) {
     this.#host = host;
     this.#partition = partition;
+    this.#pump = new Pump(host.runtime.clock, () => this.#look());
     this.level = level;
     this.#spanMs = delaySpanMs(level);
     this.#trimmer = new LogTrimmer(host.runtime.logger, partition, host.trimBytes);
@@ -99,9 +98,8 @@ export class LevelMover implements CommitListener {
   }
 
   stop(): void {
-    this.#isStopped = true;
+    this.#pump.stop();
     this.#partition.unlisten(this);
-    this.#timer?.cancel();
     this.#express?.batches.close();
     this.#due?.batches.close();
   }
@@ -133,18 +131,13 @@ export class LevelMover implements CommitListener {
 
   /** Looks for something to do at the end of this turn. */
   wake(): void {
-    if (this.#isAwake || this.#isStopped) return;
-    this.#isAwake = true;
-    this.#host.runtime.clock.defer(() => {
-      this.#isAwake = false;
-      this.#pump();
-    });
+    this.#pump.wake();
   }
 
   async #begin(): Promise<void> {
     try {
       const moved = await lastMoved(this.#partition);
-      if (this.#isStopped) return;
+      if (this.#pump.isStopped) return;
       this.#said = moved;
       this.#express = this.#cursor(cursorNumbers.express, moved.express);
       this.#due = this.#cursor(cursorNumbers.due, moved.due);
@@ -156,7 +149,7 @@ export class LevelMover implements CommitListener {
         'a level of delay could not be read; trying again',
       );
       this.#host.runtime.clock.timer(lookMs, () => {
-        if (!this.#isStopped) void this.#begin();
+        if (!this.#pump.isStopped) void this.#begin();
       });
     }
   }
@@ -168,10 +161,10 @@ export class LevelMover implements CommitListener {
     return { producerId, batches, queues: new MoveQueues<Delayed>(from), from };
   }
 
-  #pump(): void {
+  #look(): void {
     const express = this.#express;
     const due = this.#due;
-    if (this.#isStopped || express === undefined || due === undefined || !this.#partition.isActive) return;
+    if (express === undefined || due === undefined || !this.#partition.isActive) return;
     this.#readExpress(express);
     const waitMs = this.#readDue(due);
     for (const cursor of [express, due]) this.#send(cursor);
@@ -231,7 +224,7 @@ export class LevelMover implements CommitListener {
   #send(cursor: Cursor): void {
     for (const level of cursor.queues.idle()) {
       const destination = this.#host.destination(level, this.#partition.partition);
-      if (destination === undefined) this.#armIn(againMs);
+      if (destination === undefined) this.#pump.wakeIn(againMs);
       else this.#move(cursor, level, destination);
     }
   }
@@ -247,7 +240,7 @@ export class LevelMover implements CommitListener {
     } catch (error) {
       if (!(error instanceof TaskdError)) throw error;
       queues.failed(level);
-      this.#armIn(againMs);
+      this.#pump.wakeIn(againMs);
       return;
     }
     const { endOffset, overlap } = appended;
@@ -260,7 +253,7 @@ export class LevelMover implements CommitListener {
       },
       failed: () => {
         queues.failed(level);
-        this.#armIn(againMs);
+        this.#pump.wakeIn(againMs);
       },
     });
   }
@@ -278,7 +271,7 @@ export class LevelMover implements CommitListener {
     if (place.express === this.#said.express && place.due === this.#said.due) return;
     const waitMs = this.#saidMs + movedEveryMs - this.#host.runtime.clock.monotonicMs();
     if (waitMs > 0) {
-      this.#armIn(waitMs);
+      this.#pump.wakeIn(waitMs);
       return;
     }
     const builder = new BatchBuilder();
@@ -289,7 +282,7 @@ export class LevelMover implements CommitListener {
       offset = this.#partition.appendOwn(bytes, 1);
     } catch (error) {
       if (!(error instanceof TaskdError)) throw error;
-      this.#armIn(movedEveryMs);
+      this.#pump.wakeIn(movedEveryMs);
       return;
     }
     this.#saidMs = this.#host.runtime.clock.monotonicMs();
@@ -312,18 +305,6 @@ export class LevelMover implements CommitListener {
 
   #arm(waitMs: number): void {
     if (waitMs === Number.POSITIVE_INFINITY) return;
-    this.#armIn(Math.min(Math.max(1, waitMs), lookMs));
-  }
-
-  /** Wakes in `delayMs` at the latest. */
-  #armIn(delayMs: number): void {
-    const atMs = this.#host.runtime.clock.monotonicMs() + delayMs;
-    if (this.#isStopped || atMs >= this.#timerMs) return;
-    this.#timer?.cancel();
-    this.#timerMs = atMs;
-    this.#timer = this.#host.runtime.clock.timer(delayMs, () => {
-      this.#timerMs = Number.POSITIVE_INFINITY;
-      this.wake();
-    });
+    this.#pump.wakeIn(Math.min(Math.max(1, waitMs), lookMs));
   }
 }

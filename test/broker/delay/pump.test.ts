@@ -1,0 +1,31 @@
+import t from 'tap';
+import { Pump } from '../../../src/broker/delay/pump.js';
+import { ManualClock } from '../../support/manual-clock.js';
+
+t.test('it looks once a turn, at the soonest time that was asked for, and no more once stopped', async (t) => {
+  const clock = new ManualClock();
+  const looks: number[] = [];
+  const pump = new Pump(clock, () => looks.push(clock.ms));
+  pump.wake();
+  pump.wake();
+  t.same(looks, [], 'at the end of the turn');
+  await clock.settle();
+  t.same(looks, [0]);
+  pump.wakeIn(500);
+  pump.wakeIn(100);
+  pump.wakeIn(300);
+  t.equal(clock.timersPending, 1, 'one timer for all');
+  await clock.advance(99);
+  t.same(looks, [0]);
+  await clock.advance(1);
+  t.same(looks, [0, 100]);
+  await clock.advance(1_000);
+  t.same(looks, [0, 100], 'a look asks for the next one itself');
+  pump.wakeIn(50);
+  pump.wake();
+  pump.stop();
+  pump.wakeIn(10);
+  await clock.advance(1_000);
+  t.same(looks, [0, 100]);
+  t.equal(clock.timersPending, 0);
+});
