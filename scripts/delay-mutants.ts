@@ -58,11 +58,11 @@ export const delayMutants: readonly Mutant[] = [
     file: 'src/broker/delay/last-level.js',
     find: `            this.#append([fireRecord(fire)], () => {
                 this.core.notAppended(fire);
-                this.#armIn(againMs);
+                this.#pump.wakeIn(againMs);
             });`,
     replace: `            const offset = this.#append([fireRecord(fire)], () => {
                 this.core.notAppended(fire);
-                this.#armIn(againMs);
+                this.#pump.wakeIn(againMs);
             });
             if (offset !== undefined) this.core.fired(offset, fire);`,
     seeds: 120,

@@ -23,6 +23,7 @@ import type { Pending } from './fire-target.js';
 import { type Destination, LastLevel, type LastLevelHost } from './last-level.js';
 import { Lateness } from './lateness.js';
 import { LevelMover, type MoverHost } from './level-mover.js';
+import { StuckTargets } from './stuck-targets.js';
 
 /** Where records go whose target was deleted. */
 export const delayDeadLetters = 'dlq.delay';
@@ -40,6 +41,7 @@ export class DelayLadder implements MoverHost, LastLevelHost {
   readonly runtime: Runtime;
   readonly trimBytes: number;
   readonly lateness: Lateness = new Lateness();
+  readonly stuck: StuckTargets;
   readonly #partitions: Partitions;
   readonly #cluster: Cluster;
   readonly #topics: TopicService;
@@ -65,6 +67,7 @@ export class DelayLadder implements MoverHost, LastLevelHost {
     options: LadderOptions = {},
   ) {
     this.runtime = runtime;
+    this.stuck = new StuckTargets(runtime.clock, runtime.logger);
     this.#partitions = partitions;
     this.#cluster = cluster;
     this.#topics = topics;
@@ -146,7 +149,7 @@ export class DelayLadder implements MoverHost, LastLevelHost {
     const topic = this.#cluster.shard.topic(topicId);
     if (topic === undefined) return { kind: 'gone', instead: this.#deadLetters() };
     const found = this.#partitions.find(topicId, partition);
-    if (found === undefined || !found.isActive) return { kind: 'away' };
+    if (found === undefined || !found.isActive) return { kind: 'away', why: found?.problem ?? 'it is not open' };
     if (topic.name !== delayDeadLetters) return { kind: 'serving', partition: found, rewrite: delivered };
     return { kind: 'serving', partition: found, rewrite: (record, delta) => this.#deadLetter(record, delta, topicId) };
   }
@@ -185,6 +188,8 @@ export class DelayLadder implements MoverHost, LastLevelHost {
     );
     metrics.counter('delay_cancelled_total', 'Delayed records cancelled', () => last(({ core }) => core.struck));
     metrics.counter('delay_dead_letters_total', 'Delayed records without a target', () => this.deadLetters);
+    const help = 'Partitions that have taken none of their due delayed records for half a minute or longer';
+    metrics.gauge('delay_stuck_targets', help, () => this.stuck.count);
     this.lateness.register(metrics);
   }
 

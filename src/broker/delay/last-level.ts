@@ -27,7 +27,9 @@ import type { OpenFire, Pending } from './fire-target.js';
 import { LastLevelCore, liveCancelsMax } from './last-level-core.js';
 import type { Lateness } from './lateness.js';
 import { LogTrimmer } from './log-trimmer.js';
+import { Pump } from './pump.js';
 import { readBack } from './read-back.js';
+import type { StuckTargets } from './stuck-targets.js';
 
 /** A record as its target gets it. */
 export type Rewrite = (record: Pending, timestampDelta: number) => Onward;
@@ -37,11 +39,12 @@ export type Destination =
   | { readonly kind: 'serving'; readonly partition: Partition; readonly rewrite: Rewrite }
   /** Its topic was deleted: the records go to the dead letters, which are `instead` once they are there. */
   | { readonly kind: 'gone'; readonly instead: number | undefined }
-  | { readonly kind: 'away' };
+  | { readonly kind: 'away'; readonly why: string };
 
 export interface LastLevelHost {
   readonly runtime: Runtime;
   readonly lateness: Lateness;
+  readonly stuck: StuckTargets;
   readonly trimBytes: number;
   target(topicId: number, partition: number): Destination;
   /** True when no level above holds anything for this partition that is due by `dueMs`. */
@@ -71,22 +74,20 @@ export class LastLevel implements CommitListener {
   readonly #batches: BatchCursor;
   readonly #producerId: number;
   readonly #trimmer: LogTrimmer;
+  readonly #pump: Pump;
   /** The log begins here; its first batch may begin before, with records that were trimmed away. */
   readonly #from: number;
   /** Once the log was read to here, time counts. */
   readonly #startEnd: number;
   readonly #cancels = new Map<number, CancelWaiter>();
   #isActive = false;
-  #isAwake = false;
-  #isStopped = false;
   #isSaying = false;
   #saidMs = 0;
-  #timer: { cancel(): void } | undefined;
-  #timerMs = Number.POSITIVE_INFINITY;
 
   constructor(host: LastLevelHost, partition: Partition) {
     this.#host = host;
     this.#partition = partition;
+    this.#pump = new Pump(host.runtime.clock, () => this.#look());
     this.core = new LastLevelCore(host.runtime.clock.wallMs());
     this.#from = partition.logStart;
     this.#batches = new BatchCursor(host.runtime, partition, this.#from, () => this.wake());
@@ -101,9 +102,8 @@ export class LastLevel implements CommitListener {
   }
 
   stop(): void {
-    this.#isStopped = true;
+    this.#pump.stop();
     this.#partition.unlisten(this);
-    this.#timer?.cancel();
     this.#batches.close();
     const error = new TaskdError(ErrorCode.DRAINING, 'this broker is stopping; ask again', { retry: Retry.OTHER });
     for (const { reject } of this.#cancels.values()) reject(error);
@@ -122,7 +122,7 @@ export class LastLevel implements CommitListener {
 
   /** Resolves when the Cancel is committed and read back: true when the record will not be delivered. */
   cancel(origin: number, dueMs: number): Promise<boolean> {
-    if (!this.#isActive || this.#isStopped) return Promise.reject(notReady());
+    if (!this.#isActive || this.#pump.isStopped) return Promise.reject(notReady());
     if (this.core.liveCancels + this.#cancels.size >= liveCancelsMax) return Promise.reject(tooManyCancels());
     return new Promise((resolve, reject) => {
       const offset = this.#append([cancelRecord({ origin, dueMs, carried: false })], reject);
@@ -141,16 +141,11 @@ export class LastLevel implements CommitListener {
   }
 
   wake(): void {
-    if (this.#isAwake || this.#isStopped) return;
-    this.#isAwake = true;
-    this.#host.runtime.clock.defer(() => {
-      this.#isAwake = false;
-      this.#pump();
-    });
+    this.#pump.wake();
   }
 
-  #pump(): void {
-    if (this.#isStopped || !this.#partition.isActive) return;
+  #look(): void {
+    if (!this.#partition.isActive) return;
     this.#readLog();
     if (!this.#isActive) {
       if (this.#batches.offset < this.#startEnd) return;
@@ -201,7 +196,7 @@ export class LastLevel implements CommitListener {
     for (const fire of this.core.compose()) {
       this.#append([fireRecord(fire)], () => {
         this.core.notAppended(fire);
-        this.#armIn(againMs);
+        this.#pump.wakeIn(againMs);
       });
     }
   }
@@ -225,9 +220,11 @@ export class LastLevel implements CommitListener {
   #produce(fire: OpenFire): void {
     const { topicId, partition } = fire.target;
     const destination = this.#host.target(topicId, partition);
+    if (destination.kind === 'gone') this.#host.stuck.went(topicId, partition);
     if (destination.kind === 'gone' && destination.instead !== undefined) this.#fireInstead(fire, destination.instead);
+    if (destination.kind === 'away') this.#host.stuck.refused(topicId, partition, destination.why);
     if (destination.kind !== 'serving') {
-      this.#armIn(againMs);
+      this.#pump.wakeIn(againMs);
       return;
     }
     if (fire.records.some(({ record }) => record === undefined)) {
@@ -249,6 +246,7 @@ export class LastLevel implements CommitListener {
         committed: () => {
           const nowMs = this.#host.runtime.clock.wallMs();
           for (const each of dueMs) this.#host.lateness.add(nowMs - each);
+          this.#host.stuck.went(topicId, partition);
           this.core.produced(fire);
           this.wake();
         },
@@ -256,6 +254,7 @@ export class LastLevel implements CommitListener {
       });
     } catch (error) {
       if (!(error instanceof TaskdError)) throw error;
+      this.#host.stuck.refused(topicId, partition, error.message);
       this.#again(fire);
     }
   }
@@ -285,7 +284,7 @@ export class LastLevel implements CommitListener {
 
   #again(fire: OpenFire): void {
     fire.isBusy = false;
-    this.#armIn(againMs);
+    this.#pump.wakeIn(againMs);
   }
 
   /** Every second: what is done, Cancels that have outlived their record, and the log's start. */
@@ -315,19 +314,7 @@ export class LastLevel implements CommitListener {
   #arm(): void {
     const dueMs = this.core.nextDueMs;
     const waitMs = dueMs === undefined ? lookMs : dueMs - this.#host.runtime.clock.wallMs();
-    if (dueMs !== undefined || this.core.hasWork) this.#armIn(Math.min(Math.max(waitMs, 0), lookMs));
-  }
-
-  /** Wakes in `delayMs` at the latest. */
-  #armIn(delayMs: number): void {
-    const atMs = this.#host.runtime.clock.monotonicMs() + delayMs;
-    if (this.#isStopped || atMs >= this.#timerMs) return;
-    this.#timer?.cancel();
-    this.#timerMs = atMs;
-    this.#timer = this.#host.runtime.clock.timer(delayMs, () => {
-      this.#timerMs = Number.POSITIVE_INFINITY;
-      this.wake();
-    });
+    if (dueMs !== undefined || this.core.hasWork) this.#pump.wakeIn(Math.min(Math.max(waitMs, 0), lookMs));
   }
 }
 
