@@ -1,173 +1,319 @@
 /**
- * The watchers of one name server. A watcher first gets the whole list, in parts when it is long, then what changed.
+ * The watchers of one name server, pure. A watcher first gets the whole list, in parts when it is long, then what
+ * changed.
  *
  * Nothing is queued for a watcher but names: which instances changed since it was last told. Their state is read when
- * it is sent, so a slow watcher skips what was in between and gets the latest. When more names than `changesMax` wait,
- * they are dropped and the whole list is sent again. So memory per watcher is bounded by the service, not by changes.
+ * it is sent, so a slow watcher skips what was in between and gets the latest. When more names wait than it was last
+ * listed, and some, they are dropped and the whole list is sent again. So memory per watcher is bounded by what it
+ * watches, not by changes.
  *
- *   LISTING ──whole list sent──▶ LIVE ──too many changes wait, or the cold window ended──▶ LISTING
+ * A whole list that can't be sure of what it leaves out (cold, frozen, behind) is sent again once that is over.
  */
 import type { taskd } from '../wire/generated/messages.js';
-import type { RegistryCore } from './core/registry-core.js';
-import { instanceMessage } from './instance.js';
+import type { Catalog, ServedInstance } from './catalog.js';
+import { serviceKey } from './core/instance-key.js';
+import type { OwnerPosition, RegistryViewState } from './core/registry-core.js';
+import { servedMessage } from './instance-message.js';
+import { type PushEvent, Watcher, type WatchTarget } from './watcher.js';
+
+export { type PushEvent, Watcher, type WatchTarget } from './watcher.js';
 
 /** One part of a list, or one event with changes: about so many bytes, and so many instances. */
 const eventBytesAim = 256 * 1_024;
 const eventInstancesMax = 2_000;
-const changesMaxBase = 1_024;
+/** Instances told in one flush; who is left is told in the next, so that lists don't keep the loop. */
+const flushInstancesMax = 10_000;
 
-/** Where a watcher's events go. False: not now; the watcher is asked again by `flush` later. */
-export type PushEvent = (event: taskd.WatchEvent.$Properties) => boolean;
-
-export class Watcher {
-  readonly namespace: string;
-  readonly service: string;
-  readonly push: PushEvent;
-  /** Ids still to send of the whole list, from the end; undefined when live. */
-  listing: string[] | undefined;
-  isListStarted = false;
-  readonly changed: Set<string> = new Set();
-
-  constructor(namespace: string, service: string, push: PushEvent, ids: string[]) {
-    this.namespace = namespace;
-    this.service = service;
-    this.push = push;
-    this.listing = ids;
-  }
+/** What the watchers need of the core. */
+export interface WatchedView {
+  viewState(): RegistryViewState;
+  covers(known: readonly OwnerPosition[]): boolean;
+  isProtected(namespace: string, group: string, service: string): boolean;
 }
 
-export class WatchSet {
-  readonly #core: RegistryCore;
-  readonly #viewState: () => taskd.ViewState.$Properties;
-  readonly #byService = new Map<string, Set<Watcher>>();
-  /** Those that have something to be told. */
-  readonly #dirty = new Set<Watcher>();
-  #size = 0;
+interface Read {
+  readonly instance: ServedInstance | undefined;
+  readonly message: taskd.Instance.$Properties | undefined;
+  /** About so many on the wire. */
+  readonly bytes: number;
+}
 
-  /** `viewState` describes the registry as of now. */
-  constructor(core: RegistryCore, viewState: () => taskd.ViewState.$Properties) {
-    this.#core = core;
-    this.#viewState = viewState;
+const nothing: Read = { instance: undefined, message: undefined, bytes: 60 };
+
+export class WatchSet {
+  readonly #catalog: Catalog;
+  readonly #view: WatchedView;
+  /** By service; those of all services under the service ''. */
+  readonly #byService = new Map<string, Set<Watcher>>();
+  /** Those that have something to be told and can take it. */
+  readonly #dirty = new Set<Watcher>();
+  /** Those whose client has seen more than they get. */
+  readonly #outrun = new Set<Watcher>();
+  /** Protected services of each group. */
+  readonly #protected = new Map<string, Set<string>>();
+  #wasComplete = false;
+  #size = 0;
+  /** Of this flush: what was read, and the states. */
+  readonly #reads = new Map<string, Read>();
+  #state: RegistryViewState;
+
+  constructor(catalog: Catalog, view: WatchedView) {
+    this.#catalog = catalog;
+    this.#view = view;
+    this.#state = view.viewState();
   }
 
   get size(): number {
     return this.#size;
   }
 
-  /** True when `flush` has something to do, unless all who wait can't take it. */
+  /** True when `flush` has something to do. */
   get isDirty(): boolean {
     return this.#dirty.size > 0;
   }
 
-  add(namespace: string, service: string, push: PushEvent): Watcher {
-    const watcher = new Watcher(namespace, service, push, this.#core.ids(namespace, '', service));
-    const key = watchKey(namespace, service);
+  /** True while some client has seen more than is known here: `catchUp` must be called now and then. */
+  get isOutrun(): boolean {
+    return this.#outrun.size > 0;
+  }
+
+  add(target: WatchTarget, push: PushEvent, nowMs: number): Watcher {
+    const watcher = new Watcher(target, push, nowMs);
+    const key = keyOf(target);
     let watchers = this.#byService.get(key);
     if (watchers === undefined) this.#byService.set(key, (watchers = new Set()));
     watchers.add(watcher);
-    this.#dirty.add(watcher);
     this.#size++;
+    if (watcher.isWaiting) {
+      this.#outrun.add(watcher);
+      this.catchUp(nowMs);
+    } else {
+      this.#list(watcher);
+    }
     return watcher;
   }
 
   remove(watcher: Watcher): void {
-    const key = watchKey(watcher.namespace, watcher.service);
+    const key = keyOf(watcher.target);
     const watchers = this.#byService.get(key);
     if (watchers?.delete(watcher) !== true) return;
     if (watchers.size === 0) this.#byService.delete(key);
     this.#dirty.delete(watcher);
+    this.#outrun.delete(watcher);
     this.#size--;
   }
 
   /** An instance was added, changed or removed. */
-  changed(namespace: string, service: string, instanceId: string): void {
-    const watchers = this.#byService.get(watchKey(namespace, service));
-    if (watchers === undefined) return;
-    const changesMax = changesMaxBase + this.#core.serviceSize(namespace, '', service);
-    for (const watcher of watchers) {
-      watcher.changed.add(instanceId);
-      if (watcher.changed.size > changesMax) this.#listAgain(watcher);
-      this.#dirty.add(watcher);
-    }
+  changed(namespace: string, group: string, service: string, instanceId: string): void {
+    const narrow = this.#byService.get(serviceKey(namespace, group, service));
+    if (narrow !== undefined) for (const watcher of narrow) this.#note(watcher, instanceId);
+    const wide = this.#byService.get(serviceKey(namespace, group, ''));
+    if (wide === undefined) return;
+    const place = `${service}\n${instanceId}`;
+    for (const watcher of wide) this.#note(watcher, place);
   }
 
-  /** Sends everyone the whole list again. */
-  listAll(): void {
+  /** The state of the view is another one: everybody is told, and who has an unsure list gets a sure one, once it is. */
+  stateChanged(): void {
+    const { isComplete } = this.#view.viewState();
+    const isSureNow = isComplete && !this.#wasComplete;
+    this.#wasComplete = isComplete;
     for (const watchers of this.#byService.values()) {
       for (const watcher of watchers) {
-        this.#listAgain(watcher);
-        this.#dirty.add(watcher);
+        if (isSureNow && watcher.isUnsure) this.#list(watcher);
+        else this.#owe(watcher);
       }
     }
   }
 
-  /** Tells a watcher that can take something again. */
+  /** A service began or ceased to be protected. */
+  protectionChanged(namespace: string, group: string, service: string, isProtected: boolean): void {
+    const key = serviceKey(namespace, group, '');
+    let services = this.#protected.get(key);
+    if (services === undefined) this.#protected.set(key, (services = new Set()));
+    if (isProtected) services.add(service);
+    else services.delete(service);
+    if (services.size === 0) this.#protected.delete(key);
+    for (const each of [serviceKey(namespace, group, service), key]) {
+      for (const watcher of this.#byService.get(each) ?? []) this.#owe(watcher);
+    }
+  }
+
+  /** Lists to those whose client's vector is covered by now, or has waited long enough. */
+  catchUp(nowMs: number): void {
+    if (this.#outrun.size === 0) return;
+    const { isComplete } = this.#view.viewState();
+    const covers = (known: readonly OwnerPosition[]): boolean => this.#view.covers(known);
+    for (const watcher of this.#outrun) {
+      if (!watcher.catchUp(nowMs, covers, isComplete)) continue;
+      if (!watcher.isBehind) this.#outrun.delete(watcher);
+      this.#list(watcher);
+    }
+  }
+
+  /** A watcher can take something again. */
   resume(watcher: Watcher): void {
-    if (watcher.listing !== undefined || watcher.changed.size > 0) this.#dirty.add(watcher);
+    watcher.isStuck = false;
+    if (watcher.hasWork) this.#dirty.add(watcher);
   }
 
-  /** Tells everyone what is new. A watcher that can't take it is left alone until `resume` or its next change. */
-  flush(): void {
-    if (this.#dirty.size === 0) return;
-    const state = this.#viewState();
-    for (const watcher of this.#dirty) this.#tell(watcher, state);
-    this.#dirty.clear();
+  /** Tells what is new, to a bound. True: some is left for the next flush, which may follow at once. */
+  flush(): boolean {
+    if (this.#dirty.size === 0) return false;
+    this.#state = this.#view.viewState();
+    let budget = flushInstancesMax;
+    // Whoever has more to be told goes to the end of the set, which the loop then reaches.
+    for (const watcher of this.#dirty) {
+      if (budget <= 0) break;
+      this.#dirty.delete(watcher);
+      const told = this.#tell(watcher);
+      if (told < 0) watcher.isStuck = true;
+      else if (watcher.hasWork) this.#dirty.add(watcher);
+      budget -= Math.max(1, told);
+    }
+    this.#reads.clear();
+    return this.#dirty.size > 0;
   }
 
-  #listAgain(watcher: Watcher): void {
-    watcher.listing = this.#core.ids(watcher.namespace, '', watcher.service);
-    watcher.isListStarted = false;
-    watcher.changed.clear();
+  #note(watcher: Watcher, place: string): void {
+    if (!watcher.note(place)) this.#list(watcher);
+    else if (watcher.hasWork && !watcher.isStuck) this.#dirty.add(watcher);
   }
 
-  #tell(watcher: Watcher, state: taskd.ViewState.$Properties): void {
-    while (watcher.listing !== undefined) if (!this.#tellListPart(watcher, watcher.listing, state)) return;
-    while (watcher.changed.size > 0) if (!this.#tellChanges(watcher, state)) return;
+  #owe(watcher: Watcher): void {
+    watcher.isStateDue = true;
+    if (watcher.hasWork && !watcher.isStuck) this.#dirty.add(watcher);
   }
 
-  #tellListPart(watcher: Watcher, listing: string[], state: taskd.ViewState.$Properties): boolean {
+  #list(watcher: Watcher): void {
+    const { namespace, group, service } = watcher.target;
+    if (!watcher.isWide) {
+      watcher.list(this.#catalog.ids(namespace, group, service));
+    } else {
+      const names = this.#catalog.serviceNames(namespace, group);
+      watcher.list(names.flatMap((name) => this.#catalog.ids(namespace, group, name).map((id) => `${name}\n${id}`)));
+    }
+    if (!watcher.isStuck) this.#dirty.add(watcher);
+  }
+
+  /** Pushes one event; the number of instances in it, or −1 when it could not be taken. */
+  #tell(watcher: Watcher): number {
+    if (watcher.listing !== undefined) return this.#tellListPart(watcher, watcher.listing);
+    if (watcher.changed.size > 0) return this.#tellChanges(watcher);
+    return this.#push(watcher, false, [], [], false) ? 0 : -1;
+  }
+
+  #tellListPart(watcher: Watcher, listing: string[]): number {
     const changed: taskd.Instance.$Properties[] = [];
+    const shown: string[] = [];
     let bytes = 0;
     let rest = listing.length;
     while (rest > 0 && changed.length < eventInstancesMax && bytes < eventBytesAim) {
-      bytes += this.#read(watcher, listing[--rest]!, changed);
+      const place = listing[--rest]!;
+      const read = this.#read(watcher, place);
+      if (watcher.judge(place, read.instance?.claim) !== 'show') continue;
+      changed.push(read.message!);
+      shown.push(place);
+      bytes += read.bytes;
     }
-    if (!watcher.push({ full: !watcher.isListStarted, changed, removed: [], state, more: rest > 0 })) return false;
+    if (!this.#push(watcher, !watcher.isListStarted, changed, [], rest > 0)) return -1;
+    for (const place of shown) watcher.told(place, true);
     watcher.isListStarted = true;
     listing.length = rest;
-    if (rest === 0) watcher.listing = undefined;
-    return true;
+    if (rest === 0) {
+      watcher.listing = undefined;
+      watcher.isUnsure = !this.#state.isComplete || watcher.isBehind;
+    }
+    return changed.length;
   }
 
-  #tellChanges(watcher: Watcher, state: taskd.ViewState.$Properties): boolean {
+  #tellChanges(watcher: Watcher): number {
     const changed: taskd.Instance.$Properties[] = [];
     const removed: taskd.InstanceKey.$Properties[] = [];
-    const ids: string[] = [];
+    const verdicts: [place: string, verdict: 'show' | 'remove' | 'skip'][] = [];
     let bytes = 0;
-    for (const id of watcher.changed) {
-      if (ids.length === eventInstancesMax || bytes >= eventBytesAim) break;
-      ids.push(id);
-      const size = this.#read(watcher, id, changed);
-      if (size === 0) removed.push({ service: watcher.service, instanceId: id });
-      bytes += size;
+    for (const place of watcher.changed) {
+      if (changed.length + removed.length === eventInstancesMax || bytes >= eventBytesAim) break;
+      const read = this.#read(watcher, place);
+      const verdict = watcher.judge(place, read.instance?.claim);
+      verdicts.push([place, verdict]);
+      if (verdict === 'skip') continue;
+      if (verdict === 'show') changed.push(read.message!);
+      else removed.push(keyAt(watcher, place));
+      bytes += read.bytes;
     }
-    if (!watcher.push({ full: false, changed, removed, state, more: false })) return false;
-    for (const id of ids) watcher.changed.delete(id);
+    const isWorthIt = changed.length + removed.length > 0 || watcher.isStateDue;
+    if (isWorthIt && !this.#push(watcher, false, changed, removed, false)) return -1;
+    for (const [place, verdict] of verdicts) {
+      watcher.changed.delete(place);
+      if (verdict !== 'skip') watcher.told(place, verdict === 'show');
+    }
+    return verdicts.length;
+  }
+
+  #push(
+    watcher: Watcher,
+    full: boolean,
+    changed: taskd.Instance.$Properties[],
+    removed: taskd.InstanceKey.$Properties[],
+    more: boolean,
+  ): boolean {
+    const { namespace, group, service } = watcher.target;
+    const isProtected = watcher.isWide
+      ? this.#protected.has(serviceKey(namespace, group, ''))
+      : this.#view.isProtected(namespace, group, service);
+    const state = stateMessage(this.#state, watcher.isBehind, isProtected);
+    if (!watcher.push({ full, changed, removed, state, more })) return false;
+    watcher.isStateDue = false;
     return true;
   }
 
-  /** Adds the instance's state of now; about how many bytes that is, 0 when there is no such instance. */
-  #read(watcher: Watcher, id: string, into: taskd.Instance.$Properties[]): number {
-    const { namespace, service } = watcher;
-    const found = this.#core.visible({ namespace, group: '', service, instanceId: id });
-    if (found === undefined) return 0;
-    into.push(instanceMessage(found.claim, found.health));
-    let bytes = 200;
-    for (const [key, value] of Object.entries(found.claim.metadata)) bytes += key.length + value.length;
-    return bytes;
+  /** The instance's state of now; read once a flush, whoever is told of it. */
+  #read(watcher: Watcher, place: string): Read {
+    const { namespace, group } = watcher.target;
+    const { service, instanceId } = keyAt(watcher, place);
+    const key = `${serviceKey(namespace, group, service)}\n${instanceId}`;
+    let read = this.#reads.get(key);
+    if (read === undefined) {
+      const instance = this.#catalog.find(namespace, group, service, instanceId);
+      read = instance === undefined ? nothing : { instance, message: servedMessage(instance), bytes: sizeOf(instance) };
+      this.#reads.set(key, read);
+    }
+    return read;
   }
 }
 
-function watchKey(namespace: string, service: string): string {
-  return `${namespace}\n${service}`;
+/** The state of an answer as the wire has it. */
+export function stateMessage(
+  state: RegistryViewState,
+  isBehind: boolean,
+  isProtected: boolean,
+): taskd.ViewState.$Properties {
+  return {
+    revision: [...state.revision],
+    staleMs: state.staleMs,
+    cold: state.isCold,
+    behind: isBehind,
+    protected: isProtected,
+    authoritative: state.isComplete && !isBehind,
+    frozen: state.isFrozen,
+  };
+}
+
+function keyAt(watcher: Watcher, place: string): { readonly service: string; readonly instanceId: string } {
+  if (!watcher.isWide) return { service: watcher.target.service, instanceId: place };
+  const at = place.indexOf('\n');
+  return { service: place.slice(0, at), instanceId: place.slice(at + 1) };
+}
+
+/** About how many bytes an instance takes on the wire. */
+export function sizeOf({ claim }: ServedInstance): number {
+  let bytes = 200;
+  for (const [key, value] of Object.entries(claim.metadata)) bytes += key.length + value.length;
+  for (const tag of claim.tags) bytes += tag.length;
+  return bytes;
+}
+
+function keyOf({ namespace, group, service }: WatchTarget): string {
+  return serviceKey(namespace, group, service);
 }

@@ -106,6 +106,11 @@ export class RpcConnection implements Caller {
     return this.#correlator.queued;
   }
 
+  /** Bytes that were sent and that the system has not taken yet. */
+  get queuedBytes(): number {
+    return this.#channel.queuedBytes;
+  }
+
   /** Calls back once when the connection is over, with the error that ended it; at once if it already is. */
   onClose(callback: (error: Error | undefined) => void): void {
     if (this.#isClosed) callback(this.#closeError);
@@ -154,6 +159,12 @@ export class RpcConnection implements Caller {
 
   /** Says goodbye: what waits for an answer fails with CONNECTION_LOST, and our FIN is the first. */
   close(): void {
+    this.#correlator.shut();
+  }
+
+  /** Cuts it at once; what was sent and has not left is dropped. */
+  abort(reason: string): void {
+    this.#channel.close('reset', reason);
     this.#correlator.shut();
   }
 }
