@@ -34,7 +34,7 @@ export class Cluster {
       await this.#add(['standalone', '--data', data], '127.0.0.1:0');
       return;
     }
-    await this.#add(['--role=nameserver'], '127.0.0.1:0');
+    await this.#add(['--role=nameserver', '--data', join(this.#folder, 'names')], '127.0.0.1:0');
     const nameServers = ['--name-servers', this.servers];
     await this.#add(['--role=broker', '--data', data, ...nameServers], '127.0.0.1:0');
     await this.#add(['--role=scheduler', ...nameServers], '127.0.0.1:0');

@@ -7,7 +7,7 @@ import { resolve } from 'node:path';
 import { z } from 'zod';
 import { noQuota, type QuotaRates } from '../broker/client-quota.js';
 import type { SpaceOptions } from '../log/disk-space.js';
-import { type Address, isLoopback, parseAddress } from '../runtime/net.js';
+import { type Address, formatAddress, isLoopback, parseAddress } from '../runtime/net.js';
 import { sizeOf } from './quantities.js';
 
 export const roleNames = ['nameserver', 'broker', 'scheduler'] as const;
@@ -16,13 +16,19 @@ export type Role = (typeof roleNames)[number];
 export interface DaemonConfig {
   readonly roles: readonly Role[];
   readonly listen: Address;
-  /** Absolute. Only the broker keeps anything in it. */
+  /** Absolute. Brokers and name servers keep something in it. */
   readonly dataFolder: string;
-  /** Empty where this process is its own name server. */
+  /** For a name server: all of the cluster, itself included or not; empty: it is alone. */
   readonly nameServers: readonly Address[];
   readonly shards: number;
   /** Undefined: made from the host's name and the port. */
   readonly nodeId: string | undefined;
+  /** Where it runs, for those who choose near ones; empty: nowhere in particular. */
+  readonly zone: string;
+  /** What a name server of two does without the other one. */
+  readonly onPeerLoss: 'freeze' | 'expire';
+  /** Absolute; the file with the instances that a name server serves though they never register. */
+  readonly staticInstancesFile: string | undefined;
   readonly zeroCopy: ZeroCopyMode;
   /** A topic that is used and not there is made; never but in standalone. */
   readonly autoCreateTopics: boolean;
@@ -67,6 +73,9 @@ export type SettingName =
   | 'nameServers'
   | 'shards'
   | 'nodeId'
+  | 'zone'
+  | 'onPeerLoss'
+  | 'staticInstances'
   | 'autoCreate'
   | 'produceQuota'
   | 'fetchQuota'
@@ -105,7 +114,7 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
   nameServers: {
     flag: '--name-servers <list>',
     env: 'TASKD_NAME_SERVERS',
-    help: 'the name servers, as host:port with commas between; not needed where this process is one',
+    help: 'the name servers, as host:port with commas between; a name server without it is alone',
     commands: ['roles'],
   },
   shards: {
@@ -118,6 +127,24 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     flag: '--node-id <name>',
     env: 'TASKD_NODE_ID',
     help: 'the name of this process among the others (default: host name and port)',
+    commands: both,
+  },
+  zone: {
+    flag: '--zone <name>',
+    env: 'TASKD_ZONE',
+    help: 'where this process runs, such as a data centre; told to whoever looks it up (default: none)',
+    commands: both,
+  },
+  onPeerLoss: {
+    flag: '--on-peer-loss <mode>',
+    env: 'TASKD_ON_PEER_LOSS',
+    help: 'two name servers only, without the other one: freeze its instances, or let them expire (default: freeze)',
+    commands: ['roles'],
+  },
+  staticInstances: {
+    flag: '--static-instances <file>',
+    env: 'TASKD_STATIC_INSTANCES',
+    help: 'YAML with instances that a name server serves although they never register',
     commands: both,
   },
   zeroCopy: {
@@ -272,6 +299,9 @@ const schema = z.object({
       /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/,
       'must be 1 to 128 letters, digits, dots, colons, dashes or underscores',
     ),
+  zone: z.string().regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable ASCII characters without spaces'),
+  onPeerLoss: oneOf(['freeze', 'expire']),
+  staticInstances: z.string().refine((text) => text.trim() !== '' && !text.includes('\0'), 'must name a file'),
   zeroCopy: oneOf(['off', 'auto', 'on']),
   autoCreate: oneOf(['on', 'off']),
   produceQuota: quotaRates,
@@ -341,6 +371,17 @@ export function readConfig(
     );
   }
   const listen = values.listen ?? { host: '127.0.0.1', port: values.port ?? 7_400 };
+  const nameServers = values.nameServers ?? [];
+  const cluster = roles.includes('nameserver') ? 1 + otherNameServers(nameServers, listen).length : 0;
+  if (values.onPeerLoss !== undefined && cluster !== 2) {
+    faults.push(
+      `${origin.get('onPeerLoss')} is ${JSON.stringify(raw.onPeerLoss)}: it is for two name servers, and this start ` +
+        `${cluster === 0 ? 'is none' : `has ${cluster}`}; leave it out`,
+    );
+  }
+  if (values.staticInstances !== undefined && !roles.includes('nameserver')) {
+    faults.push(`${origin.get('staticInstances')} is for a name server: leave it out, or add nameserver to --role`);
+  }
   const adminPort = values.adminPort ?? 7_401;
   if (adminPort !== 0 && adminPort === listen.port) {
     faults.push(
@@ -354,9 +395,13 @@ export function readConfig(
     roles,
     listen,
     dataFolder: resolve(workingDirectory, data),
-    nameServers: roles.includes('nameserver') ? [] : (values.nameServers ?? []),
+    nameServers,
     shards: values.shards ?? 16,
     nodeId: values.nodeId,
+    zone: values.zone ?? '',
+    onPeerLoss: values.onPeerLoss ?? 'freeze',
+    staticInstancesFile:
+      values.staticInstances === undefined ? undefined : resolve(workingDirectory, values.staticInstances),
     autoCreateTopics: command === 'standalone' && values.autoCreate !== 'off',
     produceQuota: values.produceQuota ?? noQuota,
     fetchQuota: values.fetchQuota ?? noQuota,
@@ -367,6 +412,14 @@ export function readConfig(
     logLevel: values.logLevel ?? 'info',
     logFormat: values.logFormat ?? 'auto',
   };
+}
+
+/** The name servers of a list without the one that listens at `self`. */
+export function otherNameServers(nameServers: readonly Address[], self: Address): Address[] {
+  const plain = ({ host, port }: Address): string =>
+    formatAddress({ host: host === 'localhost' ? '127.0.0.1' : host, port });
+  const seen = new Set([plain(self)]);
+  return nameServers.filter((each) => !seen.has(plain(each)) && seen.add(plain(each)));
 }
 
 /** `--name-servers` of `nameServers`. */

@@ -10,6 +10,7 @@ import { ExitCode } from './exit-codes.js';
 import { openLog } from './logs.js';
 import { type RunningRoles, startRoles } from './roles.js';
 import { AdminPortError, explainStart, ZeroCopyError } from './start-errors.js';
+import { readStaticInstances } from './static-instances.js';
 
 /** A stop that takes longer is cut off: what is on disk is safe, as after a crash. */
 const stopMsMax = 15_000;
@@ -50,7 +51,9 @@ export class Daemon {
         const kernel = await this.#tryZeroCopy();
         if (kernel !== undefined) runtime.net.useKernel(kernel);
       }
-      this.#roles = await startRoles(runtime, config, this.#metrics);
+      const { staticInstancesFile } = config;
+      const staticInstances = staticInstancesFile === undefined ? [] : readStaticInstances(staticInstancesFile);
+      this.#roles = await startRoles(runtime, { ...config, staticInstances }, this.#metrics);
     } catch (error) {
       const { line, exitCode } = explainStart(error, config);
       process.stderr.write(`taskd: ${line}\n`);
@@ -62,7 +65,7 @@ export class Daemon {
       {
         listen: formatAddress(this.#roles.address),
         admin: config.adminPort === 0 ? 'off' : `http://127.0.0.1:${config.adminPort}`,
-        dataFolder: config.roles.includes('broker') ? config.dataFolder : 'none',
+        dataFolder: config.roles.some((role) => role !== 'scheduler') ? config.dataFolder : 'none',
         roles: config.roles,
         nodeId: this.#roles.nodeId,
         pid: process.pid,

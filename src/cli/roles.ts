@@ -11,13 +11,14 @@ import { noQuota, type QuotaRates } from '../broker/client-quota.js';
 import { brokerService, nameServerService, schedulerService } from '../discovery/instance.js';
 import { Registry } from '../discovery/registry.js';
 import type { SpaceOptions } from '../log/disk-space.js';
+import type { InstanceClaim } from '../nameserver/instance.js';
 import { NameServer } from '../nameserver/name-server.js';
 import { Connections } from '../rpc/connections.js';
 import { type NodeIdentity, RpcServer } from '../rpc/server.js';
 import type { Address, Net } from '../runtime/net.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { Scheduler } from '../scheduler/scheduler.js';
-import { type Role, roleNames } from './config.js';
+import { otherNameServers, type Role, roleNames } from './config.js';
 import { reservePort } from './reserved-port.js';
 import { addRegionMetrics, addRpcMetrics } from './rpc-metrics.js';
 import { localLogs, remoteLogs, type SchedulerLogs } from './scheduler-logs.js';
@@ -26,10 +27,16 @@ export interface RolesOptions {
   readonly roles: readonly Role[];
   readonly listen: Address;
   readonly dataFolder: string;
-  /** Ignored where this process is a name server itself. */
+  /** For a name server: all of the cluster, itself included or not. */
   readonly nameServers: readonly Address[];
   readonly shards: number;
   readonly nodeId: string | undefined;
+  /** Absent: none. */
+  readonly zone?: string;
+  /** Of a name server; absent: freeze. */
+  readonly onPeerLoss?: 'freeze' | 'expire';
+  /** Of a name server; absent: none. */
+  readonly staticInstances?: readonly InstanceClaim[];
   /** Of the broker; absent: no. */
   readonly autoCreateTopics?: boolean;
   readonly produceQuota?: QuotaRates;
@@ -108,10 +115,6 @@ class RolesProcess implements RunningRoles {
     addRpcMetrics(metrics, server, this.#connections);
     addRegionMetrics(metrics, runtime.net.regions);
 
-    if (this.#has('nameserver')) {
-      this.#nameServer = await NameServer.start(runtime, server, identity);
-      this.#nameServer.registerMetrics(metrics);
-    }
     if (this.#has('broker')) {
       this.#broker = await Broker.start(runtime, server, identity, address, {
         dataFolder,
@@ -124,6 +127,11 @@ class RolesProcess implements RunningRoles {
       });
       identity.clusterId = this.#broker.clusterId;
       this.#broker.registerMetrics(metrics);
+    }
+    // After the broker, which knows whether the data folder is one of ours.
+    if (this.#has('nameserver')) {
+      this.#nameServer = await this.#startNameServer();
+      this.#nameServer.registerMetrics(metrics);
     }
     let found: (registry: Registry) => void = () => {};
     const discovery = new Promise<Registry>((resolve) => {
@@ -141,8 +149,7 @@ class RolesProcess implements RunningRoles {
     // All handlers are in place: whoever dials from now on is answered, with NOT_READY at worst.
     await server.listen(this.address);
     const self = { clientId: this.nodeId, kind: this.#options.roles.join('+') };
-    const nameServers = this.#has('nameserver') ? [this.address] : this.#options.nameServers;
-    const registry = new Registry(runtime, this.#connections, nameServers, self);
+    const registry = new Registry(runtime, this.#connections, this.#nameServers(), self);
     this.#registry = registry;
     found(registry);
 
@@ -172,8 +179,9 @@ class RolesProcess implements RunningRoles {
     await this.#within(releaseMsMax, this.#logs?.close() ?? Promise.resolve());
     await this.#connections.close();
     // Ends the watches, for which the drain would wait.
-    this.#nameServer?.stop();
+    await this.#nameServer?.leave();
     await this.#server.drain();
+    await this.#nameServer?.stop();
     await this.#broker?.stop();
     this.#server.close();
   }
@@ -188,8 +196,27 @@ class RolesProcess implements RunningRoles {
     return this.#options.roles.includes(role);
   }
 
+  #startNameServer(): Promise<NameServer> {
+    const { dataFolder, nameServers, onPeerLoss = 'freeze', staticInstances = [] } = this.#options;
+    return NameServer.start(this.#runtime, this.#server, this.#identity, {
+      folder: `${dataFolder}/nameserver`,
+      peers: otherNameServers(nameServers, this.address),
+      onPeerLoss,
+      staticInstances,
+      onFatal: () => this.#runtime.process.exit(1),
+    });
+  }
+
+  /** A name server and nothing else is known through itself alone; whoever is more has the others to fall back on. */
+  #nameServers(): readonly Address[] {
+    const { roles, nameServers } = this.#options;
+    if (!this.#has('nameserver')) return nameServers;
+    return roles.length === 1 ? [this.address] : [this.address, ...otherNameServers(nameServers, this.address)];
+  }
+
   #register(registry: Registry, service: string, metadata: Record<string, string> = {}): Promise<void> {
-    const instance = { service, instanceId: this.nodeId, addresses: [this.address], metadata };
+    const { zone = '' } = this.#options;
+    const instance = { service, instanceId: this.nodeId, addresses: [this.address], zone, metadata };
     return registry.register(instance).registered;
   }
 

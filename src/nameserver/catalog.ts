@@ -60,11 +60,6 @@ export class Catalog {
     return statics.length === 0 ? ids : [...new Set([...ids, ...statics])];
   }
 
-  /** How many instances a service has, or a few more. */
-  sizeBound(namespace: string, group: string, service: string): number {
-    return this.#core.serviceSize(namespace, group, service) + this.#statics.ids(namespace, group, service).length;
-  }
-
   /** Names of a group's services, in order. */
   serviceNames(namespace: string, group: string): string[] {
     const names = new Set(this.#core.serviceNames(namespace, group));

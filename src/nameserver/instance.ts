@@ -47,6 +47,11 @@ export function formatVersion(version: InstanceVersion): string {
 /** A claim from a register request; INVALID, naming the field and its limit, when something is out of bounds. */
 export function claimFrom(message: taskd.Instance | null | undefined): InstanceClaim {
   if (message === null || message === undefined) throw invalid('the request has no instance');
+  return { ...unversionedFrom(message), version: versionFrom(message.version) };
+}
+
+/** All of a claim but its version; INVALID as for `claimFrom`. */
+export function unversionedFrom(message: taskd.Instance): Omit<InstanceClaim, 'version'> {
   const { namespace, group, service, instanceId, zone } = message;
   checkName('namespace', namespace);
   if (group !== '') checkName('group', group);
@@ -82,7 +87,6 @@ export function claimFrom(message: taskd.Instance | null | undefined): InstanceC
     weight: message.weight === 0 ? defaultWeight : message.weight,
     tags: [...message.tags],
     metadata: Object.fromEntries(metadata),
-    version: versionFrom(message.version),
   };
 }
 

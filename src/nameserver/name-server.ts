@@ -1,67 +1,167 @@
 /**
- * The name server of one node: puts the registry core on the wire.
+ * The name server of one node: puts the registry core on the wire, among the other nodes and clients.
  *
- * Order of effects after every input: the core's changes go to the watch set, then the answer is sent; the watchers
- * are told at the end of the turn, or 20 ms after the last time when that is later.
+ * Order of effects after every input: the core's effects in the order in which it gives them, which are
+ *
+ *   1. store     a new incarnation goes to disk; nothing that carries it comes from the core before it is there
+ *   2. send      frames to the peers whose links are up
+ *   3. changed   names of what watchers must hear, kept in the watch set; sessions that shall end are cut
+ *   4. answer    of the call that was the input
+ *   5. watchers  at the end of the turn, or 20 ms after the last time when that is later
+ *
+ * Nothing that a client registers is on disk: what is durable are the incarnation and the overrides (`node-folder.ts`).
+ *
+ *   STARTING ──incarnation stored, and ready by the core──▶ READY ──leave──▶ LEAVING ──stop──▶ stopped
+ *      all calls but `registry.nodes` are answered NOT_READY, retry OTHER, in every state but READY
  */
 import type { MetricSet } from '../base/counters.js';
 import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import type { Logger } from '../base/logger.js';
 import type { NodeIdentity } from '../rpc/server.js';
-import type { Peer, ServerCall, ServerStream, ServiceRegistry } from '../rpc/service.js';
+import type { Peer, ServerCall, ServiceRegistry } from '../rpc/service.js';
 import type { Clock, Timer } from '../runtime/clock.js';
+import type { Address } from '../runtime/net.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { taskd } from '../wire/generated/messages.js';
-import { beat, deregister, listInstances, register, watchInstances } from '../wire/methods.js';
+import {
+  beat,
+  deregister,
+  listInstances,
+  listNodes,
+  listOverrides,
+  listServices,
+  register,
+  registryPeer,
+  setOverride,
+  watchInstances,
+} from '../wire/methods.js';
+import { Catalog } from './catalog.js';
+import { ClientTable } from './client-table.js';
 import { RegistryCore, tickMs } from './core/registry-core.js';
-import type { RegistryEffect } from './core/registry-effect.js';
-import { checkName, claimFrom, instanceMessage, versionFrom } from './instance.js';
-import { type Watcher, WatchSet } from './watch-set.js';
+import { allPeers, type RegistryEffect } from './core/registry-effect.js';
+import { claimFrom, type InstanceClaim, versionFrom } from './instance.js';
+import { addNameServerMetrics } from './name-server-metrics.js';
+import { NodeFolder } from './node-folder.js';
+import { checkTarget, overrideMessage, overrideModeOf, overrideWeightMax } from './override-message.js';
+import { OverrideStore } from './override-store.js';
+import { PeerGate } from './peer-gate.js';
+import { PeerLinks } from './peer-links.js';
+import { PeerTraffic } from './peer-traffic.js';
+import { RegistryReads } from './registry-reads.js';
+import { StaticEntries } from './static-entries.js';
+import { WatchService } from './watch-service.js';
+import { WatchSet } from './watch-set.js';
 
-/** Changes gather at most so long before watchers hear of them; the first after a quiet time goes at once. */
-const gatherMs = 20;
-const listBytesAim = 256 * 1_024;
-const watchersMax = 50_000;
+export interface NameServerOptions {
+  /** A folder of its own, made when missing. */
+  readonly folder: string;
+  /** The other name servers of the cluster; empty: it is alone. */
+  readonly peers: readonly Address[];
+  /** What a name server of two does without the other one. */
+  readonly onPeerLoss: 'freeze' | 'expire';
+  readonly staticInstances: readonly InstanceClaim[];
+  /** Called once when this process must not go on: another living one has its node id. */
+  readonly onFatal: (reason: string) => void;
+}
+
+/** Between two tries to store an incarnation. */
+const storeAgainMs = 1_000;
+/** How long a name server that leaves waits for its goodbye to be heard. */
+const leaveMs = 200;
 
 export class NameServer {
   readonly #clock: Clock;
   readonly #logger: Logger;
+  readonly #options: NameServerOptions;
+  readonly #folder: NodeFolder;
   readonly #core: RegistryCore;
+  readonly #catalog: Catalog;
+  readonly #clients = new ClientTable();
   readonly #watches: WatchSet;
-  readonly #peers = new Map<number, Peer>();
-  readonly #streams = new Map<ServerStream<taskd.WatchEvent.$Properties>, Watcher>();
+  readonly #watching: WatchService;
+  readonly #reads: RegistryReads;
+  readonly #overrides: OverrideStore;
+  readonly #links: PeerLinks;
+  readonly #gate: PeerGate;
+  readonly #traffic = new PeerTraffic();
+  readonly #followed = new Set<number>();
   #ticker: Timer | undefined;
-  #flusher: Timer | undefined;
-  #isFlushDue = false;
-  #flushedMs = Number.NEGATIVE_INFINITY;
+  #waker: Timer | undefined;
+  #storing: Promise<void> = Promise.resolve();
+  #isLeaving = false;
   #isStopped = false;
 
-  private constructor(runtime: Runtime, identity: NodeIdentity) {
-    this.#clock = runtime.clock;
-    this.#logger = runtime.logger;
+  private constructor(runtime: Runtime, identity: NodeIdentity, folder: NodeFolder, options: NameServerOptions) {
+    const { clock, random, logger } = runtime;
+    const { peers, onPeerLoss } = options;
+    const { nodeId } = identity;
+    this.#clock = clock;
+    this.#logger = logger;
+    this.#options = options;
+    this.#folder = folder;
+    this.#overrides = new OverrideStore(folder, logger, nodeId, allPeers, {
+      changed: ({ namespace, group, service, instanceId }) => {
+        this.#watches.changed(namespace, group, service, instanceId);
+        this.#watching.flushSoon();
+      },
+      send: (to, body) => this.#send(to, { ...body, sender: nodeId, incarnation: this.#core.incarnation }),
+    });
     this.#core = new RegistryCore(
-      { nodeId: identity.nodeId },
-      { peers: 0, onPeerLoss: 'freeze', storedIncarnation: 0, random: runtime.random },
-      runtime.clock.monotonicMs(),
-      runtime.clock.wallMs(),
+      { nodeId },
+      { peers: peers.length, onPeerLoss, storedIncarnation: folder.incarnation, random },
+      clock.monotonicMs(),
+      clock.wallMs(),
     );
-    this.#watches = new WatchSet(this.#core, () => this.#viewState());
+    const { overrides } = this.#overrides;
+    this.#catalog = new Catalog(this.#core, new StaticEntries(options.staticInstances), overrides);
+    this.#watches = new WatchSet(this.#catalog, this.#core);
+    this.#watching = new WatchService(clock, this.#watches, this.#clients);
+    this.#reads = new RegistryReads(this.#core, this.#catalog, overrides);
+    this.#gate = new PeerGate(peers.length > 0);
+    this.#links = new PeerLinks(runtime, identity, peers);
     this.#settle();
     this.#armTick();
   }
 
-  /** Serves the registry's methods. Nothing is kept on disk: what is registered comes back from the clients. */
-  static async start(runtime: Runtime, services: ServiceRegistry, identity: NodeIdentity): Promise<NameServer> {
-    const server = new NameServer(runtime, identity);
+  /**
+   * Takes its folder and serves the registry's methods. One that is alone is ready when this resolves; one of several
+   * becomes so once it has talked to the others, which needs the server to listen. Rejects as `NodeFolder.open` does.
+   */
+  static async start(
+    runtime: Runtime,
+    services: ServiceRegistry,
+    identity: NodeIdentity,
+    options: NameServerOptions,
+  ): Promise<NameServer> {
+    const folder = await NodeFolder.open(runtime, options.folder);
+    const server = new NameServer(runtime, identity, folder, options);
     services.onCall(register, (request, call) => server.#serve(call, () => server.#register(request, call.peer)));
     services.onCall(deregister, (request, call) => server.#serve(call, () => server.#deregister(request, call.peer)));
-    services.onCall(listInstances, (request, call) => server.#serve(call, () => server.#list(request)));
+    services.onCall(listInstances, (request, call) => server.#serve(call, () => server.#reads.instances(request)));
+    services.onCall(listServices, (request, call) => server.#serve(call, () => server.#reads.services(request)));
+    services.onCall(listOverrides, (request, call) => server.#serve(call, () => server.#reads.overrides(request)));
     services.onCall(beat, (_, call) => server.#serve(call, () => server.#beat(call.peer)));
-    services.onStream(watchInstances, (request, stream) => server.#watch(request, stream));
+    services.onCall(listNodes, (_, call) => call.reply(server.#nodes()));
+    services.onCall(setOverride, (request, call) => {
+      server.#setOverride(request, call.peer).then(
+        (answer) => call.reply(answer),
+        (error) => call.fail(error),
+      );
+    });
+    services.onStream(watchInstances, (request, stream) => {
+      try {
+        server.#refuseUnlessReady();
+        server.#watching.open(request, stream);
+      } catch (error) {
+        stream.end(error);
+      }
+    });
+    services.onSend(registryPeer, (frame, peer) => server.#hearPeer(frame, peer));
+    await server.#storing;
     return server;
   }
 
-  /** Instances registered. */
+  /** Instances in the merged view. */
   get instanceCount(): number {
     return this.#core.instanceCount;
   }
@@ -74,31 +174,44 @@ export class NameServer {
     return this.#watches.size;
   }
 
+  get isReady(): boolean {
+    return !this.#isLeaving && this.#core.viewState().isReady;
+  }
+
   registerMetrics(metrics: MetricSet): void {
-    metrics.gauge('nameserver_instances', 'Instances registered', () => this.instanceCount);
-    metrics.gauge('nameserver_sessions', 'Connections that hold instances', () => this.sessionCount);
-    metrics.gauge('nameserver_watchers', 'Watches open', () => this.watcherCount);
-    metrics.counter('nameserver_changes_total', 'Changes of instances since the start', () => this.#core.sequence);
+    addNameServerMetrics(metrics, this.#core, this.#links, this.#gate, this.#overrides.overrides, this.#watches);
+    this.#traffic.registerMetrics(metrics);
   }
 
   /**
-   * Stops the clockwork, ends the watches and refuses calls, so that clients go to another name server. To be called
-   * before the server drains; the connections are its to close.
+   * Says goodbye: the other name servers keep what is registered here until it has moved, calls are refused, watches
+   * end, so that clients go elsewhere. Resolves when it was probably heard. The connections are the server's to close.
    */
-  stop(): void {
+  async leave(): Promise<void> {
+    if (this.#isLeaving) return;
+    this.#isLeaving = true;
+    this.#core.leave(this.#clock.monotonicMs());
+    this.#settle();
+    this.#watching.stop(notReady('is stopping'));
+    if (!this.#links.states().some(({ isUp }) => isUp)) return;
+    await new Promise<void>((resolve) => this.#clock.timer(leaveMs, resolve));
+  }
+
+  /** Stops the clockwork, refuses calls, lets the links and the folder go. */
+  async stop(): Promise<void> {
+    if (this.#isStopped) return;
     this.#isStopped = true;
+    this.#isLeaving = true;
     this.#ticker?.cancel();
-    this.#flusher?.cancel();
-    for (const [stream, watcher] of this.#streams) {
-      this.#watches.remove(watcher);
-      stream.end(stopping());
-    }
-    this.#streams.clear();
+    this.#waker?.cancel();
+    this.#watching.stop(notReady('is stopping'));
+    this.#links.close();
+    await this.#folder.release();
   }
 
   #serve<A>(call: ServerCall<A>, answer: () => A): void {
     try {
-      this.#refuseWhenStopped();
+      this.#refuseUnlessReady();
       const message = answer();
       this.#settle();
       call.reply(message);
@@ -108,25 +221,28 @@ export class NameServer {
     }
   }
 
-  #refuseWhenStopped(): void {
-    if (this.#isStopped) throw stopping();
+  #refuseUnlessReady(): void {
+    if (this.#isLeaving) throw notReady('is stopping');
+    if (!this.#core.viewState().isReady) throw notReady('is starting and has not caught up with the others yet');
   }
 
   #register(request: taskd.RegisterRequest, peer: Peer): taskd.RegisterResponse.$Properties {
     const claim = claimFrom(request.instance as taskd.Instance | null | undefined);
-    this.#core.register(peer.id, claim, this.#clock.monotonicMs());
+    const nowMs = this.#clock.monotonicMs();
+    this.#clients.write(peer, nowMs);
+    this.#core.register(peer.id, claim, nowMs);
     this.#follow(peer);
     return {};
   }
 
   #deregister(request: taskd.DeregisterRequest, peer: Peer): taskd.DeregisterResponse.$Properties {
     const { namespace, group, service, instanceId } = request;
-    checkName('namespace', namespace);
-    checkName('service', service);
-    checkName('instance id', instanceId);
+    const target = { namespace, group, service, instanceId };
+    checkTarget(target);
     const version = versionFrom(request.version);
     const nowMs = this.#clock.monotonicMs();
-    return { removed: this.#core.deregister(peer.id, { namespace, group, service, instanceId }, version, nowMs) };
+    this.#clients.write(peer, nowMs);
+    return { removed: this.#core.deregister(peer.id, target, version, nowMs) };
   }
 
   #beat(peer: Peer): taskd.BeatResponse.$Properties {
@@ -134,131 +250,162 @@ export class NameServer {
     return { superseded: [...superseded], frozen: isFrozen };
   }
 
-  #list(request: taskd.ListInstancesRequest): taskd.ListInstancesResponse.$Properties {
-    const { namespace, service, after } = request;
-    checkName('namespace', namespace);
-    if (service !== '') checkName('service', service);
-    const instances: taskd.Instance.$Properties[] = [];
-    let bytes = 0;
-    for (const name of service === '' ? this.#core.serviceNames(namespace, '') : [service]) {
-      for (const id of this.#core.ids(namespace, '', name).sort()) {
-        const place = `${name}\n${id}`;
-        if (after !== '' && place <= after) continue;
-        if (bytes >= listBytesAim) return { instances, state: this.#viewState(), next: lastPlace(instances) };
-        const { claim, health } = this.#core.visible({ namespace, group: '', service: name, instanceId: id })!;
-        instances.push(instanceMessage(claim, health));
-        bytes += 200 + JSON.stringify(claim.metadata).length;
-      }
+  async #setOverride(request: taskd.SetOverrideRequest, peer: Peer): Promise<taskd.SetOverrideResponse.$Properties> {
+    this.#refuseUnlessReady();
+    const { namespace, group, service, instanceId } = request;
+    const weight = request.weight ?? undefined;
+    const target = { namespace, group, service, instanceId };
+    checkTarget(target);
+    const mode = overrideModeOf(request.mode);
+    if (mode === undefined && request.mode !== 0) {
+      throw new TaskdError(ErrorCode.INVALID, `there is no mode ${request.mode} of an override; use 0 to 3`);
     }
-    return { instances, state: this.#viewState(), next: '' };
+    if (weight !== undefined && weight > overrideWeightMax) {
+      throw new TaskdError(
+        ErrorCode.INVALID,
+        `a weight is 1 to ${overrideWeightMax}, or 0 as registered, not ${weight}`,
+      );
+    }
+    this.#clients.write(peer, this.#clock.monotonicMs());
+    const change = { ...(mode === undefined ? {} : { mode }), ...(weight === undefined ? {} : { weight }) };
+    const override = await this.#overrides.set(target, change, this.#clock.wallMs());
+    const isRegistered = this.#catalog.find(namespace, group, service, instanceId) !== undefined;
+    return { override: overrideMessage(override), isRegistered };
   }
 
-  #watch(request: taskd.WatchRequest, stream: ServerStream<taskd.WatchEvent.$Properties>): void {
-    try {
-      this.#refuseWhenStopped();
-      checkName('namespace', request.namespace);
-      checkName('service', request.service);
-      if (this.#watches.size >= watchersMax) {
-        throw new TaskdError(
-          ErrorCode.QUOTA,
-          `this name server has its limit of ${watchersMax} watchers; use another one`,
-        );
-      }
-    } catch (error) {
-      stream.end(error);
-      return;
-    }
-    const watcher: Watcher = this.#watches.add(request.namespace, request.service, (event) => {
-      if (stream.push(event)) return true;
-      stream.onWritable(() => {
-        this.#watches.resume(watcher);
-        this.#flushSoon();
-      });
-      return false;
-    });
-    this.#streams.set(stream, watcher);
-    stream.onClose(() => {
-      this.#streams.delete(stream);
-      this.#watches.remove(watcher);
-    });
-    this.#flushSoon();
+  #nodes(): taskd.NodesResponse.$Properties {
+    const nodes = this.#reads.nodes(this.#links.states(), this.#watches.size);
+    return this.#isLeaving ? { ...nodes, ready: false } : nodes;
   }
 
-  /** Hears of a peer's frames and of its end, from its first registration on. */
+  /** Hears of a client's frames and of its end, from its first registration on. */
   #follow(peer: Peer): void {
-    if (this.#peers.has(peer.id)) return;
-    this.#peers.set(peer.id, peer);
+    if (this.#followed.has(peer.id)) return;
+    this.#followed.add(peer.id);
     peer.onActivity(() => {
       this.#core.heard(peer.id, this.#clock.monotonicMs());
       this.#settle();
     });
     peer.onClose(() => {
-      this.#peers.delete(peer.id);
+      this.#followed.delete(peer.id);
       this.#core.closed(peer.id, this.#clock.monotonicMs());
       this.#settle();
     });
   }
 
+  #hearPeer(frame: taskd.PeerFrame, peer: Peer): void {
+    if (this.#isStopped) return;
+    const nowMs = this.#clock.monotonicMs();
+    const { sender } = frame;
+    const refusal = this.#gate.refusal(sender, peer.clientId, nowMs);
+    if (refusal !== undefined) {
+      peer.abort(refusal);
+      return;
+    }
+    this.#traffic.received(frame);
+    this.#links.heard(sender, nowMs);
+    const { digest, overrides, overridesPull } = frame;
+    if (overridesPull) this.#overrides.answerPull(sender);
+    else if (overrides) this.#overrides.receive(overrides);
+    else {
+      if (digest) this.#overrides.compare(sender, [digest.overridesA ?? 0, digest.overridesB ?? 0], nowMs);
+      this.#core.receive(sender, frame, nowMs, this.#clock.wallMs());
+    }
+    this.#settle();
+  }
+
   #armTick(): void {
     this.#ticker = this.#clock.timer(tickMs, () => {
       this.#armTick();
-      this.#core.tick(this.#clock.monotonicMs(), this.#clock.wallMs());
+      const nowMs = this.#clock.monotonicMs();
+      this.#core.tick(nowMs, this.#clock.wallMs());
+      this.#links.tick(nowMs);
+      this.#overrides.tick(nowMs);
       this.#settle();
+      this.#watching.catchUp(nowMs);
     });
   }
 
-  /** Passes on what the last input changed. */
+  /** Performs what the last input led to. */
   #settle(): void {
-    for (const effect of this.#core.takeEffects()) this.#perform(effect);
-    if (this.#watches.isDirty) this.#flushSoon();
+    const effects = this.#core.takeEffects();
+    for (const effect of effects) this.#perform(effect);
+    if (effects.length > 0) this.#watching.flushSoon();
   }
 
   #perform(effect: RegistryEffect): void {
     switch (effect.kind) {
+      case 'store':
+        this.#storing = this.#store(effect.incarnation);
+        break;
+      case 'send':
+        this.#send(effect.to, effect.message);
+        break;
       case 'changed':
-        this.#watches.changed(effect.namespace, effect.service, effect.instanceId);
+        this.#watches.changed(effect.namespace, effect.group, effect.service, effect.instanceId);
         break;
       case 'end':
-        this.#logger.info({ peer: effect.sessionId }, 'a silent session was removed');
-        this.#peers.get(effect.sessionId)?.abort('no beat for too long: register anew');
-        break;
-      case 'store':
-        // A name server that is alone has no use for it after its end.
-        this.#core.incarnationStored(effect.incarnation, this.#clock.monotonicMs());
+        this.#logger.info({ session: effect.sessionId }, 'a session was ended: its client registers anew');
+        this.#clients.peer(effect.sessionId)?.abort('the session is over: register anew');
         break;
       case 'state':
-        // What never came back can be dropped once an absence is to be believed.
-        this.#watches.listAll();
+        this.#watches.stateChanged();
+        break;
+      case 'protection':
+        this.#protect(effect);
+        break;
+      case 'wake':
+        this.#wake(effect.atMs);
+        break;
+      case 'stop':
+        this.#logger.error({ reason: effect.reason }, 'this name server must not go on');
+        this.#options.onFatal(effect.reason);
         break;
     }
   }
 
-  #flushSoon(): void {
-    if (this.#isFlushDue || this.#isStopped) return;
-    this.#isFlushDue = true;
-    const waitMs = this.#flushedMs + gatherMs - this.#clock.monotonicMs();
-    if (waitMs <= 0) this.#clock.defer(() => this.#flush());
-    else this.#flusher = this.#clock.timer(waitMs, () => this.#flush());
+  #send(to: string, message: taskd.PeerFrame.$Properties): void {
+    let frame = message;
+    if (message.digest) {
+      const [overridesA, overridesB] = this.#overrides.overrides.hash;
+      frame = { ...message, digest: { ...message.digest, overridesA, overridesB } };
+    }
+    const peers = to === allPeers ? this.#links.sendAll(frame) : Number(this.#links.send(to, frame));
+    this.#traffic.sent(frame, peers);
   }
 
-  #flush(): void {
-    this.#isFlushDue = false;
+  /** Stores it, however often that takes; resolves at the first try that works, or when this server was stopped. */
+  async #store(incarnation: number): Promise<void> {
+    try {
+      await this.#folder.storeIncarnation(incarnation);
+    } catch (error) {
+      if (this.#isStopped) return;
+      this.#logger.error({ error: (error as Error).message }, 'the incarnation is not on disk; trying again');
+      await new Promise<void>((resolve) => this.#clock.timer(storeAgainMs, resolve));
+      if (!this.#isStopped) await this.#store(incarnation);
+      return;
+    }
     if (this.#isStopped) return;
-    this.#flushedMs = this.#clock.monotonicMs();
-    this.#watches.flush();
+    this.#core.incarnationStored(incarnation, this.#clock.monotonicMs());
+    this.#settle();
   }
 
-  #viewState(): taskd.ViewState.$Properties {
-    const { revision, staleMs, isCold, isComplete, isFrozen } = this.#core.viewState();
-    return { revision: [...revision], staleMs, cold: isCold, authoritative: isComplete, frozen: isFrozen };
+  #protect(effect: RegistryEffect & { kind: 'protection' }): void {
+    const { namespace, group, service, isProtected } = effect;
+    const what = isProtected ? 'most of a service fell sick at once: it is served whole' : 'a service has recovered';
+    this.#logger.warn({ namespace, group, service }, what);
+    this.#watches.protectionChanged(namespace, group, service, isProtected);
+  }
+
+  #wake(atMs: number): void {
+    this.#waker?.cancel();
+    this.#waker = this.#clock.timer(Math.max(0, atMs - this.#clock.monotonicMs()), () => {
+      this.#core.flush(this.#clock.monotonicMs());
+      this.#settle();
+    });
   }
 }
 
-function stopping(): TaskdError {
-  return new TaskdError(ErrorCode.NOT_READY, 'this name server is stopping; ask another one', { retry: Retry.OTHER });
-}
-
-function lastPlace(instances: readonly taskd.Instance.$Properties[]): string {
-  const last = instances.at(-1)!;
-  return `${last.service}\n${last.instanceId}`;
+function notReady(why: string): TaskdError {
+  return new TaskdError(ErrorCode.NOT_READY, `this name server ${why}; ask another one`, { retry: Retry.OTHER });
 }

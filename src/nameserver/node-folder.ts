@@ -36,15 +36,9 @@ export class NodeFolder {
   /** What the last start used; 0 when there was none. */
   readonly incarnation: number;
   readonly overrides: readonly Override[];
-  readonly #files: Files;
-  readonly #path: string;
   readonly #lock: FolderLock;
-  /** Those to be written next. */
-  #next: readonly Override[] = [];
-  /** The round that will write them, not begun. */
-  #round: Promise<void> | undefined;
-  /** Settles, never rejects, when nothing is being written or waits. */
-  #written: Promise<void> = Promise.resolve();
+  readonly #incarnationFile: LatestContent;
+  readonly #overridesFile: LatestContent;
 
   private constructor(
     files: Files,
@@ -52,8 +46,8 @@ export class NodeFolder {
     lock: FolderLock,
     kept: { incarnation: number; overrides: readonly Override[] },
   ) {
-    this.#files = files;
-    this.#path = path;
+    this.#incarnationFile = new LatestContent(files, path, 'incarnation');
+    this.#overridesFile = new LatestContent(files, path, 'overrides');
     this.#lock = lock;
     this.incarnation = kept.incarnation;
     this.overrides = kept.overrides;
@@ -71,32 +65,56 @@ export class NodeFolder {
       await syncParents(files, path);
       const incarnation = (await readOrSetAside(files, logger, `${path}/incarnation`, decodeIncarnation)) ?? 0;
       const overrides = (await readOrSetAside(files, logger, `${path}/overrides`, decodeOverrides)) ?? [];
-      return new NodeFolder(files, path, lock, { incarnation, overrides });
+      const folder = new NodeFolder(files, path, lock, { incarnation, overrides });
+      // Whether it can be written shows now, not when it is needed.
+      await folder.storeIncarnation(incarnation);
+      return folder;
     } catch (error) {
       await lock?.release();
       throw explain(error, path);
     }
   }
 
-  /** Durable when it resolves. Rejects with STORAGE_FAILED; then the incarnation must not be used. */
-  async storeIncarnation(incarnation: number): Promise<void> {
-    const path = `${this.#path}/incarnation`;
-    await replaceFile(this.#files, path, encodeIncarnation(incarnation)).catch((error) => {
-      throw explain(error, this.#path);
-    });
+  /** Durable when it resolves: this one, or a later one. Rejects with STORAGE_FAILED; then it must not be used. */
+  storeIncarnation(incarnation: number): Promise<void> {
+    return this.#incarnationFile.store(encodeIncarnation(incarnation));
   }
 
-  /**
-   * Stores all of `overrides` in place of those before; durable when it resolves. Calls that come while one is written
-   * are written as one, the last of them.
-   */
+  /** Stores all of `overrides` in place of those before; durable when it resolves. Rejects with STORAGE_FAILED. */
   storeOverrides(overrides: readonly Override[]): Promise<void> {
-    this.#next = overrides;
+    return this.#overridesFile.store(encodeOverrides(overrides));
+  }
+
+  /** Lets the folder go, once all is written. */
+  async release(): Promise<void> {
+    await Promise.all([this.#incarnationFile.settled(), this.#overridesFile.settled()]);
+    await this.#lock.release();
+  }
+}
+
+/** A file that is written whole again and again: what comes while it is written is written as one, the last of it. */
+class LatestContent {
+  readonly #files: Files;
+  readonly #folder: string;
+  readonly #name: string;
+  #next: Uint8Array = new Uint8Array(0);
+  /** Will write `#next`; not begun. */
+  #round: Promise<void> | undefined;
+  #written: Promise<void> = Promise.resolve();
+
+  constructor(files: Files, folder: string, name: string) {
+    this.#files = files;
+    this.#folder = folder;
+    this.#name = name;
+  }
+
+  store(content: Uint8Array): Promise<void> {
+    this.#next = content;
     if (this.#round !== undefined) return this.#round;
     const round = this.#written.then(() => {
       this.#round = undefined;
-      return replaceFile(this.#files, `${this.#path}/overrides`, encodeOverrides(this.#next)).catch((error) => {
-        throw explain(error, this.#path);
+      return replaceFile(this.#files, `${this.#folder}/${this.#name}`, this.#next).catch((error) => {
+        throw explain(error, this.#folder);
       });
     });
     this.#round = round;
@@ -104,10 +122,9 @@ export class NodeFolder {
     return round;
   }
 
-  /** Lets the folder go, once all is written. */
-  async release(): Promise<void> {
-    await this.#written;
-    await this.#lock.release();
+  /** Resolves when nothing is being written or waits. */
+  settled(): Promise<void> {
+    return this.#written;
   }
 }
 

@@ -1,6 +1,7 @@
 import { taskd } from '../wire/generated/messages.js';
+import type { InstanceKey } from './core/instance-key.js';
 import { checkName } from './instance.js';
-import type { Override, OverrideMode, OverrideTarget } from './overrides.js';
+import type { Override, OverrideMode } from './overrides.js';
 
 const modeNumbers: Readonly<Record<OverrideMode, taskd.OverrideMode>> = {
   enabled: taskd.OverrideMode.OVERRIDE_ENABLED,
@@ -35,14 +36,14 @@ export function overrideFrom(message: taskd.Override.$Properties): Override | un
 }
 
 /** Throws INVALID, naming what is wrong with it. */
-export function checkTarget(target: OverrideTarget): void {
+export function checkTarget(target: InstanceKey): void {
   checkName('namespace', target.namespace);
   if (target.group !== '') checkName('group', target.group);
   checkName('service', target.service);
   checkName('instance id', target.instanceId);
 }
 
-function isTarget(target: OverrideTarget): boolean {
+function isTarget(target: InstanceKey): boolean {
   try {
     checkTarget(target);
     return true;

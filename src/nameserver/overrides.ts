@@ -8,17 +8,11 @@
  */
 import { ErrorCode, TaskdError } from '../base/errors.js';
 import { murmur2 } from '../base/murmur2.js';
+import { type InstanceKey, instanceKey } from './core/instance-key.js';
 
 export type OverrideMode = 'enabled' | 'draining' | 'disabled';
 
-export interface OverrideTarget {
-  readonly namespace: string;
-  readonly group: string;
-  readonly service: string;
-  readonly instanceId: string;
-}
-
-export interface Override extends OverrideTarget {
+export interface Override extends InstanceKey {
   readonly mode: OverrideMode;
   /** 0: as registered. */
   readonly weight: number;
@@ -58,8 +52,8 @@ export class Overrides {
   }
 
   /** What holds for an instance; undefined when nobody says anything. */
-  find(target: OverrideTarget): Override | undefined {
-    const entry = this.#entries.get(placeOf(target));
+  find(target: InstanceKey): Override | undefined {
+    const entry = this.#entries.get(instanceKey(target));
     return entry === undefined || isNothing(entry) ? undefined : entry;
   }
 
@@ -67,8 +61,8 @@ export class Overrides {
    * The entry that `change` makes of what holds now, later than it: not put in yet, `put` does that. QUOTA when
    * too many are in force.
    */
-  changed(target: OverrideTarget, change: OverrideChange, nodeId: string, wallMs: number): Override {
-    const before = this.#entries.get(placeOf(target));
+  changed(target: InstanceKey, change: OverrideChange, nodeId: string, wallMs: number): Override {
+    const before = this.#entries.get(instanceKey(target));
     const { namespace, group, service, instanceId } = target;
     const entry: Override = {
       namespace,
@@ -94,7 +88,7 @@ export class Overrides {
 
   /** Takes an entry in, of whichever name server. False: an entry that is as late or later is here already. */
   put(entry: Override): boolean {
-    const key = placeOf(entry);
+    const key = instanceKey(entry);
     const before = this.#entries.get(key);
     if (before !== undefined && compare(entry, before) <= 0) return false;
     if (before !== undefined) this.#count(before, -1);
@@ -109,7 +103,7 @@ export class Overrides {
     if (excess <= 0) return [];
     const dropped = [...this.#entries.values()].sort(compare).slice(0, excess);
     for (const entry of dropped) {
-      this.#entries.delete(placeOf(entry));
+      this.#entries.delete(instanceKey(entry));
       this.#count(entry, -1);
     }
     return dropped.filter((entry) => !isNothing(entry));
@@ -127,15 +121,10 @@ export class Overrides {
 
   #count(entry: Override, by: 1 | -1): void {
     if (!isNothing(entry)) this.#inForce += by;
-    const text = `${placeOf(entry)}\n${entry.mode}\n${entry.weight}\n${entry.atMs}\n${entry.nodeId}`;
+    const text = `${instanceKey(entry)}\n${entry.mode}\n${entry.weight}\n${entry.atMs}\n${entry.nodeId}`;
     this.#low = (this.#low + by * murmur2(Buffer.from(text))) >>> 0;
     this.#high = (this.#high + by * murmur2(Buffer.from(`high\n${text}`))) >>> 0;
   }
-}
-
-/** One text for an instance: the key of maps, and what a page of a list continues after. */
-export function placeOf({ namespace, group, service, instanceId }: OverrideTarget): string {
-  return `${namespace}\n${group}\n${service}\n${instanceId}`;
 }
 
 function isNothing({ mode, weight }: Override): boolean {
@@ -154,7 +143,7 @@ function compare(a: Override, b: Override): number {
 }
 
 function comparePlaces(a: Override, b: Override): number {
-  return compareText(placeOf(a), placeOf(b));
+  return compareText(instanceKey(a), instanceKey(b));
 }
 
 function compareText(a: string, b: string): number {

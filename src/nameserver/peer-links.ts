@@ -92,12 +92,14 @@ export class PeerLinks {
   }
 
   states(): PeerLinkState[] {
-    return this.#links.filter((link) => !link.isSelf).map(({ address, nodeId, connection }) => ({
-      address,
-      nodeId,
-      isUp: connection !== undefined,
-      queuedBytes: connection?.queuedBytes ?? 0,
-    }));
+    return this.#links
+      .filter((link) => !link.isSelf)
+      .map(({ address, nodeId, connection }) => ({
+        address,
+        nodeId,
+        isUp: connection !== undefined,
+        queuedBytes: connection?.queuedBytes ?? 0,
+      }));
   }
 
   /** A frame of this peer came. */
@@ -159,7 +161,10 @@ export class PeerLinks {
     if (connection.queuedBytes > this.#bytesMax) {
       this.overflows++;
       this.framesDropped++;
-      this.#logger.warn({ peer: link.nodeId, queuedBytes: connection.queuedBytes }, 'a peer takes too little: link cut');
+      this.#logger.warn(
+        { peer: link.nodeId, queuedBytes: connection.queuedBytes },
+        'a peer takes too little: link cut',
+      );
       this.#cut(link, connection, 'the peer takes too little');
       return false;
     }

@@ -4,6 +4,7 @@
  * Pure.
  */
 import { ErrorCode, TaskdError } from '../base/errors.js';
+import { serviceKey } from './core/instance-key.js';
 import type { InstanceClaim } from './instance.js';
 
 export const staticEntriesMax = 10_000;
@@ -22,7 +23,7 @@ export class StaticEntries {
       );
     }
     for (const claim of claims) {
-      const key = serviceOf(claim.namespace, claim.group, claim.service);
+      const key = serviceKey(claim.namespace, claim.group, claim.service);
       let service = this.#claims.get(key);
       if (service === undefined) this.#claims.set(key, (service = new Map()));
       if (service.has(claim.instanceId)) {
@@ -39,20 +40,16 @@ export class StaticEntries {
   }
 
   find(namespace: string, group: string, service: string, instanceId: string): InstanceClaim | undefined {
-    return this.#claims.get(serviceOf(namespace, group, service))?.get(instanceId);
+    return this.#claims.get(serviceKey(namespace, group, service))?.get(instanceId);
   }
 
   /** Ids in one service. */
   ids(namespace: string, group: string, service: string): readonly string[] {
-    return [...(this.#claims.get(serviceOf(namespace, group, service))?.keys() ?? [])];
+    return [...(this.#claims.get(serviceKey(namespace, group, service))?.keys() ?? [])];
   }
 
   /** One claim of each service. */
   *services(): Generator<InstanceClaim> {
     for (const service of this.#claims.values()) yield service.values().next().value!;
   }
-}
-
-function serviceOf(namespace: string, group: string, service: string): string {
-  return `${namespace}\n${group}\n${service}`;
 }

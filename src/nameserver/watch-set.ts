@@ -12,7 +12,7 @@
 import type { taskd } from '../wire/generated/messages.js';
 import type { Catalog, ServedInstance } from './catalog.js';
 import { serviceKey } from './core/instance-key.js';
-import type { OwnerPosition, RegistryViewState } from './core/registry-core.js';
+import type { OwnerPosition, RegistryViewState } from './core/view-state.js';
 import { servedMessage } from './instance-message.js';
 import { type PushEvent, Watcher, type WatchTarget } from './watcher.js';
 

@@ -1,5 +1,5 @@
 import type { taskd } from '../wire/generated/messages.js';
-import type { OwnerPosition } from './core/registry-core.js';
+import type { OwnerPosition } from './core/view-state.js';
 import type { InstanceClaim } from './instance.js';
 import type { Selector } from './selector.js';
 

@@ -8,8 +8,10 @@ import { type Registration, Registry } from '../../src/discovery/registry.js';
 import { NameServer } from '../../src/nameserver/name-server.js';
 import type { Runtime } from '../../src/runtime/runtime.js';
 import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
+import { loneNameServer } from '../support/lone-name-server.js';
 import { LoopbackNet, LoopbackServer } from '../support/loopback.js';
 import { ManualClock } from '../support/manual-clock.js';
+import { TracedFiles } from '../support/traced-files.js';
 
 interface Process {
   readonly name: string;
@@ -23,7 +25,8 @@ async function simulate(seed: number): Promise<void> {
   const clock = new ManualClock();
   const net = new LoopbackNet(clock);
   net.delayMs = 1 + random.below(30);
-  const runtime = { clock, random, logger: silentLogger } as unknown as Runtime;
+  const files = new TracedFiles(new Map());
+  const runtime = { clock, random, files, logger: silentLogger } as unknown as Runtime;
   const alive = new Map<string, Process>();
   let names: NameServer | undefined;
   let started = 0;
@@ -31,7 +34,7 @@ async function simulate(seed: number): Promise<void> {
   const serve = async (): Promise<void> => {
     const services = new LoopbackServer();
     const identity = { nodeId: 'ns', incarnation: clock.wallMs(), roles: [], clusterId: 'c' };
-    names = await NameServer.start(runtime, services, identity);
+    names = await NameServer.start(runtime, services, identity, loneNameServer);
     net.serve(1, services);
   };
   const come = (): void => {
@@ -69,7 +72,7 @@ async function simulate(seed: number): Promise<void> {
     } else if (action === 6 && process !== undefined) {
       process.registration.update({ metadata: { step: `${i}` } });
     } else if (action === 7) {
-      names?.stop();
+      void names?.stop();
       net.serve(1, undefined);
       await clock.advance(random.below(6_000));
       await serve();
@@ -85,7 +88,7 @@ async function simulate(seed: number): Promise<void> {
     if (ids !== expected) throw new Error(`${name} sees ${ids} and not ${expected}`);
     if (list.some(({ health }) => health !== 'up')) throw new Error(`${name} suspects somebody`);
   }
-  names?.stop();
+  void names?.stop();
 }
 
 t.test('seeded processes', async (t) => {

@@ -6,8 +6,10 @@ import { Registry } from '../../src/discovery/registry.js';
 import { NameServer } from '../../src/nameserver/name-server.js';
 import type { Runtime } from '../../src/runtime/runtime.js';
 import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
+import { loneNameServer } from '../support/lone-name-server.js';
 import { LoopbackNet, LoopbackServer } from '../support/loopback.js';
 import { ManualClock } from '../support/manual-clock.js';
+import { TracedFiles } from '../support/traced-files.js';
 
 const ports = [1, 2] as const;
 
@@ -17,14 +19,17 @@ class World {
   readonly random: SeededRandom = new SeededRandom(1);
   readonly servers: Map<number, NameServer> = new Map();
 
+  readonly files: TracedFiles = new TracedFiles(new Map());
+
   get runtime(): Runtime {
-    return { clock: this.clock, random: this.random, logger: silentLogger } as unknown as Runtime;
+    const { clock, random, files } = this;
+    return { clock, random, files, logger: silentLogger } as unknown as Runtime;
   }
 
   async serve(port: number): Promise<NameServer> {
     const services = new LoopbackServer();
     const identity = { nodeId: `ns-${port}`, incarnation: this.clock.wallMs(), roles: ['nameserver'], clusterId: 'c' };
-    const server = await NameServer.start(this.runtime, services, identity);
+    const server = await NameServer.start(this.runtime, services, identity, loneNameServer);
     this.servers.set(port, server);
     this.net.serve(port, services);
     return server;
@@ -32,7 +37,7 @@ class World {
 
   stop(port: number): void {
     this.net.serve(port, undefined);
-    this.servers.get(port)?.stop();
+    void this.servers.get(port)?.stop();
     this.servers.delete(port);
   }
 

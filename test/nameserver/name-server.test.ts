@@ -9,16 +9,30 @@ import type { Address } from '../../src/runtime/net.js';
 import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
 import type { Runtime } from '../../src/runtime/runtime.js';
 import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
-import { beat, deregister, listInstances, type Method, register, watchInstances } from '../../src/wire/methods.js';
+import {
+  beat,
+  deregister,
+  listInstances,
+  listNodes,
+  listOverrides,
+  listServices,
+  type Method,
+  register,
+  setOverride,
+  watchInstances,
+} from '../../src/wire/methods.js';
+import { loneNameServer } from '../support/lone-name-server.js';
 import { LoopbackServer } from '../support/loopback.js';
 import { ManualClock } from '../support/manual-clock.js';
+import { TracedFiles } from '../support/traced-files.js';
 
 const identity: NodeIdentity = { nodeId: 'ns-1', incarnation: 1, roles: ['nameserver'], clusterId: 'c' };
 const runtime: Runtime = nodeRuntime(silentLogger);
+const over = (files: TracedFiles): Runtime => ({ ...runtime, files });
 
 async function serve(): Promise<{ server: RpcServer; names: NameServer; address: Address }> {
   const server = new RpcServer(runtime, identity);
-  const names = await NameServer.start(runtime, server, identity);
+  const names = await NameServer.start(over(new TracedFiles(new Map())), server, identity, loneNameServer);
   return { server, names, address: await server.listen({ host: '127.0.0.1', port: 0 }) };
 }
 
@@ -65,8 +79,9 @@ t.test('over real sockets: register, watch, move to another name server, leave',
   b.registry.register({ service: 'shop', instanceId: 'b', addresses: [address] });
   await registration.registered;
   // One of the two has it; with that one gone, the other will.
-  one.names.stop();
+  await one.names.leave();
   await one.server.drain();
+  await one.names.stop();
   await until(watcher.registry, 'a', 'b');
   await a.close();
   await until(watcher.registry, 'b');
@@ -78,8 +93,9 @@ t.test('over real sockets: register, watch, move to another name server, leave',
   await until(watcher.registry, 'b?');
   await b.close();
   await watcher.close();
-  two.names.stop();
+  await two.names.leave();
   await two.server.drain();
+  await two.names.stop();
   t.equal(two.names.watcherCount, 0);
 });
 
@@ -87,9 +103,15 @@ t.test('random bytes as requests are answered, whatever they are', async (t) => 
   const services = new LoopbackServer();
   const clock = new ManualClock();
   const names = await NameServer.start(
-    { clock, logger: silentLogger, random: new SeededRandom(1) } as unknown as Runtime,
+    {
+      clock,
+      logger: silentLogger,
+      random: new SeededRandom(1),
+      files: new TracedFiles(new Map()),
+    } as unknown as Runtime,
     services,
     identity,
+    loneNameServer,
   );
   let peers = 0;
   const text = fc.oneof(fc.constantFrom('', 'a', 'taskd', 'shop', 'with space'), fc.string());
@@ -105,7 +127,7 @@ t.test('random bytes as requests are answered, whatever they are', async (t) => 
     { requiredKeys: [] },
   );
   const wellFormed = fc.record(
-    { instance, namespace: text, service: text, instanceId: text, after: text, version },
+    { instance, namespace: text, group: text, service: text, instanceId: text, after: text, version, selector: text },
     { requiredKeys: [] },
   );
   const method = fc.constantFrom<Method>(
@@ -114,6 +136,10 @@ t.test('random bytes as requests are answered, whatever they are', async (t) => 
     listInstances as unknown as Method,
     watchInstances as unknown as Method,
     beat as unknown as Method,
+    listNodes as unknown as Method,
+    listServices as unknown as Method,
+    listOverrides as unknown as Method,
+    setOverride as unknown as Method,
   );
   const serve = (method: Method, request: unknown): boolean => {
     let answers = 0;
@@ -133,7 +159,8 @@ t.test('random bytes as requests are answered, whatever they are', async (t) => 
       onWritable() {},
     };
     services.handlers.get(method.id)!(request, other, undefined);
-    return method.shape === 'stream' ? answers <= 1 : answers === 1;
+    // An override answers when it is on disk.
+    return method.shape === 'stream' || method.id === setOverride.id ? answers <= 1 : answers === 1;
   };
   fc.assert(
     fc.property(method, wellFormed, (method, request) =>
@@ -155,5 +182,5 @@ t.test('random bytes as requests are answered, whatever they are', async (t) => 
   );
   await clock.advance(60_000);
   t.equal(names.watcherCount, 0);
-  names.stop();
+  await names.stop();
 });
