@@ -7,7 +7,7 @@ import { readRecords } from '../../src/batch/record.js';
 import { Topics } from '../../src/client/topics.js';
 import type { Address } from '../../src/runtime/net.js';
 import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
-import { correlationOf, Kind } from '../../src/wire/frame.js';
+import { Kind } from '../../src/wire/frame.js';
 import { taskd } from '../../src/wire/generated/messages.js';
 import { fetch, produce } from '../../src/wire/methods.js';
 import { BrokerNode, brokerAndClient, ClientKit } from '../support/broker-node.js';
@@ -18,7 +18,6 @@ import { frameBytes, RawPeer } from '../support/raw-peer.js';
 class RawProducer {
   readonly #peer: RawPeer;
   readonly #topicId: number;
-  #calls = 0;
 
   constructor(peer: RawPeer, topicId: number) {
     this.#peer = peer;
@@ -36,7 +35,7 @@ class RawProducer {
   /** `ok`, `duplicate`, the name of the error's code, or `cut`. */
   async send(payload: Uint8Array, request: Partial<taskd.IProduceRequest> = {}): Promise<string> {
     const message = { topicId: this.#topicId, partition: 0, ...request };
-    const answer = await this.#ask(produce.id, taskd.ProduceRequest, message, [payload]);
+    const answer = await this.#peer.ask(produce.id, taskd.ProduceRequest, message, [payload]);
     if (answer !== 'ok') return answer;
     const { meta } = this.#peer.frames.at(-1)!;
     return taskd.ProduceResponse.decode(Buffer.from(meta)).duplicate ? 'duplicate' : 'ok';
@@ -44,7 +43,7 @@ class RawProducer {
 
   async fetch(offset: number): Promise<string> {
     const partitions = [{ topicId: this.#topicId, partition: 0, offset }];
-    const answer = await this.#ask(fetch.id, taskd.FetchRequest, { partitions });
+    const answer = await this.#peer.ask(fetch.id, taskd.FetchRequest, { partitions });
     if (answer !== 'ok') return answer;
     const { meta } = this.#peer.frames.at(-1)!;
     const code = taskd.FetchResponse.decode(Buffer.from(meta)).partitions[0]?.error?.code;
@@ -53,16 +52,6 @@ class RawProducer {
 
   end(): void {
     this.#peer.socket.destroy();
-  }
-
-  async #ask(method: number, codec: unknown, message: unknown, payload?: readonly Uint8Array[]): Promise<string> {
-    const correlation = correlationOf(0, ++this.#calls % 1_000);
-    const before = this.#peer.frames.length;
-    this.#peer.send(frameBytes({ kind: Kind.REQ, method, correlation, codec, message, payload }));
-    await this.#peer.until(() => this.#peer.frames.length > before || this.#peer.closed !== undefined);
-    const answer = this.#peer.frames[before];
-    if (answer === undefined) return 'cut';
-    return answer.kind === Kind.ERR ? errorCodeName(this.#peer.errorOf(answer).code) : 'ok';
   }
 }
 

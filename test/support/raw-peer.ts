@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { errorCodeName } from '../../src/base/errors.js';
 import type { Address } from '../../src/runtime/net.js';
 import { correlationOf, type Frame, Kind } from '../../src/wire/frame.js';
 import { FrameDecoder } from '../../src/wire/frame-decoder.js';
@@ -34,6 +35,7 @@ export class RawPeer {
   /** `reset` or `end`, once the server has closed. */
   closed: string | undefined;
   bytes = 0;
+  #calls = 0;
   #preface = prefaceBytes;
   readonly #decoder = new FrameDecoder(openLimits, (frame) => this.#keep(frame));
   #wake: (() => void)[] = [];
@@ -82,6 +84,17 @@ export class RawPeer {
   /** Waits until what the server sent makes it true. */
   async until(condition: () => boolean): Promise<void> {
     while (!condition()) await new Promise<void>((resolve) => this.#wake.push(resolve));
+  }
+
+  /** One request after the other: `ok` (its answer is the last of `frames`), the name of the error's code, or `cut`. */
+  async ask(method: number, codec: unknown, message: unknown, payload?: readonly Uint8Array[]): Promise<string> {
+    const correlation = correlationOf(0, ++this.#calls % 1_000);
+    const before = this.frames.length;
+    this.send(frameBytes({ kind: Kind.REQ, method, correlation, codec, message, payload }));
+    await this.until(() => this.frames.length > before || this.closed !== undefined);
+    const answer = this.frames[before];
+    if (answer === undefined) return 'cut';
+    return answer.kind === Kind.ERR ? errorCodeName(this.errorOf(answer).code) : 'ok';
   }
 
   errorOf(frame: RawFrame): taskd.ErrorInfo {

@@ -5,6 +5,7 @@ import { recordBytesMax } from '../../base/limits.js';
 import type { BatchHeader } from '../../batch/header.js';
 import { recordLength, type StoredRecord } from '../../batch/record.js';
 import type { TopicInfo } from '../cluster-shard.js';
+import { aheadMsMax, clockSlackMs } from './delayed-record.js';
 
 /** What the gate asks about. */
 export interface GateHost {
@@ -13,8 +14,6 @@ export interface GateHost {
   hasRoom(partition: number): boolean;
 }
 
-/** Clients' clocks may differ from this one by so much. */
-const clockSlackMs = 60_000;
 /** Records wait in the last level in memory, so only those that are soon due may come there at once. */
 const lastLevelMsMax: number = 2_000 + clockSlackMs;
 
@@ -29,7 +28,7 @@ export function admitDelayed(
   nowMs: number,
 ): (record: StoredRecord, header: BatchHeader) => void {
   const isLast = level === lastDelayLevel;
-  const leftMsMax = isLast ? lastLevelMsMax : delayMsMax + clockSlackMs;
+  const leftMsMax = isLast ? lastLevelMsMax : aheadMsMax;
   let known: TopicInfo | undefined;
   if (isLast && !host.hasRoom(partition)) throw busy();
   return (record, { baseTimestamp }) => {
@@ -50,6 +49,15 @@ export function admitDelayed(
     const message = `topic "${known.name}", the target, has ${known.partitions} partitions, and no ${targetPartition}`;
     throw new TaskdError(ErrorCode.NOT_FOUND, message);
   };
+}
+
+/**
+ * Throws INVALID for a cancel of a record that nobody can have stored: it is said to be due beyond what was ever let in.
+ * Its Cancel would be kept for as long.
+ */
+export function admitCancel(dueMs: number, nowMs: number): void {
+  const leftMs = dueMs - nowMs;
+  if (leftMs > aheadMsMax) throw tooFar(leftMs);
 }
 
 function target(host: GateHost, topicId: number): TopicInfo {

@@ -1,4 +1,5 @@
 /** Delayed records as they travel through the ladder, and the batches in which movers carry them. */
+import { delayMsMax } from '../../base/delay-level.js';
 import { BatchBuilder } from '../../batch/builder.js';
 import { Attribute, BatchClass, headerBytes, readHeader } from '../../batch/header.js';
 import { type NewRecord, RecordError, readRecords, type StoredRecord } from '../../batch/record.js';
@@ -14,6 +15,11 @@ export interface Delayed {
   /** About what it takes in memory and in a batch. */
   readonly bytes: number;
 }
+
+/** Clients' clocks may differ from this one by so much. */
+export const clockSlackMs = 60_000;
+/** No record in the ladder is due later than this after it was stored. */
+export const aheadMsMax: number = delayMsMax + clockSlackMs;
 
 /** Fields of a record besides key, value and headers, with some room. */
 const overheadBytes = 64;

@@ -17,7 +17,7 @@ import type { TopicInfo } from '../cluster-shard.js';
 import type { Partition } from '../partition.js';
 import type { Partitions } from '../partitions.js';
 import type { TopicService } from '../topic-service.js';
-import { admitDelayed } from './delayed-gate.js';
+import { admitCancel, admitDelayed } from './delayed-gate.js';
 import { type Onward, originOf } from './delayed-record.js';
 import type { Pending } from './fire-target.js';
 import { type Destination, LastLevel, type LastLevelHost } from './last-level.js';
@@ -122,11 +122,12 @@ export class DelayLadder implements MoverHost, LastLevelHost {
     return opening;
   }
 
-  /** True when the record will not be delivered; durable when it resolves. */
-  cancel(partition: number, level: number, offset: number, dueMs: number): Promise<boolean> {
+  /** True when the record will not be delivered; durable when it resolves. INVALID for a time that no record can have. */
+  async cancel(partition: number, level: number, offset: number, dueMs: number): Promise<boolean> {
+    admitCancel(dueMs, this.runtime.clock.wallMs());
     const last = this.#lasts[partition];
     // Whoever has an id has stored a record, and then the last level is there.
-    if (last === undefined || level > lastDelayLevel || offset > 2 ** 48) return Promise.resolve(false);
+    if (last === undefined || level > lastDelayLevel || offset > 2 ** 48) return false;
     return last.cancel(originOf(level, offset), dueMs);
   }
 

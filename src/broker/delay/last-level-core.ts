@@ -18,7 +18,7 @@
 import { lastDelayLevel } from '../../base/delay-level.js';
 import { TimingWheel } from '../../timer/timing-wheel.js';
 import { partitionKey } from '../partition.js';
-import { type Delayed, originOf } from './delayed-record.js';
+import { aheadMsMax, type Delayed, originOf } from './delayed-record.js';
 import type { Cancel, Fire, FireDone } from './fire-records.js';
 import { byDue, FireTarget, type OpenFire, type Pending } from './fire-target.js';
 
@@ -184,6 +184,8 @@ export class LastLevelCore {
       return true;
     }
     if (!carried && appendTimestampMs >= dueMs) return false;
+    // No record can be due then; a Cancel that waited for one would wait for as long.
+    if (dueMs > appendTimestampMs + aheadMsMax) return false;
     // Clients say when the record is due, and one that errs must not undo what another was promised.
     const known = this.#cancels.get(origin);
     if (known !== undefined && known.dueMs > dueMs) return true;
