@@ -1,6 +1,7 @@
 import type { MetricSet } from '../base/counters.js';
 import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import { groupsTopic, groupsTopicPartitions } from '../base/group-partition.js';
+import { placeOf } from '../base/place.js';
 import type { TaskLog } from '../coordinator/task-log.js';
 import type { SpaceOptions } from '../log/disk-space.js';
 import { LogStore } from '../log/log-store.js';
@@ -33,7 +34,6 @@ import { BrokerTopics } from './groups/broker-topics.js';
 import { Groups } from './groups/groups.js';
 import { addLogMetrics } from './log-metrics.js';
 import { Maintenance } from './maintenance.js';
-import { partitionKey } from './partition.js';
 import { PartitionTaskLog } from './partition-task-log.js';
 import { Partitions } from './partitions.js';
 import { ProduceService } from './produce-service.js';
@@ -141,7 +141,7 @@ export class Broker {
 
   /** The log of a partition, without the wire; the same object each time. NOT_FOUND. */
   taskLog(topicId: number, partition: number): TaskLog {
-    const key = partitionKey(topicId, partition);
+    const key = placeOf(topicId, partition);
     const known = this.#taskLogs.get(key);
     if (known !== undefined) return known;
     const log = new PartitionTaskLog(this.#runtime, this.#needParts().partitions.get(topicId, partition));

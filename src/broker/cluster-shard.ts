@@ -2,7 +2,8 @@
  * The cluster's own metadata as a shard on the coordinator runtime: `replay` of the records of `__cluster` is the only
  * thing that changes it. A record that does not fit what came before it is void, with the reason.
  */
-import { ErrorCode, TaskdError } from '../base/errors.js';
+import { assert, ErrorCode, TaskdError } from '../base/errors.js';
+import { isPartition } from '../base/place.js';
 import type { TopicConfig } from '../base/topic-config.js';
 import { BatchClass } from '../batch/header.js';
 import type { NewRecord, StoredRecord } from '../batch/record.js';
@@ -26,6 +27,7 @@ const ClusterRecord = { TOPIC_CREATED: 1, PRODUCER_IDS_TAKEN: 2, TOPIC_ALTERED: 
 
 /** Partitions of one topic. */
 export const topicPartitionsMax = 1_024;
+assert(isPartition(topicPartitionsMax), 'each partition that a topic may have has a place');
 /**
  * Partitions of all topics. Each one keeps a file open as long as the broker runs; with too many of them there would be
  * none left for connections and new segments, not even at the next start.

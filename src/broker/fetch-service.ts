@@ -6,6 +6,7 @@
  * behind can't take the whole thread pool. Only a fetch that asks for `checked` batches has them read and checked here.
  */
 import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
+import { placeOf } from '../base/place.js';
 import { LogRegion } from '../log/log-region.js';
 import type { ServerCall } from '../rpc/service.js';
 import type { Clock } from '../runtime/clock.js';
@@ -14,7 +15,7 @@ import type { Timers } from '../timer/timers.js';
 import type { taskd } from '../wire/generated/messages.js';
 import type { ClientQuota } from './client-quota.js';
 import { LentBytes } from './lent-bytes.js';
-import { type Partition, partitionKey } from './partition.js';
+import type { Partition } from './partition.js';
 import type { Partitions } from './partitions.js';
 import { Purgatory, type Waiting } from './purgatory.js';
 
@@ -118,7 +119,7 @@ export class FetchService {
       };
     });
     const fetch: Fetch = {
-      keys: wanted.map(({ topicId, partition }) => partitionKey(topicId, partition)),
+      keys: wanted.map(({ topicId, partition }) => placeOf(topicId, partition)),
       call,
       wanted,
       bytesMax: Math.min(request.bytesMax || fetchBytesDefault, fetchBytesMax),

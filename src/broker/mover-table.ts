@@ -15,6 +15,7 @@
  */
 import { assert } from '../base/errors.js';
 import { moverProducerIdMin } from '../base/limits.js';
+import { placeOf } from '../base/place.js';
 
 /** Cursors of one source that write independently of one another, 1 to this. */
 const cursorsMax = 15;
@@ -22,7 +23,7 @@ const cursorsMax = 15;
 /** The producer id of a mover: cursor · 2^48 + topic id · 2^16 + partition, of its source. */
 export function moverProducerId(cursor: number, topicId: number, partition: number): number {
   assert(cursor >= 1 && cursor <= cursorsMax, `a mover's cursor is 1 to ${cursorsMax}, not ${cursor}`);
-  return cursor * moverProducerIdMin + topicId * 0x1_0000 + partition;
+  return cursor * moverProducerIdMin + placeOf(topicId, partition);
 }
 
 export function isMoverId(producerId: number): boolean {

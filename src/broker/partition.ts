@@ -20,6 +20,7 @@
  * in-process readers, then the waiting fetches.
  */
 import { ErrorCode, errorCodeName, isTaskdError, Retry, TaskdError } from '../base/errors.js';
+import { placeOf } from '../base/place.js';
 import type { FullTopicConfig } from '../base/topic-config.js';
 import { BatchBuilder } from '../batch/builder.js';
 import { Attribute, BatchClass } from '../batch/header.js';
@@ -30,11 +31,6 @@ import type { PartitionLog } from '../log/partition-log.js';
 import { type CommitWaiter, CommitWaiters } from './commit-waiters.js';
 import { ControlRecord, PartitionState, type StateHost, trimValue } from './partition-state.js';
 import type { ProducedBatch } from './produced-batches.js';
-
-/** One number that stands for a partition in maps. */
-export function partitionKey(topicId: number, partition: number): number {
-  return topicId * 0x1_0000 + partition;
-}
 
 /** Someone in this process who reads what is committed. */
 export interface CommitListener {
@@ -91,7 +87,7 @@ export class Partition {
     this.#state = new PartitionState(log, host);
     this.topicId = log.topicId;
     this.partition = log.partition;
-    this.key = partitionKey(log.topicId, log.partition);
+    this.key = placeOf(log.topicId, log.partition);
     this.internal = internal;
     log.isInternal = internal;
     log.onFull = () => this.#full();

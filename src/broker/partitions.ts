@@ -1,10 +1,11 @@
 import { ErrorCode, isTaskdError, TaskdError } from '../base/errors.js';
 import type { Logger } from '../base/logger.js';
+import { placeOf } from '../base/place.js';
 import { fullTopicConfig } from '../base/topic-config.js';
 import type { LogStore } from '../log/log-store.js';
 import type { PartitionLog } from '../log/partition-log.js';
 import type { TopicInfo } from './cluster-shard.js';
-import { Partition, partitionKey } from './partition.js';
+import { Partition } from './partition.js';
 
 /** Partitions that are opened or created at once, each with a few syncs of its own. */
 const openingMax = 16;
@@ -31,9 +32,7 @@ export class Partitions {
   }
 
   find(topicId: number, partition: number): Partition | undefined {
-    const found = this.#byKey.get(partitionKey(topicId, partition));
-    // A number beyond those that a topic may have would make the key of another topic's partition.
-    return found?.topicId === topicId ? found : undefined;
+    return this.#byKey.get(placeOf(topicId, partition));
   }
 
   /** The partition, or NOT_FOUND. */
@@ -98,7 +97,7 @@ export class Partitions {
 
   /** Whoever comes while it is being opened waits for the same one. */
   #open(topicId: number, partition: number, internal: boolean): Promise<void> {
-    const key = partitionKey(topicId, partition);
+    const key = placeOf(topicId, partition);
     let opening = this.#opening.get(key);
     if (opening === undefined) {
       opening = this.#openOnce(topicId, partition, internal);

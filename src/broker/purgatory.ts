@@ -5,7 +5,7 @@
  * its caller left (`remove`). Whoever takes one out answers it.
  */
 
-/** One waiting fetch. `keys` are the partitions it waits for, by `partitionKey`. */
+/** One waiting fetch. `keys` are the partitions it waits for, by `placeOf`. */
 export interface Waiting {
   readonly keys: readonly number[];
 }

@@ -1,4 +1,5 @@
 import { ErrorCode, isTaskdError, Retry, TaskdError } from '../base/errors.js';
+import { placeOf } from '../base/place.js';
 import { BatchMemory } from '../batch/batch-memory.js';
 import { Codec } from '../batch/body.js';
 import type { BatchClass } from '../batch/header.js';
@@ -121,12 +122,12 @@ export class Producer {
 
   /** Batches of a partition that wait or are on their way; a partitioner prefers short queues. */
   queued(topicId: number, partition: number): number {
-    return this.#lanes.get(laneKey(topicId, partition))?.lane.queued ?? 0;
+    return this.#lanes.get(placeOf(topicId, partition))?.lane.queued ?? 0;
   }
 
   /** True while the oldest record of that partition has had no answer for a second. */
   isSlow(topicId: number, partition: number): boolean {
-    const oldestMs = this.#lanes.get(laneKey(topicId, partition))?.lane.oldestMs;
+    const oldestMs = this.#lanes.get(placeOf(topicId, partition))?.lane.oldestMs;
     return oldestMs !== undefined && oldestMs + slowMs <= this.#runtime.clock.monotonicMs();
   }
 
@@ -187,7 +188,7 @@ export class Producer {
   }
 
   #laneOf(topicId: number, partition: number): LaneState {
-    const key = laneKey(topicId, partition);
+    const key = placeOf(topicId, partition);
     let state = this.#lanes.get(key);
     if (state === undefined) {
       // Brokers read the records of internal topics.
@@ -235,7 +236,7 @@ export class Producer {
       if (leader instanceof TaskdError) {
         fail(lane.giveUp(leader, nowMs));
         // A topic's id is never used again.
-        if (lane.isEmpty && this.#topics.known(topicId) === undefined) this.#lanes.delete(laneKey(topicId, partition));
+        if (lane.isEmpty && this.#topics.known(topicId) === undefined) this.#lanes.delete(placeOf(topicId, partition));
       } else if (leader !== undefined) {
         const caller = this.#callers.to(leader);
         for (let batch = lane.next(nowMs); batch !== undefined; batch = lane.next(nowMs)) {
@@ -307,10 +308,6 @@ export class Producer {
       this.#touch(state);
     });
   }
-}
-
-function laneKey(topicId: number, partition: number): number {
-  return topicId * 0x1_0000 + partition;
 }
 
 function store(batch: LaneBatch<Delivery>, answer: taskd.ProduceResponse): void {

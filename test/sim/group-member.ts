@@ -1,5 +1,6 @@
 import { ErrorCode, isTaskdError } from '../../src/base/errors.js';
-import { partitionOf, placesOf, topicIdOf, topicPartitionsOf } from '../../src/broker/groups/core/place.js';
+import { partitionOf, topicIdOf } from '../../src/base/place.js';
+import { placesOf, topicPartitionsOf } from '../../src/broker/groups/core/place.js';
 import { Connections } from '../../src/rpc/connections.js';
 import type { Address } from '../../src/runtime/net.js';
 import type { Runtime } from '../../src/runtime/runtime.js';

@@ -4,7 +4,7 @@ import { ErrorCode, Retry, TaskdError } from '../../base/errors.js';
 import { recordBytesMax } from '../../base/limits.js';
 import type { BatchHeader } from '../../batch/header.js';
 import { recordLength, type StoredRecord } from '../../batch/record.js';
-import type { TopicInfo } from '../cluster-shard.js';
+import { type TopicInfo, topicPartitionsMax } from '../cluster-shard.js';
 import { aheadMsMax, clockSlackMs } from './delayed-record.js';
 
 /** What the gate asks about. */
@@ -38,6 +38,11 @@ export function admitDelayed(
     // The record is written anew with each move, and must be readable each time.
     if (!Number.isSafeInteger(baseTimestamp + timestampDelta)) throw invalid('a record is dated beyond 2^53 ms');
     if (headers.length > 0 && recordLength(record) > recordBytesMax) throw tooLarge();
+    if (targetPartition >= topicPartitionsMax) {
+      throw invalid(
+        `a topic has at most ${topicPartitionsMax} partitions, so none is a target with the number ${targetPartition}`,
+      );
+    }
     const leftMs = deliverAtMs - nowMs;
     if (leftMs > leftMsMax) throw isLast ? wrongLevel(leftMs) : tooFar(leftMs);
     if (known?.topicId !== targetTopicId) {

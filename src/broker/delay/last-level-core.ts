@@ -16,8 +16,8 @@
  * record. A trim never falls between a Cancel and the arrival that it has struck.
  */
 import { lastDelayLevel } from '../../base/delay-level.js';
+import { isPartition, placeOf } from '../../base/place.js';
 import { TimingWheel } from '../../timer/timing-wheel.js';
-import { partitionKey } from '../partition.js';
 import { aheadMsMax, type Delayed, originOf } from './delayed-record.js';
 import type { Cancel, Fire, FireDone } from './fire-records.js';
 import { byDue, FireTarget, type OpenFire, type Pending } from './fire-target.js';
@@ -91,6 +91,11 @@ export class LastLevelCore {
     return this.#pending.size < this.#pendingMax;
   }
 
+  /** Target partitions that have records here, or Fires that are not done. */
+  get targets(): number {
+    return this.#targets.size;
+  }
+
   /** When `advance` has something to do; undefined when nothing waits for its time. */
   get nextDueMs(): number | undefined {
     return this.#wheel.nextDueMs();
@@ -131,6 +136,7 @@ export class LastLevelCore {
 
   fired(offset: number, fire: Fire): void {
     const target = this.#target(fire.topicId, fire.partition);
+    const before = fire.insteadOf === undefined ? undefined : this.#open.get(fire.insteadOf);
     let records: Pending[] = [];
     if (fire.insteadOf === undefined) {
       target.isAsked = false;
@@ -143,8 +149,10 @@ export class LastLevelCore {
       }
       records.sort(byDue);
     } else {
-      const before = this.#open.get(fire.insteadOf);
-      if (before === undefined) return;
+      if (before === undefined) {
+        this.#forgetIdle(target);
+        return;
+      }
       this.#open.delete(before.offset);
       before.target.open = before.target.open.filter((each) => each !== before);
       records = before.records;
@@ -156,11 +164,11 @@ export class LastLevelCore {
     target.open.push(open);
     this.#open.set(offset, open);
     this.#busy.add(target);
+    if (before !== undefined) this.#forgetIdle(before.target);
   }
 
   fireDone({ topicId, partition, upTo }: FireDone): void {
-    const key = partitionKey(topicId, partition);
-    const target = this.#targets.get(key);
+    const target = this.#targets.get(targetPlace(topicId, partition));
     if (target === undefined) return;
     target.saidUpTo = Math.max(target.saidUpTo, upTo);
     for (const fire of target.open) {
@@ -169,9 +177,7 @@ export class LastLevelCore {
       this.#forgetPayload(fire);
     }
     target.open = target.open.filter(({ offset }) => offset > upTo);
-    if (!target.isIdle) return;
-    this.#targets.delete(key);
-    this.#busy.delete(target);
+    this.#forgetIdle(target);
   }
 
   /** True when the record will not be delivered. */
@@ -180,6 +186,7 @@ export class LastLevelCore {
     if (record !== undefined) {
       this.#leave(record);
       this.#drop(record);
+      this.#forgetIdle(record.target);
       this.struck++;
       return true;
     }
@@ -339,13 +346,20 @@ export class LastLevelCore {
   }
 
   #target(topicId: number, partition: number): FireTarget {
-    const key = partitionKey(topicId, partition);
-    let target = this.#targets.get(key);
+    const place = targetPlace(topicId, partition);
+    let target = this.#targets.get(place);
     if (target === undefined) {
       target = new FireTarget(topicId, partition);
-      this.#targets.set(key, target);
+      this.#targets.set(place, target);
     }
     return target;
+  }
+
+  /** Targets come and go with their topics. */
+  #forgetIdle(target: FireTarget): void {
+    if (!target.isIdle) return;
+    this.#targets.delete(targetPlace(target.topicId, target.partition));
+    this.#busy.delete(target);
   }
 
   #leave(record: Pending): void {
@@ -365,4 +379,12 @@ export class LastLevelCore {
     for (const record of fire.records) this.#drop(record);
     fire.records.length = 0;
   }
+}
+
+/**
+ * The place of a target. A log may hold records for partitions that no topic can have; they were let in since their topic
+ * is deleted, so that whatever goes there is a dead letter.
+ */
+function targetPlace(topicId: number, partition: number): number {
+  return placeOf(topicId, isPartition(partition) ? partition : 0);
 }

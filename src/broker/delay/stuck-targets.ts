@@ -1,6 +1,6 @@
 import type { Logger } from '../../base/logger.js';
+import { placeOf } from '../../base/place.js';
 import type { Clock } from '../../runtime/clock.js';
-import { partitionKey } from '../partition.js';
 
 /** A target that takes nothing for so long needs a person. */
 export const stuckMs = 30_000;
@@ -32,7 +32,7 @@ export class StuckTargets {
   /** A Fire's batch was not taken. */
   refused(topicId: number, partition: number, why: string): void {
     const nowMs = this.#clock.monotonicMs();
-    const key = partitionKey(topicId, partition);
+    const key = placeOf(topicId, partition);
     let target = this.#targets.get(key);
     if (target === undefined) this.#targets.set(key, (target = { sinceMs: nowMs, tellMs: nowMs + stuckMs }));
     if (nowMs < target.tellMs) return;
@@ -47,6 +47,6 @@ export class StuckTargets {
 
   /** It has taken one, or is gone. */
   went(topicId: number, partition: number): void {
-    if (this.#targets.size > 0) this.#targets.delete(partitionKey(topicId, partition));
+    if (this.#targets.size > 0) this.#targets.delete(placeOf(topicId, partition));
   }
 }

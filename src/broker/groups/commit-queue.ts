@@ -3,6 +3,7 @@
  * once, those that come while it is being written, or within the linger after it, go together. Of one member only the
  * latest offset of a partition is written, and all who asked are answered when that one is durable.
  */
+import { placeOf } from '../../base/place.js';
 import type { NewRecord } from '../../batch/record.js';
 import type { ServerCall } from '../../rpc/service.js';
 import type { Timer } from '../../runtime/clock.js';
@@ -10,7 +11,6 @@ import type { Runtime } from '../../runtime/runtime.js';
 import type { taskd } from '../../wire/generated/messages.js';
 import { offsetsCommitted } from './core/group-record.js';
 import type { GroupVerdict } from './core/group-shard.js';
-import { placeOf } from './core/place.js';
 
 /** Time between the end of one write of commits and the begin of the next. */
 const lingerMs = 5;

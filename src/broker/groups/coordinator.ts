@@ -14,6 +14,7 @@
  */
 import { ErrorCode, TaskdError } from '../../base/errors.js';
 import { groupBeatMs } from '../../base/limits.js';
+import { partitionOf, topicIdOf } from '../../base/place.js';
 import { BatchClass } from '../../batch/header.js';
 import type { NewRecord } from '../../batch/record.js';
 import { ShardRuntime } from '../../coordinator/shard-runtime.js';
@@ -28,7 +29,7 @@ import type { Group } from './core/group.js';
 import { groupRemoved, memberJoined, memberOut, partitionsReleased, topicGone } from './core/group-record.js';
 import { GroupShard, type GroupVerdict, replaced, unknownMember } from './core/group-shard.js';
 import type { Member } from './core/member.js';
-import { partitionOf, placesOf, topicIdOf, topicPartitionsOf } from './core/place.js';
+import { placesOf, topicPartitionsOf } from './core/place.js';
 import {
   groupFull,
   groupMembersMax,

@@ -1,8 +1,9 @@
+import { partitionOf, topicIdOf } from '../../base/place.js';
 import { taskd } from '../../wire/generated/messages.js';
 import type { GroupTopics } from './broker-topics.js';
 import type { GroupCoordinator } from './coordinator.js';
 import type { Group } from './core/group.js';
-import { partitionOf, topicIdOf, topicPartitionsOf } from './core/place.js';
+import { topicPartitionsOf } from './core/place.js';
 
 export function groupSummary(group: Group): taskd.GroupSummary.$Properties {
   const isEmpty = group.members.size === 0;

@@ -5,10 +5,11 @@
  * States: waiting (known from the log, no stream here) ⇄ connected (a stream) → out pending (the record that puts it out
  * is being written) → gone. A member that joins again while it is out pending is judged in the log's order.
  */
+import { placeOf } from '../../base/place.js';
 import type { ServerStream } from '../../rpc/service.js';
 import { taskd } from '../../wire/generated/messages.js';
 import type { Member } from './core/member.js';
-import { placeOf, topicPartitionsOf } from './core/place.js';
+import { topicPartitionsOf } from './core/place.js';
 
 /** A member whose connection its own side closed is out after this. */
 const disconnectedMs = 1_000;

@@ -1,4 +1,5 @@
 import { ErrorCode, TaskdError } from '../../base/errors.js';
+import { isPartition, partitionOf, placeOf, topicIdOf } from '../../base/place.js';
 import type { Runtime } from '../../runtime/runtime.js';
 import { taskd } from '../../wire/generated/messages.js';
 import type { GroupTopics } from './broker-topics.js';
@@ -7,7 +8,6 @@ import type { GroupCoordinator } from './coordinator.js';
 import type { Group, StoredOffset } from './core/group.js';
 import { offsetsCommitted } from './core/group-record.js';
 import { hasMembers } from './core/group-shard.js';
-import { isPartition, partitionOf, placeOf, topicIdOf } from './core/place.js';
 import {
   busy,
   commitPartitionsMax,

@@ -20,6 +20,7 @@
  * - a push counts only with an epoch that is not lower than the last one's.
  */
 import { assert } from '../../base/errors.js';
+import { placeOf } from '../../base/place.js';
 
 export interface GroupPartition {
   readonly topicId: number;
@@ -68,7 +69,7 @@ export class MemberCore<W> {
   readonly #holdings = new Map<number, Holding<W>>();
   #state: 'out' | 'joining' | 'in' | 'closed' = 'out';
   #epoch = 0;
-  /** The latest assignment, by `placeKey`. */
+  /** The latest assignment, by `placeOf`. */
   #assigned = new Map<number, GroupPartition>();
   #heartbeatMs = heartbeatMsDefault;
   #beatSentMs = Number.NEGATIVE_INFINITY;
@@ -98,7 +99,7 @@ export class MemberCore<W> {
   }
 
   holding(topicId: number, partition: number): Holding<W> | undefined {
-    return this.#holdings.get(placeKey(topicId, partition));
+    return this.#holdings.get(placeOf(topicId, partition));
   }
 
   /** True while nobody else can have what this member holds, as far as it can know. */
@@ -134,7 +135,7 @@ export class MemberCore<W> {
     this.#epoch = push.epoch;
     if (push.sessionTimeoutMs > 0) this.#sessionTimeoutMs = push.sessionTimeoutMs;
     if (push.heartbeatMs > 0) this.#heartbeatMs = Math.max(heartbeatMsMin, push.heartbeatMs);
-    this.#assigned = new Map(push.assigned.map((each) => [placeKey(each.topicId, each.partition), each]));
+    this.#assigned = new Map(push.assigned.map((each) => [placeOf(each.topicId, each.partition), each]));
     const releasing: Holding<W>[] = [];
     for (const [key, holding] of this.#holdings) {
       if (holding.isReleasing || this.#assigned.has(key)) continue;
@@ -232,15 +233,10 @@ export class MemberCore<W> {
 
   #forget(holding: Holding<W>): void {
     holding.isGone = true;
-    this.#holdings.delete(placeKey(holding.topicId, holding.partition));
+    this.#holdings.delete(placeOf(holding.topicId, holding.partition));
   }
 
   #owned(): GroupPartition[] {
     return [...this.#holdings.values()].map(({ topicId, partition }) => ({ topicId, partition }));
   }
-}
-
-/** Both in one safe integer. */
-export function placeKey(topicId: number, partition: number): number {
-  return topicId * 0x1_0000 + partition;
 }

@@ -99,6 +99,57 @@ t.test('a Fire for a target that is gone is taken over', (t) => {
   t.end();
 });
 
+t.test('a target is forgotten when nothing is left of it, however that came', (t) => {
+  const core = new LastLevelCore(0);
+  core.activate();
+  for (const [offset, target] of [1, 2, 3].entries()) core.arrived(delayed(offset, 10, target));
+  t.equal(core.targets, 3);
+  core.cancelled(3, { origin: originOf(lastDelayLevel, 0), dueMs: 10, carried: false }, 5);
+  t.equal(core.targets, 2, 'cancelled');
+  core.advance(20);
+  for (const [at, fire] of core.compose().entries()) core.fired(4 + at, fire);
+  core.fired(6, { topicId: 9, partition: 0, offsets: [], insteadOf: 4 });
+  t.equal(core.targets, 2, 'taken over');
+  core.fired(7, { topicId: 8, partition: 0, offsets: [], insteadOf: 4 });
+  t.equal(core.targets, 2, 'a second take-over does nothing');
+  for (const open of core.toProduce()) core.produced(open);
+  for (const done of core.dones()) core.fireDone(done);
+  t.equal(core.targets, 0, 'done');
+  t.end();
+});
+
+t.test('no number of a partition makes a record one of another target', (t) => {
+  const core = new LastLevelCore(0);
+  core.activate();
+  const to = (offset: number, targetTopicId: number, targetPartition: number): Delayed => {
+    const each = delayed(offset, 10, targetTopicId);
+    return { ...each, record: { ...each.record, targetPartition } };
+  };
+  core.arrived(to(0, 4, 65_536 * 3));
+  core.arrived(to(1, 7, 0));
+  core.arrived(to(2, 5, 65_536 * 2));
+  core.advance(20);
+  const fires = core.compose();
+  t.same(
+    fires.map(({ topicId, offsets }) => [topicId, offsets]),
+    [
+      [4, [0]],
+      [7, [1]],
+      [5, [2]],
+    ],
+  );
+  for (const [at, fire] of fires.entries()) core.fired(3 + at, fire);
+  t.same(
+    core.toProduce().map(({ target, records }) => [target.topicId, records.length]),
+    [
+      [4, 1],
+      [7, 1],
+      [5, 1],
+    ],
+  );
+  t.end();
+});
+
 t.test('memory for records is bounded: those beyond are read again', (t) => {
   const core = new LastLevelCore(0, { payloadBytesMax: 250, pendingMax: 3 });
   core.activate();

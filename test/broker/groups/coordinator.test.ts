@@ -1,7 +1,7 @@
 import t from 'tap';
 import { ErrorCode } from '../../../src/base/errors.js';
+import { placeOf } from '../../../src/base/place.js';
 import { offsetsKeptMs } from '../../../src/broker/groups/coordinator.js';
-import { placeOf } from '../../../src/broker/groups/core/place.js';
 import { taskd } from '../../../src/wire/generated/messages.js';
 import { CoordinatorRig, topicId } from './coordinator-rig.js';
 

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { ErrorCode } from '../../../src/base/errors.js';
+import { partitionOf } from '../../../src/base/place.js';
 import { BatchClass } from '../../../src/batch/header.js';
-import { partitionOf } from '../../../src/broker/groups/core/place.js';
 import { nodeRuntime } from '../../../src/runtime/node/node-runtime.js';
 import { taskd } from '../../../src/wire/generated/messages.js';
 import {

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { type GroupPartition, type Holding, MemberCore, placeKey } from '../../../src/client/consumer/member-core.js';
+import { placeOf } from '../../../src/base/place.js';
+import { type GroupPartition, type Holding, MemberCore } from '../../../src/client/consumer/member-core.js';
 
 const sessionMs = 6_000;
 const at = (partition: number): GroupPartition => ({ topicId: 7, partition });
@@ -199,8 +200,8 @@ t.test('property: no beat leaves out what is held, none names what was released 
         for (const { owned } of rig.beats.slice(beats)) {
           if (JSON.stringify(owned) !== JSON.stringify(held)) throw new Error(`beat ${owned}, held ${held}`);
         }
-        const known = [...core.holdings].map(({ topicId, partition }) => placeKey(topicId, partition)).sort();
-        if (JSON.stringify(known) !== JSON.stringify(held.map((p) => placeKey(7, p)))) throw new Error('holdings');
+        const known = [...core.holdings].map(({ topicId, partition }) => placeOf(topicId, partition)).sort();
+        if (JSON.stringify(known) !== JSON.stringify(held.map((p) => placeOf(7, p)))) throw new Error('holdings');
       }
     }),
     { numRuns: 300 },

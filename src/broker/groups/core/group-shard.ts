@@ -4,6 +4,7 @@
  * have come before it in the log, and whoever waits for it is told the verdict.
  */
 import { ErrorCode, Retry, TaskdError } from '../../../base/errors.js';
+import { isPartition, placeOf } from '../../../base/place.js';
 import { BatchClass } from '../../../batch/header.js';
 import type { StoredRecord } from '../../../batch/record.js';
 import type { Shard } from '../../../coordinator/shard-runtime.js';
@@ -11,7 +12,6 @@ import type { CommittedBatch } from '../../../coordinator/task-log.js';
 import { taskd } from '../../../wire/generated/messages.js';
 import { Group } from './group.js';
 import { GroupRecord } from './group-record.js';
-import { isPartition, placeOf } from './place.js';
 
 /** What replay made of a record. */
 export interface GroupVerdict {

@@ -13,9 +13,10 @@
  * A partition is given out only when it is free, so it never has two owners, and it becomes free only by its owner's
  * own word or by the record that put the owner out. Whoever is not touched by a move notices nothing of it.
  */
+import { topicIdOf } from '../../../base/place.js';
 import type { taskd } from '../../../wire/generated/messages.js';
 import { Member } from './member.js';
-import { placesOf, topicIdOf } from './place.js';
+import { placesOf } from './place.js';
 
 /** Names of a static member's former processes that are remembered, so that they learn why they are out. */
 const formerMax = 8;

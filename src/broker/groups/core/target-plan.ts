@@ -1,8 +1,9 @@
+import { placeOf } from '../../../base/place.js';
 import type { taskd } from '../../../wire/generated/messages.js';
 import type { AssignMember, Assignor, AssignQuestion, AssignTopic } from '../assign/assignor.js';
 import type { Group } from './group.js';
 import type { Member } from './member.js';
-import { placeOf, topicPartitionsOf } from './place.js';
+import { topicPartitionsOf } from './place.js';
 
 export interface KnownTopic {
   readonly topicId: number;

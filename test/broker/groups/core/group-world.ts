@@ -1,4 +1,5 @@
 import { ErrorCode } from '../../../../src/base/errors.js';
+import { partitionOf, placeOf, topicIdOf } from '../../../../src/base/place.js';
 import { BatchBuilder } from '../../../../src/batch/builder.js';
 import { BatchClass, headerBytes } from '../../../../src/batch/header.js';
 import { type NewRecord, readRecords, type StoredRecord } from '../../../../src/batch/record.js';
@@ -13,7 +14,7 @@ import {
   targetChanged,
 } from '../../../../src/broker/groups/core/group-record.js';
 import { GroupShard, type GroupVerdict } from '../../../../src/broker/groups/core/group-shard.js';
-import { partitionOf, placeOf, topicIdOf, topicPartitionsOf } from '../../../../src/broker/groups/core/place.js';
+import { topicPartitionsOf } from '../../../../src/broker/groups/core/place.js';
 import { type KnownTopic, planTarget } from '../../../../src/broker/groups/core/target-plan.js';
 import type { SeededRandom } from '../../../../src/runtime/sim/seeded-random.js';
 
