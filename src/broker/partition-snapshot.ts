@@ -6,7 +6,7 @@
  *  0 u32 version     1
  *  4 u32 producers
  *  8 u32 movers
- * 12 u32 0
+ * 12 u32 controlTail the last records below the end that are the broker's own notes; 0 also where that isn't known
  * 16 u64 trimOffset  what lies below is to go
  * 24 u64 logTimeMs   the highest append timestamp seen
  * 32 producers, least recently committed first:
@@ -29,17 +29,21 @@ const moverBytes = 24;
 export interface PartitionSnapshot {
   readonly trimOffset: number;
   readonly logTimeMs: number;
+  /** So many of the last records are control records; 0 also where that isn't known. */
+  readonly controlTail: number;
   readonly producers: ReadonlyMap<number, ProducerState>;
   readonly movers: ReturnType<MoverTable['committed']>;
 }
 
-export function encodePartitionSnapshot({ trimOffset, logTimeMs, producers, movers }: PartitionSnapshot): Uint8Array {
+export function encodePartitionSnapshot(snapshot: PartitionSnapshot): Uint8Array {
+  const { trimOffset, logTimeMs, controlTail, producers, movers } = snapshot;
   let length = headBytes + movers.size * moverBytes;
   for (const { window } of producers.values()) length += producerBytes + window.length * batchBytes;
   const bytes = new Uint8Array(length);
   writeU32(bytes, 0, version);
   writeU32(bytes, 4, producers.size);
   writeU32(bytes, 8, movers.size);
+  writeU32(bytes, 12, controlTail);
   writeU64(bytes, 16, trimOffset);
   writeU64(bytes, 24, logTimeMs);
   let at = headBytes;
@@ -71,10 +75,11 @@ export function decodePartitionSnapshot(bytes: Uint8Array, end: number): Partiti
   if (bytes.length < headBytes || readU32(bytes, 0) !== version) return undefined;
   const producerCount = readU32(bytes, 4);
   const moverCount = readU32(bytes, 8);
+  const controlTail = readU32(bytes, 12);
   const trimOffset = readU64(bytes, 16);
   const logTimeMs = readU64(bytes, 24);
   if (trimOffset === undefined || trimOffset > end || logTimeMs === undefined) return undefined;
-  if (producerCount > partitionProducersMax) return undefined;
+  if (producerCount > partitionProducersMax || controlTail > end) return undefined;
   const producers = new Map<number, ProducerState>();
   let at = headBytes;
   for (let i = 0; i < producerCount; i++) {
@@ -93,7 +98,7 @@ export function decodePartitionSnapshot(bytes: Uint8Array, end: number): Partiti
     if (!isMoverId(id) || movers.has(id) || endOffset > end) return undefined;
     movers.set(id, { lastSequence, endOffset });
   }
-  return { trimOffset, logTimeMs, producers, movers };
+  return { trimOffset, logTimeMs, controlTail, producers, movers };
 }
 
 function readProducer(bytes: Uint8Array, at: number, end: number): { id: number; state: ProducerState } | undefined {

@@ -28,6 +28,7 @@ export class PartitionState {
   readonly #log: PartitionLog;
   readonly #host: StateHost;
   #trimOffset = 0;
+  #recordsEnd = 0;
   /** Where `log.logEnd` bytes stood when the last snapshot was taken. */
   #savedBytes = 0;
   /** Bytes of the last snapshot. */
@@ -44,6 +45,16 @@ export class PartitionState {
     return this.#trimOffset;
   }
 
+  /** One past the last record that is no control record, committed or not; what is behind it is of no use to readers. */
+  get recordsEnd(): number {
+    return this.#recordsEnd;
+  }
+
+  /** Records up to `endOffset` were appended, which are no control records. */
+  appended(endOffset: number): void {
+    this.#recordsEnd = endOffset;
+  }
+
   /** Learns everything from the snapshot and what follows it in the log; then makes good a trim that a crash cut short. */
   async load(): Promise<void> {
     const snapshot = await this.#log.keeper.loadSnapshot(this.#log.syncedEnd);
@@ -56,12 +67,16 @@ export class PartitionState {
       const { topicId, partition } = this.#log;
       this.#host.logger.error({ topicId, partition, end: snapshot.end }, 'the snapshot of a partition makes no sense');
     }
+    this.#recordsEnd = known === undefined ? this.#log.logStart : snapshot!.end - known.controlTail;
     let bytes = 0;
     const from = known === undefined ? this.#log.logStart : snapshot!.end;
     await this.#log.eachHeader(from, known === undefined ? undefined : snapshot!.place, (header, control) => {
       bytes += header.length;
       if (control !== undefined) this.#replayControl(control);
-      else if (!isControl(header)) this.producers.replay(header);
+      else if (!isControl(header)) {
+        this.producers.replay(header);
+        this.#recordsEnd = header.baseOffset + header.recordCount;
+      }
     });
     this.#savedBytes = this.#log.bytesAppended - bytes;
     await this.trimAsTold();
@@ -121,7 +136,12 @@ export class PartitionState {
 
   async #saveNow(): Promise<void> {
     const { bytesAppended, syncedEnd } = this.#log;
-    const bytes = encodePartitionSnapshot({ trimOffset: this.#trimOffset, ...this.producers.committedState() });
+    const controlTail = Math.max(0, syncedEnd - Math.max(this.#recordsEnd, this.#log.logStart));
+    const bytes = encodePartitionSnapshot({
+      trimOffset: this.#trimOffset,
+      controlTail,
+      ...this.producers.committedState(),
+    });
     await this.#log.saveSnapshot(syncedEnd, bytes);
     this.#savedBytes = bytesAppended;
     this.#snapshotBytes = bytes.length;

@@ -124,6 +124,11 @@ export class Partition {
     return this.#log.syncedEnd;
   }
 
+  /** One past the last committed record that is somebody's, not the broker's own note; `logStart` when there is none. */
+  get recordsEnd(): number {
+    return Math.max(this.logStart, Math.min(this.#state.recordsEnd, this.highWatermark));
+  }
+
   get bytes(): number {
     return this.#log.bytes;
   }
@@ -196,6 +201,7 @@ export class Partition {
   appendOwn(batch: Uint8Array, recordCount: number): number {
     this.assertWritable();
     const baseOffset = this.#log.append(batch);
+    this.#state.appended(baseOffset + recordCount);
     this.recordsAppended += recordCount;
     this.bytesAppended += batch.length;
     return baseOffset;
@@ -383,6 +389,7 @@ export class Partition {
       throw error;
     }
     const { recordCount } = header;
+    this.#state.appended(baseOffset + recordCount);
     const appendTimestamp = this.#log.lastTimestampMs;
     if (header.producerId !== 0) {
       const { producerId, producerEpoch, baseSequence, lastSequence } = header;

@@ -11,6 +11,7 @@ const batch = { baseSequence: 5, lastSequence: 9, baseOffset: 100, endOffset: 10
 const snapshot: PartitionSnapshot = {
   trimOffset: 40,
   logTimeMs: 2_000,
+  controlTail: 3,
   producers: new Map([[7, { epoch: 3, window: [batch] }]]),
   movers: new Map([[2 ** 48 + 65_536, { lastSequence: 77, endOffset: 120 }]]),
 };
@@ -22,7 +23,7 @@ t.test('a snapshot comes back as it went in: these bytes are the format', (t) =>
       .toString('hex')
       .match(/.{1,32}/g),
     [
-      '00000001000000010000000100000000',
+      '00000001000000010000000100000003',
       '000000000000002800000000000007d0',
       '00000000000000070003000100000000',
       '00000000000000050000000000000009',
@@ -40,6 +41,7 @@ t.test('what can not be true at its end, and what is no snapshot, is refused', (
   t.equal(decodePartitionSnapshot(good, 119), undefined, 'a mover that lies above the end');
   const wrong: PartitionSnapshot[] = [
     { ...snapshot, trimOffset: 121 },
+    { ...snapshot, controlTail: 121 },
     { ...snapshot, producers: new Map([[7, { epoch: 3, window: [{ ...batch, endOffset: 121 }] }]]) },
     { ...snapshot, producers: new Map([[7, { epoch: 3, window: [batch, batch] }]]) },
     { ...snapshot, producers: new Map([[7, { epoch: 3, window: [] }]]) },
@@ -92,7 +94,7 @@ t.test('a table from a snapshot judges as the one that was committed there, and 
         seen.set(producerId, lastSequence + 1);
       }
       table.committed(committedEnd);
-      const bytes = encodePartitionSnapshot({ trimOffset: 0, ...table.committedState() });
+      const bytes = encodePartitionSnapshot({ trimOffset: 0, controlTail: 0, ...table.committedState() });
       const again = new ProducerTable();
       again.restore(decodePartitionSnapshot(bytes, committedEnd)!);
       for (const producerId of [1, 2, 3, 2 ** 48 + 1, 2 ** 48 + 2]) {

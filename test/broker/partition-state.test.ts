@@ -116,3 +116,24 @@ t.test('a segment that is being read stays until it is read', async (t) => {
   await (await opened(folder)).store.close();
   t.notOk(existsSync(first));
 });
+
+t.test('the end of the records is known without the own notes behind it, through starts and snapshots', async (t) => {
+  const folder = temporaryFolder(t);
+  let { store, partition } = await opened(folder);
+  t.equal(partition.recordsEnd, 0, 'the first one is a note');
+  const { endOffset } = partition.append([produced(7, 0)]);
+  t.equal(partition.recordsEnd, 1, 'what is not committed is not counted');
+  await committed(partition, endOffset);
+  t.equal(partition.recordsEnd, endOffset);
+  for (const isSaved of [false, true, false, true]) {
+    if (isSaved) await partition.saveState();
+    await store.close();
+    ({ store, partition } = await opened(folder));
+    t.equal(partition.recordsEnd, endOffset);
+  }
+  t.equal(partition.highWatermark, endOffset + 4, 'a note for each start');
+  const next = partition.append([produced(7, 1)]);
+  await committed(partition, next.endOffset);
+  t.equal(partition.recordsEnd, next.endOffset);
+  await store.close();
+});

@@ -6,6 +6,8 @@ import type { Partitions } from '../partitions.js';
 export interface PartitionEnds {
   readonly start: number;
   readonly end: number;
+  /** One past the last record that is somebody's: what is left up to `end` are the broker's own notes. */
+  readonly recordsEnd: number;
 }
 
 /** What the coordinators ask about topics. */
@@ -43,7 +45,8 @@ export class BrokerTopics implements GroupTopics {
 
   ends(topicId: number, partition: number): PartitionEnds | undefined {
     const found = this.#serving(topicId, partition);
-    return found === undefined ? undefined : { start: found.logStart, end: found.highWatermark };
+    if (found === undefined) return undefined;
+    return { start: found.logStart, end: found.highWatermark, recordsEnd: found.recordsEnd };
   }
 
   offsetForTime(topicId: number, partition: number, timeMs: number): Promise<number> {

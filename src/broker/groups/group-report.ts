@@ -53,7 +53,7 @@ export function groupLag(group: Group, topics: GroupTopics): number {
 function placeLag(group: Group, place: number, topics: GroupTopics): number {
   const ends = topics.ends(topicIdOf(place), partitionOf(place));
   if (ends === undefined) return 0;
-  return Math.max(0, ends.end - Math.max(ends.start, group.offsets.get(place)?.offset ?? ends.start));
+  return Math.max(0, ends.recordsEnd - Math.max(ends.start, group.offsets.get(place)?.offset ?? ends.start));
 }
 
 function offsetReport(group: Group, place: number, topics: GroupTopics): taskd.GroupOffset.$Properties | undefined {

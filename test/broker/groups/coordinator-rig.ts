@@ -95,7 +95,7 @@ const topics: GroupTopics = {
   named: (name) => (name === 'orders' ? info : undefined),
   byId: (id) => (id === topicId ? info : undefined),
   has: (id) => id === topicId,
-  ends: () => ({ start: 0, end: 100 }),
+  ends: () => ({ start: 0, end: 100, recordsEnd: 100 }),
   offsetForTime: () => Promise.resolve(0),
 };
 
