@@ -1,7 +1,7 @@
 import { ErrorCode, TaskdError } from '../base/errors.js';
 import { describeTopics } from '../wire/methods.js';
 import { readTopic } from './consumer/read-topic.js';
-import { deadTopicName } from './consumer/retry-ladder.js';
+import { deadTopicNames } from './consumer/retry-ladder.js';
 import { markOffsetsMax } from './dead-mark.js';
 import { type DeadRecord, deadRecordOf, parseDeadId } from './dead-record.js';
 import { DeadReplay } from './dead-replay.js';
@@ -132,18 +132,19 @@ export class DeadRecords {
   /** The dead-letter topics of a group that the filter leaves. */
   async #topics(group: string, { topic, ids }: DeadFilter): Promise<DeadTopic[]> {
     checkName(group, 'the group');
-    const prefix = deadTopicName(group, '');
+    const prefixes = deadTopicNames(group, '');
+    const isOurs = (name: string): boolean => prefixes.some((prefix) => name.startsWith(prefix));
     let names: string[];
     if (ids !== undefined) {
       names = [...new Set(ids.map((id) => parseDeadId(id).topic))];
-      const other = names.find((name) => !name.startsWith(prefix));
+      const other = names.find((name) => !isOurs(name));
       if (other !== undefined) {
         throw new TaskdError(ErrorCode.INVALID, `${other} holds no dead letters of group "${group}"`);
       }
-    } else if (topic !== undefined) names = [deadTopicName(group, topic)];
+    } else if (topic !== undefined) names = [...deadTopicNames(group, topic)];
     else {
       const { topics } = await this.#network.topics.ask(describeTopics, { names: [] });
-      names = topics.map(({ name }) => name ?? '').filter((name) => name.startsWith(prefix));
+      names = topics.map(({ name }) => name ?? '').filter(isOurs);
     }
     const existing = await this.#existing(names);
     return existing.map(({ name }) => new DeadTopic(this.#network, group, name));

@@ -22,7 +22,7 @@ import { elapse, LeaderCaller } from './leader-caller.js';
 import { type Holding, MemberCore } from './member-core.js';
 import { OpenPartition, type TopicPartition } from './open-partition.js';
 import { committedOf, offsetOf, type Position } from './positions.js';
-import { retryTopicName } from './retry-ladder.js';
+import { retryTopicNames } from './retry-ladder.js';
 import { RetryTopics } from './retry-topics.js';
 import { WorkQueue } from './work-queue.js';
 
@@ -77,7 +77,9 @@ export class ConsumerDriver {
     this.#core = new MemberCore(settings.sessionTimeoutMs);
     const retries =
       producer === undefined ? undefined : new RetryTopics(network, producer, group, settings.retryDelaysMs);
-    if (retries !== undefined) for (const topic of topics) this.#retryTopics.set(retryTopicName(group, topic), topic);
+    if (retries !== undefined) {
+      for (const topic of topics) for (const name of retryTopicNames(group, topic)) this.#retryTopics.set(name, topic);
+    }
     this.#consumption = new Consumption(network, this.#leaders, this.#queue, settings, this.#retryTopics, {
       progress: () => this.#checkEnd(),
       stopped: (partition, error) => {

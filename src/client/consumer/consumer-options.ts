@@ -10,7 +10,7 @@ import { topicRetriesMax } from '../../base/topic-config.js';
 import { checkName } from '../job-definition.js';
 import type { TopicPartition } from './open-partition.js';
 import type { Position } from './positions.js';
-import { checkRetryNames } from './retry-ladder.js';
+import { checkRetryNames, retryTopicNames } from './retry-ladder.js';
 import type { Order } from './work-queue.js';
 
 /** Data that the log had and has lost: offsets from `from` up to `to`, which is one more than the last. */
@@ -118,7 +118,7 @@ const concurrencyMax = 10_000;
 export function consumerSettings(options: ConsumerOptions): ConsumerSettings {
   const { group = '', topics, partitions, stopAtEnd = false, retry, instanceId = '' } = options;
   const hasRetries = group !== '' && retry !== false;
-  const most = hasRetries ? topicsMax / 2 : topicsMax;
+  const most = Math.floor(topicsMax / (hasRetries ? 1 + retryTopicNames(group, '').length : 1));
   if (!Array.isArray(topics) || topics.length === 0 || topics.length > most) {
     throw invalid(`topics are 1 to ${most} names`);
   }

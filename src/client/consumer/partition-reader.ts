@@ -143,7 +143,7 @@ export class PartitionReader {
     const { topic, retryOf } = this.#options;
     const note = retryOf === undefined ? undefined : headers.find(({ name }) => name === failureHeader);
     const failure = note === undefined ? undefined : readFailure(note.value);
-    // Group a.b with topic c, and group a with topic b.c, have one retry topic.
+    // Whoever may write to the topic can copy another group's record here.
     if (failure !== undefined && failure.group !== retryOf) return undefined;
     return new ConsumerRecord({
       topic,

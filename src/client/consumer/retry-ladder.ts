@@ -13,11 +13,35 @@ import { nameLengthMax } from '../../base/limits.js';
 export const deadLettersKeptMs: number = 30 * 86_400_000;
 
 export function retryTopicName(group: string, topic: string): string {
-  return `retry.${group}.${topic}`;
+  return `retry.${namePart(group)}.${topic}`;
 }
 
 export function deadTopicName(group: string, topic: string): string {
-  return `dlq.${group}.${topic}`;
+  return `dlq.${namePart(group)}.${topic}`;
+}
+
+/**
+ * All topics in which retries of the group may lie, first the one that they are stored in. A group with dots was once
+ * named plainly, and so perhaps like another one's topic; what lies there is still taken, by the group that it names.
+ */
+export function retryTopicNames(group: string, topic: string): readonly string[] {
+  const name = retryTopicName(group, topic);
+  return group.includes('.') ? [name, `retry.${group}.${topic}`] : [name];
+}
+
+/** The same of dead letters; with an empty topic, how the names begin. */
+export function deadTopicNames(group: string, topic: string): readonly string[] {
+  const name = deadTopicName(group, topic);
+  return group.includes('.') ? [name, `dlq.${group}.${topic}`] : [name];
+}
+
+/**
+ * The group as it stands in these names. One with dots has an empty part and their number before it, `retry..1.a.b.c`:
+ * else group a.b with topic c and group a with topic b.c would have one topic. Format.
+ */
+function namePart(group: string): string {
+  const dots = group.split('.').length - 1;
+  return dots === 0 ? group : `.${dots}.${group}`;
 }
 
 /** The wait before the next try after `attempts` failed ones; undefined when the record is a dead letter now. */

@@ -1,7 +1,12 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { failedAgain, readFailure, writeFailure } from '../../../src/client/consumer/failure.js';
-import { checkRetryNames, retryDelayMs } from '../../../src/client/consumer/retry-ladder.js';
+import {
+  checkRetryNames,
+  deadTopicName,
+  retryDelayMs,
+  retryTopicName,
+} from '../../../src/client/consumer/retry-ladder.js';
 
 t.test('a failure grows from try to try and survives its header', async (t) => {
   const place = { topic: 'orders', partition: 2, offset: 40 };
@@ -50,4 +55,22 @@ t.test('the ladder ends, and names that would be illegal are refused', async (t)
   t.throws(() => checkRetryNames('g'.repeat(100), 't'.repeat(100)), { message: /characters/ });
   t.throws(() => checkRetryNames('a b', 't'), { message: /retry: false/ });
   checkRetryNames('a.b', 'c_d-1');
+});
+
+t.test('no two groups share a topic, and a group without dots has its plain name in it', (t) => {
+  t.equal(retryTopicName('billing', 'eu.orders'), 'retry.billing.eu.orders');
+  t.equal(deadTopicName('eu.billing', 'orders'), 'dlq..1.eu.billing.orders');
+  const name = fc.stringMatching(/^[a.1-]{1,5}$/);
+  fc.assert(
+    fc.property(name, name, name, name, (group, topic, otherGroup, otherTopic) => {
+      const isSame = group === otherGroup && topic === otherTopic;
+      const prefix = deadTopicName(group, '');
+      return (
+        (retryTopicName(group, topic) === retryTopicName(otherGroup, otherTopic)) === isSame &&
+        (group === otherGroup || !deadTopicName(otherGroup, otherTopic).startsWith(prefix))
+      );
+    }),
+    { numRuns: 5_000 },
+  );
+  t.end();
 });

@@ -1,4 +1,6 @@
 import t from 'tap';
+import { failedAgain, failureHeader, writeFailure } from '../../../src/client/consumer/failure.js';
+import type { OutgoingRecord } from '../../../src/client/outgoing-record.js';
 import { createTopic } from '../../../src/wire/methods.js';
 import { ConsumerRig } from './rig.js';
 
@@ -74,3 +76,44 @@ t.test('a handler that is too slow is told so, and its record is tried again', a
   await rig.until(() => attempts.length === 2);
   t.same(causes, ['timed-out']);
 });
+
+t.test(
+  'a group with dots takes what lies under its former name, and nothing of the group that shares it',
+  async (t) => {
+    const rig = await ConsumerRig.start(t);
+    const failed = (name: string): OutgoingRecord => {
+      const failure = failedAgain(undefined, name, { topic: 'orders', partition: 0, offset: 1 }, 'Error: before', 5);
+      return { value: `of ${name}`, headers: { [failureHeader]: writeFailure(failure) } };
+    };
+    for (const topic of ['retry.eu.billing.orders', 'dlq.eu.billing.orders']) {
+      await rig.client.topics.create(topic, 1, false);
+      await rig.producer.sendAll(topic, [failed('eu'), failed('eu.billing')]);
+    }
+    const seen: string[] = [];
+    const consumer = rig.consumer({ group: 'eu.billing', retry: { delaysMs: [20] }, commitIntervalMs: 20 });
+    void consumer.run((record) => {
+      seen.push(`${record.text()}, try ${record.attempt}`);
+      rig.changed();
+      if (record.text() === 'fresh') throw new Error('never');
+    });
+    await rig.until(() => seen.length === 1);
+    await rig.send('fresh');
+    await rig.until(() => seen.length === 3);
+    t.same(seen, ['of eu.billing, try 2', 'fresh, try 1', 'fresh, try 2']);
+    await consumer.close();
+    const letters = await rig.dead.list('eu.billing');
+    t.match(
+      letters.map(({ id, value }) => [id, String(value)]),
+      [
+        [/^dlq\.eu\.billing\.orders\/0:/, 'of eu.billing'],
+        [/^dlq\.\.1\.eu\.billing\.orders\/0:/, 'fresh'],
+      ],
+    );
+    t.same(
+      await rig.dead.purge('eu.billing', { ids: letters.map(({ id }) => id) }),
+      letters.map(({ id }) => id),
+    );
+    t.same(await rig.dead.list('eu.billing'), []);
+    t.match(await rig.dead.list('eu'), [{ group: 'eu' }], "another's is untouched");
+  },
+);
