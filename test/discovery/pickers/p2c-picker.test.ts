@@ -1,8 +1,9 @@
 import t from 'tap';
-import { P2cPicker } from '../../src/discovery/p2c.js';
-import type { Candidate } from '../../src/discovery/picker.js';
-import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
-import { ManualClock } from '../support/manual-clock.js';
+import type { Candidate, Picker } from '../../../src/discovery/picker.js';
+import { P2cPicker } from '../../../src/discovery/pickers/p2c-picker.js';
+import { RandomPicker } from '../../../src/discovery/pickers/random-picker.js';
+import { SeededRandom } from '../../../src/runtime/sim/seeded-random.js';
+import { ManualClock } from '../../support/manual-clock.js';
 
 function candidates(count: number, more: (i: number) => Partial<Candidate> = () => ({})): Candidate[] {
   return Array.from({ length: count }, (_, i) => ({ id: `c${i}`, weight: 1, isSuspect: false, ...more(i) }));
@@ -34,16 +35,30 @@ function run(
   return by;
 }
 
-t.test('one call each, none over: the fullest has few', (t) => {
-  const picker = new P2cPicker(new SeededRandom(1), new ManualClock());
-  const list = candidates(100);
+/** How many the fullest has after as many calls as there are candidates, none of them over. */
+function fullest(picker: Picker, count: number): number {
+  const list = candidates(count);
   const by = new Map<string, number>();
-  for (let i = 0; i < 100; i++) {
+  for (let i = 0; i < count; i++) {
     const { id } = picker.pick(undefined, list)!;
     by.set(id, (by.get(id) ?? 0) + 1);
   }
-  // One random choice would give about 5; two give ln ln 100 / ln 2 = 2.2 and a constant.
-  t.ok(Math.max(...by.values()) <= 4, `${Math.max(...by.values())}`);
+  return Math.max(...by.values());
+}
+
+t.test('n calls on n candidates: the fullest has ln ln n / ln 2 and a constant, not ln n / ln ln n', (t) => {
+  for (const n of [100, 1_000, 10_000]) {
+    let ofTwo = 0;
+    let ofOne = 0;
+    for (let seed = 1; seed <= 20; seed++) {
+      const max = fullest(new P2cPicker(new SeededRandom(seed), new ManualClock()), n);
+      t.ok(max <= Math.log(Math.log(n)) / Math.LN2 + 2, `${max} for ${n}, seed ${seed}`);
+      ofTwo += max / 20;
+      ofOne += fullest(new RandomPicker(new SeededRandom(seed)), n) / 20;
+    }
+    t.ok(ofOne >= Math.log(n) / Math.log(Math.log(n)), `${ofOne} by one choice, for ${n}`);
+    t.ok(ofOne - ofTwo > 1, `${ofTwo} by two choices`);
+  }
   t.end();
 });
 

@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { LeastDispatched, LeastDispatchedPicker } from '../../src/discovery/least-dispatched.js';
-import type { Candidate } from '../../src/discovery/picker.js';
+import type { Candidate } from '../../../src/discovery/picker.js';
+import { LeastDispatched } from '../../../src/discovery/pickers/least-dispatched.js';
+import { LeastDispatchedPicker } from '../../../src/discovery/pickers/least-dispatched-picker.js';
+import { SeededRandom } from '../../../src/runtime/sim/seeded-random.js';
 
 function counts(picks: readonly number[]): Map<number, number> {
   const by = new Map<number, number>();
@@ -119,7 +121,7 @@ t.test('shares hold beyond the point where keys are brought back', (t) => {
 });
 
 t.test('over lists: suspects last, weights as given, the leaving are forgotten', (t) => {
-  const picker = new LeastDispatchedPicker();
+  const picker = new LeastDispatchedPicker(new SeededRandom(1));
   const candidate = (id: string, weight = 1, isSuspect = false): Candidate => ({ id, weight, isSuspect });
   const picks = (list: readonly Candidate[], count: number): Record<string, number> => {
     const by: Record<string, number> = {};
@@ -134,5 +136,24 @@ t.test('over lists: suspects last, weights as given, the leaving are forgotten',
   t.same(picks([candidate('a', 1, true), candidate('b', 3)], 10), { b: 10 });
   t.same(picks([candidate('a', 1, true), candidate('b', 1, true)], 10).a! > 2, true, 'all suspect: all are used');
   t.same(picks([candidate('c')], 3), { c: 3 });
+  t.end();
+});
+
+t.test('over lists: one that joins after 10,000 picks gets its share from then on, by weight, and no more', (t) => {
+  for (let seed = 1; seed <= 50; seed++) {
+    const picker = new LeastDispatchedPicker(new SeededRandom(seed));
+    const list = (count: number): Candidate[] =>
+      Array.from({ length: count }, (_, i) => ({ id: `c${i}`, weight: 1 + (i % 3), isSuspect: false }));
+    const nine = list(9);
+    for (let i = 0; i < 10_000; i++) picker.pick(undefined, nine);
+    const all = list(12);
+    let had = 0;
+    // The three newcomers weigh 6 of 24.
+    for (let i = 1; i <= 240; i++) {
+      if (Number(picker.pick(undefined, all)!.id.slice(1)) >= 9) had++;
+      if (had > i / 4 + 4) t.fail(`seed ${seed}: ${had} of the first ${i}`);
+    }
+    if (Math.abs(had - 60) > 4) t.fail(`seed ${seed}: ${had} of 240`);
+  }
   t.end();
 });
