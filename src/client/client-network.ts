@@ -1,10 +1,10 @@
-import { ErrorCode, TaskdError } from '../base/errors.js';
 import { silentLogger } from '../base/logger.js';
 import { brokerService, type Instance, schedulerService } from '../discovery/instance.js';
+import { parseServers } from '../discovery/name-servers.js';
 import { Registry } from '../discovery/registry.js';
 import type { ClientIdentity } from '../rpc/connection.js';
 import { Connections } from '../rpc/connections.js';
-import { type Address, formatAddress, parseAddress } from '../runtime/net.js';
+import { type Address, formatAddress } from '../runtime/net.js';
 import { nodeRuntime } from '../runtime/node/node-runtime.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { checkName } from './job-definition.js';
@@ -50,22 +50,6 @@ export interface ClientNetwork extends SchedulerNetwork {
   nodes(): Promise<readonly NodeInfo[]>;
   /** Waits for what was given, for 5 seconds at most, then closes all connections. */
   close(): Promise<void>;
-}
-
-/** The addresses in `servers`; throws INVALID for a text that is none, and for none at all. */
-export function parseServers(servers: readonly (string | Address)[]): readonly Address[] {
-  if (servers.length === 0) {
-    throw new TaskdError(
-      ErrorCode.INVALID,
-      'servers is empty: give the address of a name server, such as localhost:7400',
-    );
-  }
-  return servers.map((server) => {
-    if (typeof server !== 'string') return server;
-    const address = parseAddress(server);
-    if (address !== undefined) return address;
-    throw new TaskdError(ErrorCode.INVALID, `"${server}" is no address: expected host:port, such as localhost:7400`);
-  });
 }
 
 export function runtimeOf(options: { readonly runtime?: Runtime }): Runtime {

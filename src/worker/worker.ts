@@ -1,6 +1,7 @@
 import { ErrorCode, TaskdError } from '../base/errors.js';
-import { parseServers, runtimeOf } from '../client/client-network.js';
+import { runtimeOf } from '../client/client-network.js';
 import { checkName } from '../client/job-definition.js';
+import { parseServers } from '../discovery/name-servers.js';
 import type { Address } from '../runtime/net.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { ClusterLink } from './cluster-link.js';
