@@ -5,20 +5,27 @@ import { NameServer } from '../../src/nameserver/name-server.js';
 import type { Connections } from '../../src/rpc/connections.js';
 import type { Runtime } from '../../src/runtime/runtime.js';
 import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
+import { loneNameServer } from '../support/lone-name-server.js';
 import { LoopbackNet, LoopbackServer } from '../support/loopback.js';
 import { ManualClock } from '../support/manual-clock.js';
+import { TracedFiles } from '../support/traced-files.js';
 
 const servers = [{ host: '127.0.0.1', port: 1 }];
 
 class World {
   readonly clock: ManualClock = new ManualClock();
   readonly net: LoopbackNet = new LoopbackNet(this.clock);
-  readonly runtime = { clock: this.clock, random: new SeededRandom(1), logger: silentLogger } as unknown as Runtime;
+  readonly runtime = {
+    clock: this.clock,
+    random: new SeededRandom(1),
+    files: new TracedFiles(new Map()),
+    logger: silentLogger,
+  } as unknown as Runtime;
 
   async serve(): Promise<void> {
     const services = new LoopbackServer();
     const identity = { nodeId: 'ns', incarnation: this.clock.wallMs(), roles: ['nameserver'], clusterId: 'c' };
-    await NameServer.start(this.runtime, services, identity);
+    await NameServer.start(this.runtime, services, identity, loneNameServer);
     this.net.serve(1, services);
   }
 
