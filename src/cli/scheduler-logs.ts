@@ -1,6 +1,7 @@
 import type { Broker } from '../broker/broker.js';
 import { Producer } from '../client/producer.js';
 import { TopicDirectory } from '../client/topic-directory.js';
+import { AskOrder } from '../discovery/ask-order.js';
 import { brokerService } from '../discovery/instance.js';
 import type { Registry, Watch } from '../discovery/registry.js';
 import type { Connections } from '../rpc/connections.js';
@@ -32,14 +33,18 @@ export function localLogs(broker: Broker): SchedulerLogs {
 /** The logs of brokers elsewhere, over the wire. `discovery` resolves once this process may look for them. */
 export function remoteLogs(runtime: Runtime, connections: Connections, discovery: Promise<Registry>): SchedulerLogs {
   let watch: Watch | undefined;
+  const order = new AskOrder(runtime.random, runtime.clock);
   const brokers = async (): Promise<readonly Address[]> => {
     const registry = await discovery;
     // Watched, so that brokers are still known while the name servers are away.
     watch ??= registry.watch(brokerService, () => {});
     const instances = registry.instances(brokerService) ?? (await registry.list(brokerService));
-    return instances.flatMap((instance) => instance.addresses.slice(0, 1));
+    return order.of(instances);
   };
-  const topics = new TopicDirectory(runtime, connections, { brokers });
+  const topics = new TopicDirectory(runtime, connections, {
+    brokers,
+    told: (broker, error) => order.told(broker, error),
+  });
   const producer = new Producer(runtime, connections, topics);
   const logs = new RemoteLogs(runtime, { callers: connections, topics, producer });
   return {

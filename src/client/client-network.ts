@@ -1,4 +1,5 @@
 import { silentLogger } from '../base/logger.js';
+import { AskOrder } from '../discovery/ask-order.js';
 import { brokerService, type Instance, schedulerService } from '../discovery/instance.js';
 import { parseServers } from '../discovery/name-servers.js';
 import { Registry } from '../discovery/registry.js';
@@ -65,8 +66,10 @@ export class ClusterNetwork implements ClientNetwork {
   readonly #servers: readonly Address[];
   readonly #self: ClientIdentity;
   readonly #connections: Connections;
+  readonly #brokers: AskOrder;
+  readonly #schedulers: AskOrder;
   /** The last list of each service, for as long as no name server answers. */
-  readonly #lastKnown: Map<string, readonly Address[]> = new Map<string, readonly Address[]>();
+  readonly #lastKnown: Map<string, readonly Instance[]> = new Map<string, readonly Instance[]>();
   #registry: Registry | undefined;
 
   constructor(runtime: Runtime, servers: readonly Address[], self: ClientIdentity, sending: ProducerOptions = {}) {
@@ -75,12 +78,21 @@ export class ClusterNetwork implements ClientNetwork {
     this.#self = self;
     this.clock = runtime.clock;
     this.#connections = new Connections(runtime, self);
-    this.topics = new TopicDirectory(runtime, this.#connections, { brokers: () => this.#addresses(brokerService) });
+    this.#brokers = new AskOrder(runtime.random, runtime.clock);
+    this.#schedulers = new AskOrder(runtime.random, runtime.clock);
+    this.topics = new TopicDirectory(runtime, this.#connections, {
+      brokers: async () => this.#brokers.of(await this.#instances(brokerService)),
+      told: (broker, error) => this.#brokers.told(broker, error),
+    });
     this.sender = new Producer(runtime, this.#connections, this.topics, sending);
   }
 
-  schedulers(): Promise<readonly Address[]> {
-    return this.#addresses(schedulerService);
+  async schedulers(): Promise<readonly Address[]> {
+    return this.#schedulers.of(await this.#instances(schedulerService));
+  }
+
+  told(scheduler: Address, error?: unknown): void {
+    this.#schedulers.told(scheduler, error);
   }
 
   callerTo(address: Address): ReturnType<Connections['to']> {
@@ -115,23 +127,18 @@ export class ClusterNetwork implements ClientNetwork {
     return this.#registry;
   }
 
-  /** Healthy ones first. With the name servers away, those that were known last; rejects when none was. */
-  async #addresses(service: string): Promise<readonly Address[]> {
+  /** With the name servers away, those that were known last; rejects when none was. */
+  async #instances(service: string): Promise<readonly Instance[]> {
     try {
       const instances = await this.#discovery().list(service);
-      const addresses = [...instances].sort(byHealth).flatMap((instance) => instance.addresses.slice(0, 1));
-      if (addresses.length > 0) this.#lastKnown.set(service, addresses);
-      return addresses;
+      if (instances.length > 0) this.#lastKnown.set(service, instances);
+      return instances;
     } catch (error) {
       const known = this.#lastKnown.get(service);
       if (known === undefined) throw error;
       return known;
     }
   }
-}
-
-function byHealth(a: Instance, b: Instance): number {
-  return Number(a.health === 'suspect') - Number(b.health === 'suspect');
 }
 
 /** Connects to a real cluster under a random name. */

@@ -17,7 +17,10 @@ export interface App {
 /** How to reach the schedulers: who is there by discovery, and a caller for an address. */
 export interface SchedulerNetwork {
   readonly clock: Clock;
+  /** Those that are worth asking, the best first; empty when none is known now. */
   schedulers(): Promise<readonly Address[]>;
+  /** One of them has answered, or what became of the question. */
+  told?(scheduler: Address, error?: unknown): void;
   callerTo(address: Address): Caller;
 }
 
@@ -99,9 +102,11 @@ export class Schedulers {
           if (this.#isClosed) break;
           try {
             const { message } = await this.#network.callerTo(next).call(method, request, { deadlineMs: leftMs });
+            this.#network.told?.(next);
             this.#owners.set(shard ?? whereverShard, next);
             return message;
           } catch (error) {
+            this.#network.told?.(next, error);
             if (!isTaskdError(error) || !worthAnother(error)) throw error;
             problem = error;
             this.#owners.delete(shard ?? whereverShard);

@@ -19,6 +19,8 @@ export interface CallerSource {
 export interface BrokerSource {
   /** Those that are worth asking, the best first; empty when none is known now. */
   brokers(): Promise<readonly Address[]>;
+  /** One of them has answered, or what became of the question. */
+  told?(broker: Address, error?: unknown): void;
 }
 
 export interface TopicPlace {
@@ -145,8 +147,11 @@ export class TopicDirectory {
         const leftMs = endMs - clock.monotonicMs();
         if (leftMs <= 0) throw problem;
         try {
-          return (await this.#callers.to(address).call(method, request, { deadlineMs: leftMs })).message;
+          const { message } = await this.#callers.to(address).call(method, request, { deadlineMs: leftMs });
+          this.#source.told?.(address);
+          return message;
         } catch (error) {
+          this.#source.told?.(address, error);
           if (!isTaskdError(error) || !mayRepeat(error)) throw error;
           problem = error;
         }

@@ -94,6 +94,18 @@ export class Balancer implements Picker {
     return picked === undefined ? [] : [picked[origin] as C];
   }
 
+  /**
+   * All who may be asked, for questions that one after another is asked until somebody answers: the picked one first,
+   * then the healthy, then the others; in the order of the list. Disabled ones are not among them.
+   */
+  order<C extends Candidate>(key: string | undefined, candidates: readonly C[]): C[] {
+    const first = this.pick(key, candidates);
+    if (first === undefined) return [];
+    const rest = candidates.filter((candidate) => candidate !== first && isOpen(candidate));
+    const isLast = ({ id, isSuspect }: Candidate): boolean => isSuspect || this.#outliers.isOut(id);
+    return [first, ...rest.filter((each) => !isLast(each)), ...rest.filter(isLast)];
+  }
+
   done(id: string, outcome: PickOutcome): void {
     this.#picker.done?.(id, outcome);
     const nowMs = this.#clock.monotonicMs();

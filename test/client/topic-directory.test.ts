@@ -21,8 +21,12 @@ function directory(answer: (address: Address, request: unknown) => unknown) {
         },
       }) as unknown as Caller,
   };
-  const source = { brokers: async () => [here, there] };
-  return { topics: new TopicDirectory(nodeRuntime(new MemoryLogger()), callers, source), asked };
+  const told: string[] = [];
+  const source = {
+    brokers: async () => [here, there],
+    told: ({ port }: Address, error?: unknown) => void told.push(`${port} ${error ?? 'answered'}`),
+  };
+  return { topics: new TopicDirectory(nodeRuntime(new MemoryLogger()), callers, source), asked, told };
 }
 
 const topic = (leaders: unknown[]) => ({ topicId: 5, name: 'a', partitions: leaders.length, leaders });
@@ -50,6 +54,7 @@ t.test('another broker is asked when one is away, but not when the answer is fin
     away.asked.map(({ port }) => port),
     [1, 2],
   );
+  t.same(away.told, ['1 TaskdError: away', '2 answered'], 'whoever chose them hears of it');
   const final = directory(() => {
     throw new TaskdError(ErrorCode.FORBIDDEN, 'no');
   });

@@ -22,6 +22,7 @@ class FakeNetwork implements ClientNetwork {
   readonly asked: { at: string; name: string; request: unknown }[] = [];
   readonly sent: { topicId: number; partition: number; record: NewRecord; batchClass: BatchClass }[] = [];
   known: Address[] = [first];
+  readonly heard: string[] = [];
   handlers: Record<string, Handler> = {};
   nextOffset = 40;
   isClosed = false;
@@ -35,6 +36,10 @@ class FakeNetwork implements ClientNetwork {
 
   schedulers(): Promise<readonly Address[]> {
     return Promise.resolve(this.known);
+  }
+
+  told({ port }: Address, error?: unknown): void {
+    this.heard.push(`${port} ${error ?? 'answered'}`);
   }
 
   callerTo(address: Address): Caller {
@@ -283,9 +288,15 @@ t.test('the owner is found: by hint, by trying, and again after it went away', a
   };
   network.handlers['scheduler.appStats@1'] = () => ({ ready: 5 });
   network.known = [second, first];
+  network.heard.length = 0;
   const answer = client.apps.stats('shop');
   await network.clock.advance(1_000);
   t.equal((await answer).ready, 5);
+  t.same(
+    network.heard,
+    ['2 TaskdError: refused', '2 TaskdError: refused', '1 answered'],
+    'whoever chose them hears of it',
+  );
 });
 
 t.test('without a scheduler the deadline ends it, with the reason', async (t) => {
