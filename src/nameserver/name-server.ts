@@ -37,7 +37,8 @@ import {
 } from '../wire/methods.js';
 import { Catalog } from './catalog.js';
 import { ClientTable } from './client-table.js';
-import { RegistryCore, tickMs } from './core/registry-core.js';
+import { tickMs } from './core/live-time.js';
+import { RegistryCore } from './core/registry-core.js';
 import { allPeers, type RegistryEffect } from './core/registry-effect.js';
 import { claimFrom, type InstanceClaim, versionFrom } from './instance.js';
 import { addNameServerMetrics } from './name-server-metrics.js';

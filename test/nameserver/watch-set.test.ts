@@ -1,6 +1,7 @@
 import t from 'tap';
 import { Catalog } from '../../src/nameserver/catalog.js';
-import { type RegistryCore, tickMs } from '../../src/nameserver/core/registry-core.js';
+import { tickMs } from '../../src/nameserver/core/live-time.js';
+import type { RegistryCore } from '../../src/nameserver/core/registry-core.js';
 import type { OwnerPosition, RegistryViewState } from '../../src/nameserver/core/view-state.js';
 import type { InstanceClaim } from '../../src/nameserver/instance.js';
 import { type OverrideMode, Overrides } from '../../src/nameserver/overrides.js';

@@ -1,29 +1,38 @@
 /**
- * The registry of one name server, pure: claims, sessions and time in, changes out. Time is monotonic milliseconds.
+ * The registry of one name server among others, pure: claims, sessions, frames of peers and time in, effects out. Time
+ * is monotonic milliseconds, and wall-clock milliseconds where an incarnation may be drawn.
  *
- * A *session* is one client connection; the instances that it registered live with it.
+ * Each node writes one log: the changes of the instances whose sessions it holds. It keeps the logs of all others as
+ * well, and shows the merge of them all. The parts:
  *
- *   instance:  (none) ──register──▶ UP ◀──any frame── SUSPECT ──15 s after the last frame──▶ removed
- *                                   └──9 s of silence, or the connection closed──▶ SUSPECT
- *              any state ──register with a higher version──▶ UP, in the session that registered it
- *              any state ──deregister──▶ removed
+ *   sessions, own-instances   whose instances this node holds, and when they end
+ *   owner-log, log-table      all logs; tombstones and ghosts, what is left of claims
+ *   place, merged-view        what is known of one instance, and what of it is shown
+ *   owners, readiness         who is alive; whether this node serves, and whether an absence proves anything
+ *   digests, peer-exchange    how logs get from node to node
  *
- * The highest version of an instance wins; the session that held a lower one is told SUPERSEDED. A deregistration
- * leaves a tombstone for a minute, so that a register that comes late doesn't bring the instance back.
- *
- * *Lateness*: `tick` is called every `tickMs`. Time in which no input came for longer than that is time in which this
- * process stood still, not its clients, and doesn't count: ages are measured in *live time*, from which such stretches
- * are left out. Removal has two phases: a session is marked a beat before its time, and only removed when at least a
- * beat of live time went by without a frame, after the mark and after the last such stretch: what came meanwhile may
- * still wait to be read.
- *
- * Every change has a number in the log of this owner: (node, incarnation, sequence). That is the revision.
+ * Input of any kind ends with `#settle`: places that were touched are looked at again, and what changed becomes effects.
  */
-import { ErrorCode, Retry, TaskdError } from '../../base/errors.js';
+import { ErrorCode, isTaskdError, Retry, TaskdError } from '../../base/errors.js';
 import type { Random } from '../../runtime/random.js';
-import { compareVersions, formatVersion, type Health, type InstanceClaim, type InstanceVersion } from '../instance.js';
-import { type InstanceKey, instanceKey, serviceKey } from './instance-key.js';
-import type { PeerMessage, RegistryEffect } from './registry-effect.js';
+import type { InstanceClaim, InstanceVersion } from '../instance.js';
+import { DeltaSender } from './delta-sender.js';
+import { Digests, isName } from './digests.js';
+import { Ghosts } from './ghosts.js';
+import { Incarnation, incarnationMax } from './incarnation.js';
+import type { InstanceKey } from './instance-key.js';
+import { LiveTime } from './live-time.js';
+import { LogTable } from './log-table.js';
+import { MergedView } from './merged-view.js';
+import { OwnInstances } from './own-instances.js';
+import type { OwnerLog } from './owner-log.js';
+import { type Owner, Owners } from './owners.js';
+import { PeerExchange } from './peer-exchange.js';
+import { Places, type Service } from './place.js';
+import { updateProtection } from './protection.js';
+import { Readiness } from './readiness.js';
+import { allPeers, type PeerMessage, type RegistryEffect } from './registry-effect.js';
+import { Tombstones } from './tombstones.js';
 import type {
   OwnerInfo,
   OwnerPosition,
@@ -32,25 +41,6 @@ import type {
   SupersededClaim,
   VisibleInstance,
 } from './view-state.js';
-
-/** How often a client says something. */
-export const beatMs = 3_000;
-/** Silence after which an instance is suspect. */
-export const suspectMs = 9_000;
-/** From the last frame to removal. */
-export const removalMs = 15_000;
-/** How often `tick` must be called. */
-export const tickMs = 500;
-/** A call of `tick` that is late by no more than this is on time. */
-const tickSlackMs = 500;
-export const tombstoneMs = 60_000;
-/** After a start without any state, an empty list isn't to be believed for so long. */
-export const coldMs: number = 2 * removalMs;
-
-export const sessionInstancesMax = 1_024;
-export const instancesMax = 200_000;
-const tombstonesMax = 100_000;
-const supersededMax = sessionInstancesMax;
 
 export interface RegistryCoreOptions {
   /** Other name servers of the cluster, as configured. */
@@ -62,81 +52,93 @@ export interface RegistryCoreOptions {
   readonly random: Random;
 }
 
-interface Entry {
-  claim: InstanceClaim;
-  health: Health;
-  session: Session;
-}
-
-interface Session {
-  readonly id: number;
-  readonly entries: Set<Entry>;
-  /** In live time, like the other times here. */
-  heardMs: number;
-  markedMs: number | undefined;
-  isOpen: boolean;
-  health: Health;
-  superseded: SupersededClaim[];
-}
-
-interface Tombstone {
-  readonly version: InstanceVersion;
-  readonly untilMs: number;
-}
-
 export class RegistryCore {
-  readonly #services = new Map<string, Map<string, Entry>>();
-  readonly #sessions = new Map<number, Session>();
-  /** In the order of their ends. */
-  readonly #tombstones = new Map<string, Tombstone>();
+  readonly nodeId: string;
+  readonly #time: LiveTime;
+  readonly #places = new Places();
+  readonly #tombstones = new Tombstones(this.#places);
+  readonly #ghosts = new Ghosts(this.#places);
+  readonly #logs: LogTable;
+  readonly #owners: Owners;
+  readonly #readiness: Readiness;
+  readonly #view: MergedView;
+  readonly #own: OwnInstances;
+  readonly #deltas: DeltaSender;
+  readonly #digests: Digests;
+  readonly #exchange: PeerExchange;
+  readonly #incarnation: Incarnation;
+  readonly #isLoneExpiry: boolean;
+  /** Tells this process from others with its id. */
+  readonly #boot: number;
   #effects: RegistryEffect[] = [];
-  #instances = 0;
-  #sequence = 0;
-  /** The last input, in real time. */
-  #inputMs: number;
-  /** Real time that doesn't count. */
-  #skippedMs = 0;
-  /** Live time at the end of the last stretch that was skipped. */
-  #resumedMs = Number.NEGATIVE_INFINITY;
-  readonly #coldUntilMs: number;
-  readonly #nodeId: string;
-  #incarnation = 0;
-  #isLeaving = false;
-  #wasCold = true;
+  #lastState = -1;
+  #hasTwin = false;
+  /** Frames of peers that could not be read. */
+  malformed = 0;
 
   constructor(self: { readonly nodeId: string }, options: RegistryCoreOptions, nowMs: number, wallMs: number) {
-    this.#nodeId = self.nodeId;
-    this.#inputMs = nowMs;
-    this.#coldUntilMs = nowMs + coldMs;
-    this.#effects.push({ kind: 'store', incarnation: Math.max(options.storedIncarnation, Math.floor(wallMs)) + 1 });
-  }
-
-  get nodeId(): string {
-    return this.#nodeId;
+    const { peers, random } = options;
+    this.nodeId = self.nodeId;
+    this.#time = new LiveTime(nowMs);
+    this.#boot = 1 + random.u32();
+    this.#isLoneExpiry = peers === 1 && options.onPeerLoss === 'expire';
+    this.#logs = new LogTable(self.nodeId, this.#places, this.#tombstones, this.#ghosts);
+    this.#owners = new Owners(this.#time, this.#logs, peers, (log) => this.#touchLog(log));
+    this.#readiness = new Readiness(this.#time, this.#logs, this.#owners, this.#isLoneExpiry);
+    this.#view = new MergedView(self.nodeId, this.#owners, (place) => {
+      const { namespace, group, service, instanceId } = place;
+      this.#effects.push({ kind: 'changed', namespace, group, service, instanceId });
+    });
+    this.#own = new OwnInstances(this.#time, this.#places, this.#logs);
+    this.#deltas = new DeltaSender(this.#logs.own);
+    this.#digests = new Digests(this.#time, this.#logs, this.#owners, this.#readiness, random, this.#boot);
+    this.#incarnation = new Incarnation(peers, options.storedIncarnation, this.#time.nowMs);
+    const known = {
+      time: this.#time,
+      places: this.#places,
+      logs: this.#logs,
+      tombstones: this.#tombstones,
+      ghosts: this.#ghosts,
+      owners: this.#owners,
+      readiness: this.#readiness,
+      digests: this.#digests,
+    };
+    this.#exchange = new PeerExchange(known, (to, body) => this.#send(to, body));
+    this.#start(wallMs);
   }
 
   /** 0 until the first one is stored. */
   get incarnation(): number {
-    return this.#incarnation;
+    return this.#incarnation.current;
   }
 
-  get instanceCount(): number {
-    return this.#instances;
-  }
-
-  /** Sessions that hold or held an instance. */
-  get sessionCount(): number {
-    return this.#sessions.size;
-  }
-
-  /** The number of the last change. */
+  /** Changes in this node's own log, of its incarnation. */
   get sequence(): number {
-    return this.#sequence;
+    return this.#logs.own.sequence;
   }
 
-  /** True until clients have had the time to register anew after our start: an empty list proves nothing. */
-  get #isCold(): boolean {
-    return this.#inputMs - this.#skippedMs < this.#coldUntilMs;
+  /** Instances shown. */
+  get instanceCount(): number {
+    return this.#view.size;
+  }
+
+  /** Sessions that hold an instance or have lost one. */
+  get sessionCount(): number {
+    return this.#own.sessions;
+  }
+
+  get tombstoneCount(): number {
+    return this.#tombstones.size;
+  }
+
+  /** Tombstones that went for want of room, before everyone knew of them. */
+  get tombstonesDropped(): number {
+    return this.#tombstones.dropped;
+  }
+
+  /** What others said that there was no room for. */
+  get refused(): number {
+    return this.#exchange.refused;
   }
 
   /** What there is to do since the last call. */
@@ -147,167 +149,162 @@ export class RegistryCore {
   }
 
   /**
-   * Takes a claim into a session (made when unknown). The same claim again changes nothing. SUPERSEDED, with the
-   * version seen as the hint, when another session or a tombstone has this version or a higher one; QUOTA at limits.
+   * Takes a claim into a session (made when unknown). The same claim again changes nothing. NOT_READY before this node
+   * is ready; SUPERSEDED, with the version seen as the hint, when another session, another node or a tombstone has this
+   * version or a higher one; QUOTA at limits.
    */
   register(sessionId: number, claim: InstanceClaim, nowMs: number): void {
-    const liveMs = this.#observe(nowMs);
-    if (this.#incarnation === 0 || this.#isLeaving) throw notReady();
-    const key = serviceKey(claim.namespace, claim.group, claim.service);
-    const entry = this.#services.get(key)?.get(claim.instanceId);
-    const session = this.#sessions.get(sessionId);
-    if (entry === undefined || entry.session !== session) this.#checkQuota(session, entry === undefined);
-    if (entry !== undefined) {
-      const order = compareVersions(claim.version, entry.claim.version);
-      if (order < 0 || (order === 0 && entry.session !== session)) throw superseded(claim, entry.claim.version);
-      if (order === 0) {
-        this.#hear(entry.session, liveMs);
-        return;
-      }
-    }
-    const tombstone = this.#tombstones.get(instanceKey(claim));
-    if (tombstone !== undefined && compareVersions(claim.version, tombstone.version) <= 0) {
-      throw superseded(claim, tombstone.version);
-    }
-    this.#accept(session ?? this.#open(sessionId, liveMs), key, claim, entry, liveMs);
+    this.#observe(nowMs);
+    this.#refuseUnlessReady();
+    this.#own.register(sessionId, claim);
+    this.#settle();
   }
 
-  /** Removes an instance at once unless it was registered with a higher version; any session may. */
+  /** Removes an instance at once unless it was registered with a higher version; any session may. True when it was. */
   deregister(sessionId: number, target: InstanceKey, version: InstanceVersion, nowMs: number): boolean {
     this.heard(sessionId, nowMs);
-    const key = serviceKey(target.namespace, target.group, target.service);
-    const entry = this.#services.get(key)?.get(target.instanceId);
-    if (entry !== undefined && compareVersions(version, entry.claim.version) < 0) return false;
-    this.#bury(instanceKey(target), version, this.#liveMs());
-    if (entry === undefined) return false;
-    this.#remove(entry);
-    return true;
+    this.#refuseUnlessReady();
+    const isRemoved = this.#own.deregister(sessionId, target, version);
+    this.#settle();
+    return isRemoved;
   }
 
   /** A frame of any kind came. Cheap: called for every one. */
   heard(sessionId: number, nowMs: number): void {
-    const liveMs = this.#observe(nowMs);
-    const session = this.#sessions.get(sessionId);
-    if (session !== undefined) this.#hear(session, liveMs);
+    this.#observe(nowMs);
+    this.#own.heard(sessionId);
+    this.#settle();
   }
 
-  /** A beat: what there is to tell the session, once, and whether its client does better at another node. */
-  beat(sessionId: number, nowMs: number): { superseded: readonly SupersededClaim[]; isFrozen: boolean } {
-    this.heard(sessionId, nowMs);
-    const session = this.#sessions.get(sessionId);
-    if (session === undefined || session.superseded.length === 0) return { superseded: [], isFrozen: false };
-    const superseded = session.superseded;
-    session.superseded = [];
-    this.#forgetIfIdle(session);
-    return { superseded, isFrozen: false };
+  /**
+   * A beat. `superseded`: what the session lost, told until it registers above it. `isFrozen`: its client does better at
+   * a node that isn't. `held`: instances that the session holds here; a client that thinks otherwise registers anew.
+   */
+  beat(sessionId: number, nowMs: number): { superseded: readonly SupersededClaim[]; isFrozen: boolean; held: number } {
+    this.#observe(nowMs);
+    const told = this.#own.beat(sessionId);
+    this.#settle();
+    return { ...told, isFrozen: this.#readiness.isCutOff };
   }
 
   /** The connection is gone. */
   closed(sessionId: number, nowMs: number): void {
     this.#observe(nowMs);
-    const session = this.#sessions.get(sessionId);
-    if (session === undefined) return;
-    session.isOpen = false;
-    session.superseded = [];
-    this.#setHealth(session, 'suspect');
-    this.#forgetIfIdle(session);
-  }
-
-  /** Lets time pass: suspicion, marks, removal, tombstones. To be called every `tickMs`. */
-  tick(nowMs: number, _wallMs: number): void {
-    const liveMs = this.#observe(nowMs);
-    if (this.#wasCold && !this.#isCold) {
-      this.#wasCold = false;
-      this.#effects.push({ kind: 'state' });
-    }
-    for (const session of this.#sessions.values()) {
-      const silentMs = liveMs - session.heardMs;
-      if (silentMs >= suspectMs) this.#setHealth(session, 'suspect');
-      if (silentMs < removalMs - beatMs) continue;
-      session.markedMs ??= liveMs;
-      const watchedMs = liveMs - Math.max(session.markedMs, this.#resumedMs);
-      if (silentMs >= removalMs && watchedMs >= beatMs) this.#end(session);
-    }
-    for (const [key, tombstone] of this.#tombstones) {
-      if (tombstone.untilMs > liveMs) break;
-      this.#tombstones.delete(key);
-    }
+    this.#own.closed(sessionId);
+    this.#settle();
   }
 
   /** A frame of another name server, as its sender calls itself. Whatever it says, it doesn't throw. */
-  receive(_from: string, _message: PeerMessage, nowMs: number, _wallMs: number): void {
+  receive(from: string, message: PeerMessage, nowMs: number, wallMs: number): void {
     this.#observe(nowMs);
+    if (from === this.nodeId) this.#meetNamesake(message);
+    else if (isName(from)) this.#receive(from, message, wallMs);
+    this.#readiness.look();
+    this.#settleState();
+  }
+
+  /** Lets time pass. To be called every `tickMs`. */
+  tick(nowMs: number, wallMs: number): void {
+    this.#observe(nowMs);
+    this.#start(wallMs);
+    if (this.#digests.takeBeatDue()) this.#send(allPeers, { beat: this.#digests.beat(false) });
+    if (this.#readiness.isStarted) {
+      if (this.#digests.takeDigestDue()) this.#send(allPeers, { digest: this.#digests.digest() });
+      if (!this.#digests.isQuiet) this.#sweep();
+    }
+    this.#settleState();
   }
 
   /** Sends what was gathered; to be called when a `wake` effect says so. */
   flush(nowMs: number): void {
     this.#observe(nowMs);
+    this.#start(0);
+    this.#settle();
   }
 
   /** The incarnation of the last `store` effect is durable. */
   incarnationStored(incarnation: number, nowMs: number): void {
     this.#observe(nowMs);
-    this.#incarnation = incarnation;
-    this.#effects.push({ kind: 'state' });
+    const isFirst = this.#incarnation.current === 0;
+    if (this.#incarnation.stored(incarnation)) {
+      this.#logs.own.renumber(incarnation);
+      if (isFirst) this.#readiness.begin();
+    }
+    this.#settleState();
   }
 
   /** A clean stop: the peers are told, and nothing is registered any more. */
   leave(nowMs: number): void {
     this.#observe(nowMs);
-    this.#isLeaving = true;
-    this.#effects.push({ kind: 'state' });
+    this.#readiness.leave();
+    this.#flushDeltas();
+    this.#send(allPeers, { ownerLeave: {} });
+    this.#settleState();
+  }
+
+  /** All that this node said is with every peer in reach. */
+  get isHandedOver(): boolean {
+    const { incarnation, sequence } = this.#logs.own;
+    for (const owner of this.#owners.all()) {
+      if (!this.#owners.isHeard(owner.id, 2_000, this.#time.nowMs)) continue;
+      const { acknowledged } = owner;
+      if (acknowledged?.incarnation !== incarnation || acknowledged.sequence < sequence) return false;
+    }
+    return true;
   }
 
   /** The instance in the merged view. */
   visible(key: InstanceKey): VisibleInstance | undefined {
-    const entry = this.#services.get(serviceKey(key.namespace, key.group, key.service))?.get(key.instanceId);
-    return entry === undefined ? undefined : { claim: entry.claim, health: entry.health, owner: this.#nodeId };
+    return this.#places.find(key)?.shown;
+  }
+
+  /** Up to which version the instance ended; undefined when nothing here says so: then it is only not in sight. */
+  endedVersion(key: InstanceKey): InstanceVersion | undefined {
+    return this.#places.find(key)?.tombstone?.version;
   }
 
   /** Ids of a service's visible instances, in no order. */
   ids(namespace: string, group: string, service: string): string[] {
-    return [...(this.#services.get(serviceKey(namespace, group, service))?.keys() ?? [])];
+    const ids: string[] = [];
+    for (const place of this.#places.service(namespace, group, service)?.places.values() ?? []) {
+      if (place.shown !== undefined) ids.push(place.instanceId);
+    }
+    return ids;
   }
 
   serviceSize(namespace: string, group: string, service: string): number {
-    return this.#services.get(serviceKey(namespace, group, service))?.size ?? 0;
+    return this.#places.service(namespace, group, service)?.shown ?? 0;
+  }
+
+  isProtected(namespace: string, group: string, service: string): boolean {
+    return this.#places.service(namespace, group, service)?.isProtected ?? false;
   }
 
   /** Names of a group's services that have visible instances, in order. */
   serviceNames(namespace: string, group: string): string[] {
-    const prefix = serviceKey(namespace, group, '');
-    const names: string[] = [];
-    for (const key of this.#services.keys()) if (key.startsWith(prefix)) names.push(key.slice(prefix.length));
-    return names.sort();
+    return this.services(namespace)
+      .filter((each) => each.group === group)
+      .map(({ service }) => service)
+      .sort();
   }
 
   /** All services that have visible instances, of one namespace or of all, in no order. */
   services(namespace?: string): ServiceInfo[] {
     const found: ServiceInfo[] = [];
-    for (const entries of this.#services.values()) {
-      const { claim } = entries.values().next().value!;
-      if (namespace !== undefined && claim.namespace !== namespace) continue;
-      let healthy = 0;
-      for (const { health } of entries.values()) if (health === 'up') healthy++;
-      const { namespace: own, group, service } = claim;
-      found.push({ namespace: own, group, service, instances: entries.size, healthy, isProtected: false });
+    for (const service of this.#places.services()) {
+      if (service.shown > 0 && (namespace === undefined || service.namespace === namespace)) found.push(info(service));
     }
     return found;
   }
 
-  isProtected(_namespace: string, _group: string, _service: string): boolean {
-    return false;
-  }
-
   viewState(): RegistryViewState {
-    const isReady = this.#incarnation > 0 && !this.#isLeaving;
-    const isCold = this.#isCold;
+    const { isCold, isComplete, isCutOff, isReady, isFrozen } = this.#readiness;
     return {
-      revision: [{ owner: this.#nodeId, incarnation: this.#incarnation, sequence: this.#sequence }],
-      staleMs: 0,
+      revision: [...this.#logs.all()].map(position),
+      staleMs: isFrozen ? this.#staleMs() : 0,
       isCold,
-      isComplete: isReady && !isCold,
-      isFrozen: false,
+      isComplete,
+      isFrozen: isCutOff,
       isReady,
     };
   }
@@ -315,163 +312,180 @@ export class RegistryCore {
   /** True when this node has all that a watcher had seen; what is hidden here counts as covered. */
   covers(known: readonly OwnerPosition[]): boolean {
     return known.every(({ owner, incarnation, sequence }) => {
-      if (owner !== this.#nodeId) return false;
-      return this.#incarnation > incarnation || (this.#incarnation === incarnation && this.#sequence >= sequence);
+      const log = this.#logs.get(owner);
+      return log !== undefined ? log.isHidden || log.covers(incarnation, sequence) : incarnation === 0;
     });
   }
 
+  /** This node and the others that it knows. */
   owners(): OwnerInfo[] {
-    return [
-      {
-        owner: this.#nodeId,
-        incarnation: this.#incarnation,
-        sequence: this.#sequence,
-        ageMs: 0,
-        state: 'self',
-        instances: this.#instances,
-      },
-    ];
+    const own = this.#logs.own;
+    const self: OwnerInfo = { ...position(own), ageMs: 0, state: 'self', instances: own.entries.size };
+    return [self, ...this.#owners.info()];
   }
 
-  /** Notes the time of an input; what passed unseen since the last one, beyond a tick, is skipped. */
-  #observe(nowMs: number): number {
-    const lateMs = nowMs - this.#inputMs - tickMs;
-    if (nowMs > this.#inputMs) this.#inputMs = nowMs;
-    if (lateMs > tickSlackMs) {
-      this.#skippedMs += lateMs;
-      this.#resumedMs = this.#liveMs();
+  /** Notes the time of an input. After a pause: digests first, expiry after. */
+  #observe(nowMs: number): void {
+    if (this.#time.observe(nowMs) === 0) return;
+    this.#digests.wake();
+    this.#send(allPeers, { beat: this.#digests.beat(true) });
+  }
+
+  /** Until there is an incarnation: asks for it, draws it. */
+  #start(wallMs: number): void {
+    if (!this.#incarnation.isAsking) return;
+    const nowMs = this.#time.nowMs;
+    if (this.#incarnation.mayAsk(nowMs)) {
+      this.#send(allPeers, { incarnationQuestion: {} });
+      this.#effects.push({ kind: 'wake', atMs: this.#time.realMs + 100 });
     }
-    return this.#liveMs();
+    // Without a wall clock there is none to draw.
+    const drawn = wallMs > 0 ? this.#incarnation.draw(nowMs, wallMs) : 0;
+    if (drawn > 0) this.#effects.push({ kind: 'store', incarnation: drawn });
   }
 
-  #liveMs(): number {
-    return this.#inputMs - this.#skippedMs;
-  }
-
-  #open(sessionId: number, liveMs: number): Session {
-    const session: Session = {
-      id: sessionId,
-      entries: new Set(),
-      heardMs: liveMs,
-      markedMs: undefined,
-      isOpen: true,
-      health: 'up',
-      superseded: [],
-    };
-    this.#sessions.set(sessionId, session);
-    return session;
-  }
-
-  #hear(session: Session, liveMs: number): void {
-    if (!session.isOpen) return;
-    session.heardMs = liveMs;
-    session.markedMs = undefined;
-    if (session.health !== 'up') this.#setHealth(session, 'up');
-  }
-
-  #setHealth(session: Session, health: Health): void {
-    if (session.health === health) return;
-    session.health = health;
-    for (const entry of session.entries) {
-      entry.health = health;
-      this.#changed(entry.claim);
+  #receive(from: string, message: PeerMessage, wallMs: number): void {
+    const owner = this.#owners.get(from) ?? this.#owners.admit(from, 0);
+    if (owner === undefined) return;
+    const boot = message.boot ?? 0;
+    if (boot !== owner.boot) {
+      owner.boot = boot;
+      owner.stamp = 0;
+    }
+    if (!this.#digests.isQuiet && this.#owners.hear(owner)) this.#send(from, { beat: this.#digests.beat(true) });
+    try {
+      if (message.incarnationQuestion) this.#answer(owner);
+      else if (message.incarnationTold) {
+        const { incarnation, remains } = message.incarnationTold;
+        this.#told(from, incarnation ?? 0, 0, wallMs);
+        if (remains === true) this.#exchange.pullRemains(owner);
+      } else this.#exchange.receive(owner, message);
+    } catch (error) {
+      if (!isTaskdError(error, ErrorCode.INVALID)) throw error;
+      this.malformed++;
+    }
+    for (const { owner: about, incarnation, sequence } of message.digest?.owners ?? []) {
+      if (about === this.nodeId) this.#told(from, incarnation ?? 0, sequence ?? 0, wallMs);
     }
   }
 
-  #accept(session: Session, key: string, claim: InstanceClaim, entry: Entry | undefined, liveMs: number): void {
-    this.#hear(session, liveMs);
-    this.#tombstones.delete(instanceKey(claim));
-    if (entry === undefined) {
-      let service = this.#services.get(key);
-      if (service === undefined) this.#services.set(key, (service = new Map()));
-      const added: Entry = { claim, health: session.health, session };
-      service.set(claim.instanceId, added);
-      session.entries.add(added);
-      this.#instances++;
-    } else {
-      if (entry.session !== session) this.#moveOver(entry, session, claim);
-      entry.claim = claim;
-      entry.health = session.health;
+  #answer(owner: Owner): void {
+    if (!this.#readiness.isStarted) return;
+    const { incarnation } = owner.log;
+    this.#send(owner.id, { incarnationTold: { incarnation, remains: this.#exchange.hasRemains(owner) } });
+  }
+
+  /** A peer knows so much of our own log. More than we do: it is of a former life, and we go above it. */
+  #told(from: string, incarnation: number, sequence: number, wallMs: number): void {
+    if (incarnation > incarnationMax) return;
+    this.#incarnation.told(from, incarnation);
+    this.#start(wallMs);
+    if (this.#logs.own.covers(incarnation, sequence) || this.#incarnation.current === 0) return;
+    const drawn = this.#incarnation.raise(incarnation, this.#time.nowMs, wallMs);
+    if (drawn === undefined) this.#stop('peers keep hearing of higher incarnations of it');
+    else if (drawn > 0) this.#effects.push({ kind: 'store', incarnation: drawn });
+  }
+
+  /** A frame whose sender has our id: our own, by some loop, or another process's; of two, the newer one goes on. */
+  #meetNamesake({ boot, incarnation }: PeerMessage): void {
+    if (boot === this.#boot || this.#incarnation.current === 0) return;
+    const order = (incarnation ?? 0) - this.#incarnation.current || (boot ?? 0) - this.#boot;
+    if (order > 0) this.#stop('it is alive and has the higher incarnation');
+  }
+
+  #stop(how: string): void {
+    if (this.#hasTwin) return;
+    this.#hasTwin = true;
+    const reason = `another name server has the node id ${this.nodeId}: ${how}; give each of them an id of its own`;
+    this.#effects.push({ kind: 'stop', reason });
+  }
+
+  #sweep(): void {
+    const { nowMs } = this.#time;
+    const ended = this.#own.sweep();
+    this.#settle();
+    for (const { id } of ended) this.#effects.push({ kind: 'end', sessionId: id });
+    for (const place of this.#view.waiting) this.#places.touch(place);
+    for (const place of this.#own.told) this.#places.touch(place);
+    this.#readiness.sweep();
+    this.#owners.sweep(this.#readiness.isFrozen, this.#isLoneExpiry);
+    if (!this.#readiness.isFrozen) this.#ghosts.sweep(nowMs);
+    this.#tombstones.sweep(nowMs, this.#owners.caughtMs);
+    this.#exchange.sweep();
+    this.#exchange.tell(this.#view.contested);
+    this.#readiness.look();
+  }
+
+  /** Looks at what was touched, and makes effects of what changed. */
+  #settle(): void {
+    for (;;) {
+      const touched = this.#places.takeTouched();
+      if (touched.length === 0) break;
+      for (const place of touched) {
+        this.#view.look(place, this.#time.nowMs);
+        this.#own.defend(place);
+        this.#places.dropIfEmpty(place);
+      }
     }
-    this.#changed(claim);
-  }
-
-  #moveOver(entry: Entry, to: Session, claim: InstanceClaim): void {
-    const from = entry.session;
-    from.entries.delete(entry);
-    if (from.isOpen && from.superseded.length < supersededMax) {
-      const { namespace, group, service, instanceId, version } = claim;
-      from.superseded.push({ namespace, group, service, instanceId, seen: version });
+    for (const service of this.#view.moved) {
+      if (!updateProtection(service)) continue;
+      const { namespace, group, name, isProtected } = service;
+      this.#effects.push({ kind: 'protection', namespace, group, service: name, isProtected });
     }
-    this.#forgetIfIdle(from);
-    entry.session = to;
-    to.entries.add(entry);
+    this.#view.moved.clear();
+    this.#sendDeltas();
   }
 
-  /** Removes a session with all that lives in it, and asks for its connection's end, so that its client comes anew. */
-  #end(session: Session): void {
-    for (const entry of session.entries) this.#remove(entry, false);
-    this.#sessions.delete(session.id);
-    if (session.isOpen) this.#effects.push({ kind: 'end', sessionId: session.id });
+  #sendDeltas(): void {
+    if (this.#owners.configured === 0 || this.#incarnation.current === 0 || !this.#deltas.isDue) return;
+    const nowMs = this.#time.realMs;
+    const wakeMs = this.#deltas.wakeMs(nowMs);
+    if (wakeMs === undefined) return;
+    if (wakeMs > nowMs) this.#effects.push({ kind: 'wake', atMs: wakeMs });
+    else this.#flushDeltas();
   }
 
-  #remove(entry: Entry, forget = true): void {
-    const { namespace, group, service, instanceId } = entry.claim;
-    const key = serviceKey(namespace, group, service);
-    const instances = this.#services.get(key)!;
-    instances.delete(instanceId);
-    if (instances.size === 0) this.#services.delete(key);
-    entry.session.entries.delete(entry);
-    this.#instances--;
-    this.#changed(entry.claim);
-    if (forget) this.#forgetIfIdle(entry.session);
+  #flushDeltas(): void {
+    const changes = this.#deltas.take(this.#time.realMs);
+    if (changes === undefined) this.#send(allPeers, { digest: this.#digests.digest() });
+    else for (const delta of changes) this.#send(allPeers, { delta });
   }
 
-  /** A session without instances and without anything to tell needs no memory. */
-  #forgetIfIdle(session: Session): void {
-    if (session.entries.size === 0 && session.superseded.length === 0) this.#sessions.delete(session.id);
+  /** Settles after an input that may change what answers are worth. */
+  #settleState(): void {
+    this.#settle();
+    const { isReady, isCold, isComplete, isCutOff } = this.#readiness;
+    const state = Number(isReady) | (Number(isCold) << 1) | (Number(isComplete) << 2) | (Number(isCutOff) << 3);
+    if (state !== this.#lastState) this.#effects.push({ kind: 'state' });
+    this.#lastState = state;
   }
 
-  #bury(key: string, version: InstanceVersion, liveMs: number): void {
-    const before = this.#tombstones.get(key);
-    const kept = before !== undefined && compareVersions(before.version, version) > 0 ? before.version : version;
-    this.#tombstones.delete(key);
-    this.#tombstones.set(key, { version: kept, untilMs: liveMs + tombstoneMs });
-    if (this.#tombstones.size > tombstonesMax) this.#tombstones.delete(this.#tombstones.keys().next().value!);
+  #send(to: string, body: PeerMessage): void {
+    if (this.#owners.configured === 0) return;
+    const message = { sender: this.nodeId, incarnation: this.#incarnation.current, boot: this.#boot, ...body };
+    this.#effects.push({ kind: 'send', to, message });
   }
 
-  #changed(claim: InstanceClaim): void {
-    this.#sequence++;
-    const { namespace, group, service, instanceId } = claim;
-    this.#effects.push({ kind: 'changed', namespace, group, service, instanceId });
+  #touchLog(log: OwnerLog): void {
+    for (const place of log.entries.keys()) this.#places.touch(place);
   }
 
-  #checkQuota(session: Session | undefined, isNew: boolean): void {
-    if (session !== undefined && session.entries.size >= sessionInstancesMax) {
-      throw new TaskdError(
-        ErrorCode.QUOTA,
-        `one connection registers at most ${sessionInstancesMax} instances; register the others over another one`,
-      );
-    }
-    if (isNew && this.#instances >= instancesMax) {
-      throw new TaskdError(
-        ErrorCode.QUOTA,
-        `this name server holds its limit of ${instancesMax} instances; deregister some or run another cluster`,
-        { retry: Retry.AFTER, retryAfterMs: 10_000 },
-      );
-    }
+  #refuseUnlessReady(): void {
+    if (this.#readiness.isReady) return;
+    throw new TaskdError(ErrorCode.NOT_READY, 'this name server is not ready; ask another one', { retry: Retry.OTHER });
+  }
+
+  #staleMs(): number {
+    let heardMs = Number.NEGATIVE_INFINITY;
+    for (const owner of this.#owners.all()) heardMs = Math.max(heardMs, owner.heardMs);
+    return Number.isFinite(heardMs) ? Math.round(this.#time.nowMs - heardMs) : 0;
   }
 }
 
-function superseded(claim: InstanceClaim, seen: InstanceVersion): TaskdError {
-  return new TaskdError(
-    ErrorCode.SUPERSEDED,
-    `instance ${claim.instanceId} of ${claim.service} is registered with version ${formatVersion(seen)}, not below ` +
-      `${formatVersion(claim.version)}; register above it, or give this process another id`,
-    { hint: formatVersion(seen) },
-  );
+function position({ owner, incarnation, sequence }: OwnerLog): OwnerPosition {
+  return { owner, incarnation, sequence };
 }
 
-function notReady(): TaskdError {
-  return new TaskdError(ErrorCode.NOT_READY, 'this name server is not ready; ask another one', { retry: Retry.OTHER });
+function info({ namespace, group, name, shown, healthy, isProtected }: Service): ServiceInfo {
+  return { namespace, group, service: name, instances: shown, healthy, isProtected };
 }

@@ -1,0 +1,266 @@
+import type { LiveTime } from './live-time.js';
+import type { LogTable } from './log-table.js';
+import type { OwnerLog } from './owner-log.js';
+import { removalMs } from './sessions.js';
+import type { OwnerInfo } from './view-state.js';
+
+/** Silence of an owner, to all whom we hear, from which on it isn't taken for alive. */
+const silentMs = 2_000;
+/** A peer not heard for so long is out of reach. Silence of `silentMs` and this more: the owner is gone. */
+export const goneMs = 5_000;
+/** A gone owner's instances are hidden after so long. */
+export const hideMs = 15_000;
+/** Nobody has heard of it for so long: it is forgotten with all that it said. */
+export const forgetMs: number = 24 * 60 * 60_000;
+
+/**
+ * Another name server, as seen from here. Times are live time.
+ *
+ *   ALIVE ──silent to all for 2 s──▶ SILENT ──5 s──▶ GONE (suspect) ──15 s──▶ GONE, HIDDEN
+ *     ▲                                │               │                        │
+ *     ├──heard of────────────────────────┴───────────────┘                      │ heard of
+ *     └──caught up to its own digest── HIDDEN (counts as suspect) ◀───────────────┘
+ */
+export class Owner {
+  readonly id: string;
+  readonly log: OwnerLog;
+  /** Last frame from it. */
+  heardMs: number = Number.NEGATIVE_INFINITY;
+  /** Last sign of life that anyone had of it, and what had been skipped by then. */
+  aliveMs: number = Number.NEGATIVE_INFINITY;
+  aliveSkippedMs = 0;
+  /** When it last told that it hears us. */
+  hearsUsMs: number = Number.NEGATIVE_INFINITY;
+  silentSinceMs: number | undefined;
+  goneSinceMs: number | undefined;
+  leftMs: number | undefined;
+  /** It stopped cleanly and hasn't come back. */
+  hasLeft = false;
+  /** Its own latest digest: when it came, and a time after which it was made for certain. */
+  digest:
+    | {
+        readonly incarnation: number;
+        readonly sequence: number;
+        readonly atMs: number;
+        readonly madeAfterMs: number;
+      }
+    | undefined;
+  /** All that it had said by this time is known. */
+  caughtMs: number = Number.NEGATIVE_INFINITY;
+  readiness: { readonly isReady: boolean; readonly atMs: number } | undefined;
+  /** The process that it is, and the stamp of its last beat. */
+  boot = 0;
+  stamp = 0;
+  /** How far it has our log, and how far we told that we have its. */
+  acknowledged: { readonly incarnation: number; readonly sequence: number } | undefined;
+  toldIncarnation = 0;
+  toldSequence = 0;
+
+  constructor(id: string, log: OwnerLog) {
+    this.id = id;
+    this.log = log;
+  }
+}
+
+/** The other name servers: who is alive, gone, hidden. */
+export class Owners {
+  readonly #time: LiveTime;
+  readonly #logs: LogTable;
+  readonly #configured: number;
+  readonly #touchLog: (log: OwnerLog) => void;
+  readonly #owners = new Map<string, Owner>();
+  readonly #startMs: number;
+
+  /** `configured`: others, as configured. `touchLog`: what is shown of a log has to be looked at again. */
+  constructor(time: LiveTime, logs: LogTable, configured: number, touchLog: (log: OwnerLog) => void) {
+    this.#time = time;
+    this.#logs = logs;
+    this.#configured = configured;
+    this.#touchLog = touchLog;
+    this.#startMs = time.nowMs;
+  }
+
+  get configured(): number {
+    return this.#configured;
+  }
+
+  get(id: string): Owner | undefined {
+    return this.#owners.get(id);
+  }
+
+  all(): Iterable<Owner> {
+    return this.#owners.values();
+  }
+
+  /** The owner of this id, new if need be: somebody knows that it was alive so long ago. Undefined: there are too many. */
+  admit(id: string, ageMs: number): Owner | undefined {
+    let owner = this.#owners.get(id);
+    if (owner === undefined) {
+      const log = ageMs < forgetMs ? this.#logs.admit(id) : undefined;
+      if (log === undefined) return undefined;
+      owner = new Owner(id, log);
+      this.#owners.set(id, owner);
+    }
+    this.#alive(owner, this.#time.nowMs - ageMs);
+    return owner;
+  }
+
+  /** A frame came from it. True when it had been silent, so that it is worth asking what it did meanwhile. */
+  hear(owner: Owner): boolean {
+    const wasSilent = owner.heardMs < this.#time.nowMs - silentMs;
+    owner.heardMs = this.#time.nowMs;
+    this.#alive(owner, this.#time.nowMs);
+    this.#back(owner);
+    return wasSilent;
+  }
+
+  /** How long ago it was alive, pauses of our own included. */
+  ageMs(owner: Owner): number {
+    return Math.max(0, this.#time.nowMs - owner.aliveMs + this.#time.skippedMs - owner.aliveSkippedMs);
+  }
+
+  isHeard(id: string, withinMs: number, liveMs: number): boolean {
+    const owner = this.#owners.get(id);
+    return owner !== undefined && owner.heardMs > liveMs - withinMs;
+  }
+
+  /** No other node is heard, though there are some. */
+  get isAlone(): boolean {
+    if (this.#configured === 0) return false;
+    const sinceMs = this.#time.nowMs - goneMs;
+    for (const owner of this.#owners.values()) if (owner.heardMs > sinceMs) return false;
+    return true;
+  }
+
+  /** Half of the nodes or more don't hear us, or aren't heard. */
+  get isMinority(): boolean {
+    const sinceMs = this.#time.nowMs - goneMs;
+    let reached = 1;
+    for (const owner of this.#owners.values()) if (owner.heardMs > sinceMs && owner.hearsUsMs > sinceMs) reached++;
+    return 2 * reached <= this.#configured + 1;
+  }
+
+  /** An owner may have instances that are on their way to somewhere else, or that we don't know: absence proves nothing. */
+  get isAnySuspect(): boolean {
+    for (const { goneSinceMs, log } of this.#owners.values())
+      if ((goneSinceMs !== undefined) !== log.isHidden) return true;
+    const isAnyMissing = this.#owners.size < this.#configured;
+    return isAnyMissing && this.#time.nowMs - this.#startMs < silentMs + goneMs + hideMs;
+  }
+
+  /** Every owner's log has been caught up to a digest that was made after this time. */
+  get caughtMs(): number {
+    if (this.#owners.size < this.#configured) return Number.NEGATIVE_INFINITY;
+    let caughtMs = Number.POSITIVE_INFINITY;
+    for (const { caughtMs: own, hasLeft, log } of this.#owners.values()) {
+      if (!(hasLeft && log.isHidden)) caughtMs = Math.min(caughtMs, own);
+    }
+    return caughtMs;
+  }
+
+  /** Lets time pass. `isLoneExpiry`: this node decides alone, since it is one of two and was told to. */
+  sweep(isFrozen: boolean, isLoneExpiry: boolean): void {
+    const nowMs = this.#time.nowMs;
+    for (const owner of this.#owners.values()) {
+      if (nowMs - owner.aliveMs < silentMs) {
+        this.#back(owner);
+        continue;
+      }
+      owner.silentSinceMs ??= owner.aliveMs + silentMs;
+      const isAsked = isLoneExpiry || this.#isOtherHeard(owner);
+      if (owner.goneSinceMs === undefined && nowMs - owner.silentSinceMs >= goneMs && isAsked) {
+        owner.goneSinceMs = owner.aliveMs + silentMs + goneMs;
+        owner.log.isSuspect = true;
+        this.#touchLog(owner.log);
+      }
+      if (owner.goneSinceMs !== undefined && nowMs - owner.goneSinceMs >= hideMs && !isFrozen) this.#hide(owner);
+      if (nowMs - owner.aliveMs >= forgetMs) this.#forget(owner);
+    }
+    for (const owner of this.#owners.values()) {
+      if (owner.leftMs === undefined || nowMs - owner.leftMs < removalMs || nowMs - owner.heardMs <= silentMs) continue;
+      owner.leftMs = undefined;
+      this.#hide(owner);
+    }
+  }
+
+  /** It says that it stops. */
+  leave(owner: Owner): void {
+    owner.leftMs ??= this.#time.nowMs;
+    owner.hasLeft = true;
+  }
+
+  /** Its log began anew: it is back, whatever it said before. */
+  restarted(owner: Owner): void {
+    owner.leftMs = undefined;
+    owner.hasLeft = false;
+  }
+
+  /** Whoever passes on this log hides it, up to this number; so do we, unless we know better. */
+  takeHiddenMark(owner: Owner, sequence: number): void {
+    if (sequence <= owner.log.hiddenSequence || this.#time.nowMs - owner.aliveMs < goneMs) return;
+    owner.log.isHidden = true;
+    owner.log.hiddenSequence = sequence;
+    this.#touchLog(owner.log);
+  }
+
+  /** Notes what its log has been caught up to; an owner that is back is shown again then. */
+  settle(owner: Owner): void {
+    const { digest, log } = owner;
+    if (digest === undefined || !log.covers(digest.incarnation, digest.sequence)) return;
+    owner.caughtMs = Math.max(owner.caughtMs, digest.madeAfterMs);
+    if (!log.isHidden || owner.goneSinceMs !== undefined || digest.atMs <= this.#time.nowMs - goneMs) return;
+    log.isHidden = false;
+    this.#touchLog(log);
+  }
+
+  info(): OwnerInfo[] {
+    return [...this.#owners.values()].map((owner) => ({
+      owner: owner.id,
+      incarnation: owner.log.incarnation,
+      sequence: owner.log.sequence,
+      ageMs: Math.round(this.ageMs(owner)),
+      state: stateOf(owner),
+      instances: owner.log.entries.size,
+    }));
+  }
+
+  #alive(owner: Owner, atMs: number): void {
+    if (atMs <= owner.aliveMs) return;
+    owner.aliveMs = atMs;
+    owner.aliveSkippedMs = this.#time.skippedMs;
+  }
+
+  #back(owner: Owner): void {
+    owner.silentSinceMs = undefined;
+    if (owner.goneSinceMs === undefined) return;
+    owner.goneSinceMs = undefined;
+    owner.log.isSuspect = false;
+    this.#touchLog(owner.log);
+  }
+
+  #hide(owner: Owner): void {
+    const { log } = owner;
+    if (log.isHidden && log.hiddenSequence >= log.sequence) return;
+    log.isHidden = true;
+    log.hiddenSequence = log.sequence;
+    this.#touchLog(log);
+  }
+
+  #isOtherHeard(owner: Owner): boolean {
+    const sinceMs = this.#time.nowMs - silentMs;
+    for (const other of this.#owners.values()) if (other !== owner && other.heardMs > sinceMs) return true;
+    return false;
+  }
+
+  #forget(owner: Owner): void {
+    this.#owners.delete(owner.id);
+    this.#logs.forget(owner.id);
+  }
+}
+
+function stateOf({ hasLeft, log, goneSinceMs, silentSinceMs }: Owner): OwnerInfo['state'] {
+  if (hasLeft) return 'left';
+  if (log.isHidden) return 'hidden';
+  if (goneSinceMs !== undefined) return 'gone';
+  return silentSinceMs === undefined ? 'alive' : 'suspect';
+}

@@ -1,0 +1,280 @@
+import type { taskd } from '../../wire/generated/messages.js';
+import { compareVersions } from '../instance.js';
+import { deltas } from './delta-sender.js';
+import { type Digests, isName } from './digests.js';
+import type { Ghosts } from './ghosts.js';
+import { incarnationMax } from './incarnation.js';
+import type { LiveTime } from './live-time.js';
+import type { LogTable } from './log-table.js';
+import type { Owner, Owners } from './owners.js';
+import { changeFrom, endFrom, endMessage } from './peer-codec.js';
+import type { Place, Places } from './place.js';
+import type { Readiness } from './readiness.js';
+import type { PeerMessage } from './registry-effect.js';
+import { removalMs } from './sessions.js';
+import { type ReceivedState, SnapshotReceiver } from './snapshot-receiver.js';
+import { SnapshotSender } from './snapshot-sender.js';
+import type { Tombstones } from './tombstones.js';
+
+/** A tombstone known for so long and still contradicted is told to the owner of the claim. */
+const tellAfterMs = 3_000;
+const tellsMax = 256;
+/** Whoever is told was heard within this time. */
+const heardMs = 2_000;
+
+/** What is known here, as the exchange needs it. */
+export interface Known {
+  readonly time: LiveTime;
+  readonly places: Places;
+  readonly logs: LogTable;
+  readonly tombstones: Tombstones;
+  readonly ghosts: Ghosts;
+  readonly owners: Owners;
+  readonly readiness: Readiness;
+  readonly digests: Digests;
+}
+
+/**
+ * How logs get from node to node. An owner sends its changes as they come; whoever misses some asks, by a gap or by a
+ * digest, and anyone who has the log may answer, with the changes or with the whole state. Nobody writes another
+ * node's log, a stale incarnation is refused, and nothing is guessed over a gap.
+ */
+export class PeerExchange {
+  readonly #known: Known;
+  readonly #self: string;
+  readonly #send: (to: string, body: PeerMessage) => void;
+  readonly #startMs: number;
+  readonly #receiver = new SnapshotReceiver();
+  readonly #sender: SnapshotSender;
+  /** What others said and there was no room for. */
+  refused = 0;
+
+  constructor(known: Known, send: (to: string, body: PeerMessage) => void) {
+    this.#known = known;
+    this.#self = known.logs.own.owner;
+    this.#send = send;
+    this.#startMs = known.time.nowMs;
+    this.#sender = new SnapshotSender(known.tombstones, known.ghosts);
+  }
+
+  /** Takes what a peer says about logs. Throws INVALID on what can't be read. */
+  receive(from: Owner, frame: PeerMessage): void {
+    if (frame.beat) this.#onBeat(from, frame.beat);
+    else if (frame.digest) this.#onDigest(from, frame.digest);
+    else if (frame.delta) this.#onDelta(from, frame.delta);
+    else if (frame.pull) this.#onPull(from, frame.pull);
+    else if (frame.snapshotChunk) this.#onChunk(from, frame.snapshotChunk);
+    else if (frame.hidden) this.#onHidden(frame.hidden);
+    else if (frame.deltaAck) {
+      const { incarnation, sequence } = frame.deltaAck;
+      from.acknowledged = { incarnation: incarnation ?? 0, sequence: sequence ?? 0 };
+    } else if (frame.ownerLeave) {
+      this.#known.owners.leave(from);
+      this.#acknowledge(from);
+    }
+  }
+
+  /** Asks for what a node keeps of our former incarnations. */
+  pullRemains(from: Owner): void {
+    if (this.#receiver.mayPull(remainsOf(from), from.id, this.#known.time.nowMs)) {
+      this.#send(from.id, { pull: { owner: this.#self, remains: true } });
+    }
+  }
+
+  /** Something is kept here of a node that starts anew. */
+  hasRemains(of: Owner): boolean {
+    return of.log.entries.size > 0 || this.#known.ghosts.size > 0 || this.#known.tombstones.size > 0;
+  }
+
+  /** Lets time pass: what stands still is asked for again, what was applied is acknowledged. */
+  sweep(): void {
+    const { nowMs } = this.#known.time;
+    this.#sender.sweep(nowMs);
+    for (const { log, from, snapshot, chunk } of this.#receiver.stalled(nowMs))
+      this.#pullMore(log, from, snapshot, chunk);
+    for (const owner of this.#known.owners.all()) {
+      const { incarnation, sequence } = owner.log;
+      const isTold = owner.toldIncarnation === incarnation && owner.toldSequence === sequence;
+      if (!isTold && owner.heardMs > nowMs - heardMs) this.#acknowledge(owner);
+    }
+  }
+
+  /** Tells the owners of claims that a tombstone hides here. */
+  tell(contested: Iterable<Place>): void {
+    const { owners, time } = this.#known;
+    const told = new Map<string, taskd.InstanceEnd.$Properties[]>();
+    let count = 0;
+    for (const place of contested) {
+      const { tombstone } = place;
+      const owner = place.best()?.log.owner;
+      if (tombstone === undefined || owner === undefined || time.nowMs - tombstone.atMs <= tellAfterMs) continue;
+      if (!owners.isHeard(owner, heardMs, time.nowMs)) continue;
+      const by = told.get(owner) ?? [];
+      told.set(owner, by);
+      by.push(endMessage(place, tombstone.version));
+      if (++count >= tellsMax) break;
+    }
+    for (const [owner, by] of told) this.#send(owner, { hidden: { by } });
+  }
+
+  #onBeat(from: Owner, beat: taskd.PeerBeat.$Properties): void {
+    this.#known.digests.takeBeat(from, beat);
+    if (beat.asksDigest === true && this.#known.readiness.isStarted) {
+      this.#send(from.id, { digest: this.#known.digests.digest() });
+    }
+  }
+
+  #onDigest(from: Owner, digest: taskd.Digest.$Properties): void {
+    const { digests, owners, readiness } = this.#known;
+    for (const { owner, isWhole } of digests.takeDigest(from, digest)) this.#pull(owner, from, isWhole);
+    if (digest.ready === true) {
+      const positions = (digest.owners ?? []).map(({ owner, incarnation, sequence }) => ({
+        owner: owner ?? '',
+        incarnation: incarnation ?? 0,
+        sequence: sequence ?? 0,
+      }));
+      readiness.offer(from.id, positions, digest.coldLeftMs ?? 0);
+    }
+    owners.settle(from);
+  }
+
+  #onDelta(from: Owner, delta: taskd.Delta.$Properties): void {
+    const { logs, owners, time } = this.#known;
+    const owner = owners.get(delta.owner ?? '');
+    const incarnation = delta.incarnation ?? 0;
+    const first = delta.from ?? 0;
+    if (owner === undefined || incarnation === 0 || incarnation > incarnationMax || first === 0) return;
+    const { log } = owner;
+    if (incarnation < log.incarnation) return;
+    if (incarnation > log.incarnation) {
+      // What it held stays as it was until its successor is known whole.
+      if (first > 1) {
+        this.#pull(owner, from, true);
+        return;
+      }
+      logs.restart(log, incarnation, time.nowMs);
+      owners.restarted(owner);
+    }
+    if (first > log.sequence + 1) {
+      this.#pull(owner, from, false);
+      return;
+    }
+    for (const message of (delta.changes ?? []).slice(log.sequence + 1 - first)) {
+      if (logs.apply(log, changeFrom(message), time.nowMs)) continue;
+      this.refused++;
+      break;
+    }
+    this.#receiver.answered(owner.id, from.id);
+    if (from !== owner && (delta.hiddenMark ?? 0) > 0) owners.takeHiddenMark(owner, delta.hiddenMark! - 1);
+    owners.settle(owner);
+  }
+
+  #onPull(from: Owner, pull: taskd.Pull.$Properties): void {
+    const { logs, readiness, time } = this.#known;
+    if (!readiness.isStarted) return;
+    const id = pull.owner ?? '';
+    const isRemains = pull.remains === true && id === from.id;
+    const log = logs.get(id);
+    let chunks: taskd.SnapshotChunk.$Properties[];
+    if ((pull.snapshot ?? 0) !== 0) chunks = this.#sender.resume(from.id, pull.snapshot!, pull.chunk ?? 0, time.nowMs);
+    else if (isRemains) chunks = this.#sender.beginRemains(from.id, log, time.nowMs);
+    else if (log === undefined || log.incarnation === 0) return;
+    else {
+      const next = (pull.sequence ?? 0) + 1;
+      const isSame = pull.whole !== true && pull.incarnation === log.incarnation;
+      const changes = isSame ? log.changesFrom(next) : undefined;
+      if (changes !== undefined) {
+        for (const delta of deltas(log, next, changes)) this.#send(from.id, { delta });
+        return;
+      }
+      chunks = this.#sender.begin(from.id, log, time.nowMs);
+    }
+    for (const snapshotChunk of chunks) this.#send(from.id, { snapshotChunk });
+  }
+
+  #onChunk(from: Owner, chunk: taskd.SnapshotChunk.$Properties): void {
+    const { time, owners } = this.#known;
+    const isRemains = chunk.remains === true;
+    const owner = isRemains ? undefined : owners.get(chunk.owner ?? '');
+    if (!isRemains && owner === undefined) return;
+    const key = owner === undefined ? remainsOf(from) : owner.id;
+    const outcome = this.#receiver.take(key, from.id, chunk, time.nowMs);
+    if (outcome.kind === 'more') this.#pullMore(key, from.id, outcome.snapshot, outcome.chunk);
+    if (outcome.kind !== 'whole') return;
+    if (owner === undefined) this.#takeRemains(outcome.state);
+    else this.#install(owner, outcome.state, from);
+  }
+
+  #install(owner: Owner, state: ReceivedState, from: Owner): void {
+    const { logs, owners, time } = this.#known;
+    if (state.incarnation === 0 || state.incarnation > incarnationMax) return;
+    const isNew = state.incarnation > owner.log.incarnation;
+    if (!logs.install(owner.log, state, time.nowMs)) {
+      this.refused++;
+      return;
+    }
+    if (isNew) owners.restarted(owner);
+    this.#takeGhosts(state);
+    if (from !== owner && state.hiddenSequence >= 0) owners.takeHiddenMark(owner, state.hiddenSequence);
+    owners.settle(owner);
+  }
+
+  /** Claims of our former incarnations stay in sight until their clients had the time to come back after our start. */
+  #takeRemains(state: ReceivedState): void {
+    const { ghosts, places, time, tombstones } = this.#known;
+    for (const { key, version } of state.tombstones) tombstones.bury(places.at(key), version, undefined, time.nowMs);
+    const untilMs = this.#startMs + removalMs;
+    for (const { claim } of state.claims) {
+      const place = places.at(claim);
+      ghosts.add(place, claim, this.#self, untilMs, time.nowMs);
+      places.touch(place);
+    }
+    this.#takeGhosts(state);
+  }
+
+  #takeGhosts(state: ReceivedState): void {
+    const { ghosts, owners, places, time } = this.#known;
+    for (const { claim, owner, leftMs } of state.ghosts) {
+      if (!isName(owner) || owners.get(owner)?.log.isHidden === true) continue;
+      const place = places.at(claim);
+      ghosts.add(place, claim, owner, time.nowMs + Math.min(leftMs, removalMs), time.nowMs);
+      places.touch(place);
+    }
+  }
+
+  /** Somebody hides claims of ours. */
+  #onHidden(hidden: taskd.Hidden.$Properties): void {
+    const { logs, places, time, tombstones } = this.#known;
+    for (const message of hidden.by ?? []) {
+      const { key, version } = endFrom(message);
+      const place = places.find(key);
+      const own = place?.entryOf(logs.own);
+      if (place === undefined || own === undefined || compareVersions(own.claim.version, version) > 0) continue;
+      tombstones.bury(place, version, undefined, time.nowMs);
+    }
+  }
+
+  #pull(owner: Owner, from: Owner, isWhole: boolean): void {
+    if (!this.#receiver.mayPull(owner.id, from.id, this.#known.time.nowMs)) return;
+    const { incarnation, sequence } = owner.log;
+    this.#send(from.id, { pull: { owner: owner.id, incarnation, sequence, whole: isWhole } });
+  }
+
+  #pullMore(log: string, from: string, snapshot: number, chunk: number): void {
+    const isRemains = log === `\n${from}`;
+    const owner = isRemains ? this.#self : log;
+    this.#send(from, { pull: { owner, snapshot, chunk, remains: isRemains } });
+  }
+
+  #acknowledge(owner: Owner): void {
+    const { incarnation, sequence } = owner.log;
+    owner.toldIncarnation = incarnation;
+    owner.toldSequence = sequence;
+    this.#send(owner.id, { deltaAck: { incarnation, sequence } });
+  }
+}
+
+/** What the pull of remains from this node is called among the pulls. No node id has a line break. */
+function remainsOf(from: Owner): string {
+  return `\n${from.id}`;
+}

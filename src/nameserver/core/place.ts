@@ -1,0 +1,198 @@
+import { compareVersions, type Health, type InstanceClaim, type InstanceVersion } from '../instance.js';
+import type { InstanceKey } from './instance-key.js';
+import { instanceKey, serviceKey } from './instance-key.js';
+import type { OwnerLog } from './owner-log.js';
+import type { Session } from './sessions.js';
+
+/** A claim in an owner's log. Immutable: a change is another entry, so a snapshot may hold entries as they were. */
+export interface LogEntry {
+  readonly log: OwnerLog;
+  readonly place: Place;
+  readonly claim: InstanceClaim;
+  readonly health: Health;
+  readonly sequence: number;
+}
+
+/** Hides every claim up to its version. */
+export interface Tombstone {
+  readonly version: InstanceVersion;
+  /** When this node learnt of it, in live time. */
+  readonly atMs: number;
+  /** Whose log says so; undefined when that log was replaced since. */
+  log: OwnerLog | undefined;
+}
+
+/** A claim that no log holds any more, in sight for a while as suspect: its client is on its way to another node. */
+export interface Ghost {
+  readonly claim: InstanceClaim;
+  readonly owner: string;
+  /** In live time. */
+  readonly untilMs: number;
+}
+
+/** What the merged view shows of an instance. */
+export interface Shown {
+  readonly claim: InstanceClaim;
+  readonly health: Health;
+  readonly owner: string;
+}
+
+export class Service {
+  readonly namespace: string;
+  readonly group: string;
+  readonly name: string;
+  readonly places: Map<string, Place> = new Map();
+  /** Of its places: those that are shown, and of these those that are up. */
+  shown = 0;
+  healthy = 0;
+  isProtected = false;
+  /** Half of it or more was up when it was last looked at. */
+  wasHealthy = false;
+
+  constructor(namespace: string, group: string, name: string) {
+    this.namespace = namespace;
+    this.group = group;
+    this.name = name;
+  }
+}
+
+/** All that this node knows of one instance: the owners' claims, its tombstone, its ghost, and what comes of them. */
+export class Place implements InstanceKey {
+  readonly of: Service;
+  readonly instanceId: string;
+  readonly hashA: number;
+  readonly hashB: number;
+  /** At most one a log. */
+  readonly entries: LogEntry[] = [];
+  tombstone: Tombstone | undefined;
+  ghost: Ghost | undefined;
+  /** Who holds the entry in this node's own log. */
+  session: Session | undefined;
+  shown: Shown | undefined;
+  isTouched = false;
+
+  constructor(of: Service, instanceId: string) {
+    this.of = of;
+    this.instanceId = instanceId;
+    const text = instanceKey(this);
+    this.hashA = hashText(text, 0x811c_9dc5);
+    this.hashB = hashText(text, 0x9e37_79b9);
+  }
+
+  get namespace(): string {
+    return this.of.namespace;
+  }
+
+  get group(): string {
+    return this.of.group;
+  }
+
+  get service(): string {
+    return this.of.name;
+  }
+
+  get isEmpty(): boolean {
+    return this.entries.length === 0 && this.tombstone === undefined && this.ghost === undefined && !this.isTouched;
+  }
+
+  /** The entry that wins: the highest version; among equals the highest owner id. */
+  best(): LogEntry | undefined {
+    let best = this.entries[0];
+    for (let i = 1; i < this.entries.length; i++) {
+      const entry = this.entries[i]!;
+      const order = compareVersions(entry.claim.version, best!.claim.version);
+      if (order > 0 || (order === 0 && entry.log.owner > best!.log.owner)) best = entry;
+    }
+    return best;
+  }
+
+  /** The highest version of a claim, a ghost's included. */
+  claimed(): InstanceVersion | undefined {
+    const version = this.best()?.claim.version;
+    const ghost = this.ghost?.claim.version;
+    if (version === undefined || ghost === undefined) return version ?? ghost;
+    return compareVersions(ghost, version) > 0 ? ghost : version;
+  }
+
+  /** The highest version seen, of a claim or of a tombstone. */
+  seen(): InstanceVersion | undefined {
+    const claimed = this.claimed();
+    const ended = this.tombstone?.version;
+    if (claimed === undefined || ended === undefined) return claimed ?? ended;
+    return compareVersions(ended, claimed) >= 0 ? ended : claimed;
+  }
+
+  entryOf(log: OwnerLog): LogEntry | undefined {
+    for (const entry of this.entries) if (entry.log === log) return entry;
+    return undefined;
+  }
+
+  /** Puts an entry in the place of its log's former one; `undefined` takes that out. */
+  setEntry(log: OwnerLog, entry: LogEntry | undefined): void {
+    const at = this.entries.findIndex((each) => each.log === log);
+    if (entry !== undefined) this.entries[at < 0 ? this.entries.length : at] = entry;
+    else if (at >= 0) this.entries.splice(at, 1);
+  }
+}
+
+/** All places, and which of them have to be looked at again. */
+export class Places {
+  readonly #services = new Map<string, Service>();
+  #touched: Place[] = [];
+
+  find(key: InstanceKey): Place | undefined {
+    return this.#services.get(serviceKey(key.namespace, key.group, key.service))?.places.get(key.instanceId);
+  }
+
+  /** The place of this name, made when it isn't there yet. One that stays empty goes when it was looked at. */
+  at(key: InstanceKey): Place {
+    const name = serviceKey(key.namespace, key.group, key.service);
+    let service = this.#services.get(name);
+    if (service === undefined) {
+      this.#services.set(name, (service = new Service(key.namespace, key.group, key.service)));
+    }
+    let place = service.places.get(key.instanceId);
+    if (place === undefined) service.places.set(key.instanceId, (place = new Place(service, key.instanceId)));
+    return place;
+  }
+
+  service(namespace: string, group: string, service: string): Service | undefined {
+    return this.#services.get(serviceKey(namespace, group, service));
+  }
+
+  services(): Iterable<Service> {
+    return this.#services.values();
+  }
+
+  /** Something about it changed: it is looked at again at the end of this input. */
+  touch(place: Place): void {
+    if (place.isTouched) return;
+    place.isTouched = true;
+    this.#touched.push(place);
+  }
+
+  /** Those touched since the last call. */
+  takeTouched(): readonly Place[] {
+    const touched = this.#touched;
+    if (touched.length === 0) return touched;
+    this.#touched = [];
+    for (const place of touched) place.isTouched = false;
+    return touched;
+  }
+
+  /** Forgets a place of which nothing is known any more. */
+  dropIfEmpty(place: Place): void {
+    if (!place.isEmpty || place.shown !== undefined) return;
+    const { places, namespace, group, name } = place.of;
+    if (places.get(place.instanceId) !== place) return;
+    places.delete(place.instanceId);
+    if (places.size === 0) this.#services.delete(serviceKey(namespace, group, name));
+  }
+}
+
+/** FNV-1a over the characters of a text. */
+function hashText(text: string, seed: number): number {
+  let hash = seed;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x0100_0193);
+  return hash >>> 0;
+}

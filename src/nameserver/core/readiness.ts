@@ -1,0 +1,149 @@
+import type { LiveTime } from './live-time.js';
+import type { LogTable } from './log-table.js';
+import { goneMs, type Owners } from './owners.js';
+import { removalMs } from './sessions.js';
+import type { OwnerPosition } from './view-state.js';
+
+/** After a start without any state, an absence isn't to be believed for so long. */
+export const coldMs: number = 2 * removalMs;
+/** Nobody who is ready was found within this time: we are ready all the same. */
+export const gateMs = 10_000;
+
+/**
+ * Whether this node serves, and whether an absence in its answers proves anything.
+ *
+ *   STARTING ──incarnation stored──▶ NOT_READY ──gate──▶ READY ──clean stop──▶ LEAVING
+ *
+ * The gate: caught up with a peer that is ready; or all configured peers heard and none of them ready; or 10 s went by.
+ * In the last two cases the node is cold. Whoever takes its readiness from a cold peer takes what is left of its cold
+ * time along. A node that was alone, or cut off from most, is incomplete until it has passed the gate again.
+ */
+export class Readiness {
+  readonly #time: LiveTime;
+  readonly #logs: LogTable;
+  readonly #owners: Owners;
+  /** A node of two that goes on without the other one. */
+  readonly #isLoneExpiry: boolean;
+  #status: 'starting' | 'notReady' | 'ready' | 'leaving' = 'starting';
+  /** No other node is in reach. */
+  isFrozen = false;
+  /** Most of the nodes are not in reach both ways. */
+  #isMinority = false;
+  #isShut = false;
+  #shutMs = 0;
+  #want:
+    | { readonly from: string; readonly positions: readonly OwnerPosition[]; readonly coldLeftMs: number }
+    | undefined;
+  #coldUntilMs = Number.POSITIVE_INFINITY;
+
+  constructor(time: LiveTime, logs: LogTable, owners: Owners, isLoneExpiry: boolean) {
+    this.#time = time;
+    this.#logs = logs;
+    this.#owners = owners;
+    this.#isLoneExpiry = isLoneExpiry;
+  }
+
+  get isStarted(): boolean {
+    return this.#status !== 'starting';
+  }
+
+  get isReady(): boolean {
+    return this.#status === 'ready';
+  }
+
+  get isLeaving(): boolean {
+    return this.#status === 'leaving';
+  }
+
+  /** Others may take their readiness from us. */
+  get isSource(): boolean {
+    return this.#status === 'ready' && !this.#isShut;
+  }
+
+  get isCold(): boolean {
+    return this.#time.nowMs < this.#coldUntilMs;
+  }
+
+  get coldLeftMs(): number {
+    return Number.isFinite(this.#coldUntilMs) ? Math.max(0, this.#coldUntilMs - this.#time.nowMs) : 0;
+  }
+
+  /** Clients do better elsewhere. */
+  get isCutOff(): boolean {
+    return this.isFrozen || this.#minority;
+  }
+
+  /** An absence can be believed. */
+  get isComplete(): boolean {
+    return this.isSource && !this.isCutOff && !this.isCold && !this.#owners.isAnySuspect;
+  }
+
+  /** The incarnation is stored. */
+  begin(): void {
+    this.#status = 'notReady';
+    this.#shut();
+    this.look();
+  }
+
+  leave(): void {
+    this.#status = 'leaving';
+  }
+
+  /** Looks at who is in reach, and at the gate. */
+  sweep(): void {
+    if (this.#status === 'ready') {
+      const isFrozen = this.#owners.isAlone && !this.#isLoneExpiry;
+      const isMinority = this.#minority;
+      if (isFrozen !== this.isFrozen || isMinority !== this.#isMinority) this.#shut();
+      this.isFrozen = isFrozen;
+      this.#isMinority = isMinority;
+    }
+    this.look();
+  }
+
+  /** A peer that is ready says how far it has each log. */
+  offer(from: string, positions: readonly OwnerPosition[], coldLeftMs: number): void {
+    if (this.#isShut && this.#want?.from !== from) this.#want = { from, positions, coldLeftMs };
+  }
+
+  /** Passes the gate if it can. */
+  look(): void {
+    if (!this.#isShut || this.#status === 'starting') return;
+    if (this.#status === 'ready' && (this.isFrozen || this.#isMinority)) return;
+    if (this.#want?.positions.every((each) => this.#hasAllOf(each)) === true) this.#open(this.#want.coldLeftMs);
+    else if (this.#isNobodyReady() || this.#time.nowMs - this.#shutMs >= gateMs) this.#open(coldMs);
+  }
+
+  get #minority(): boolean {
+    return this.#owners.isMinority && !this.#isLoneExpiry;
+  }
+
+  #hasAllOf({ owner, incarnation, sequence }: OwnerPosition): boolean {
+    const log = this.#logs.get(owner);
+    return log === this.#logs.own || log?.covers(incarnation, sequence) === true || incarnation === 0;
+  }
+
+  #isNobodyReady(): boolean {
+    const sinceMs = Math.max(this.#time.nowMs - goneMs, this.#shutMs);
+    let heard = 0;
+    for (const { readiness } of this.#owners.all()) {
+      if (readiness === undefined || readiness.atMs < sinceMs) continue;
+      if (readiness.isReady) return false;
+      heard++;
+    }
+    return heard >= this.#owners.configured;
+  }
+
+  #shut(): void {
+    this.#isShut = true;
+    this.#shutMs = this.#time.nowMs;
+    this.#want = undefined;
+  }
+
+  #open(coldLeftMs: number): void {
+    this.#isShut = false;
+    if (this.#status !== 'notReady') return;
+    this.#status = 'ready';
+    this.#coldUntilMs = this.#time.nowMs + coldLeftMs;
+  }
+}
