@@ -34,9 +34,7 @@ export function addNameServerMetrics(
       return ownerStates.map((state) => [state, owners.filter((owner) => owner.state === state).length] as const);
     },
   });
-  metrics.gauge('nameserver_links_up', 'Links to other name servers that are up', () => {
-    return links.states().filter(({ isUp }) => isUp).length;
-  });
+  metrics.gauge('nameserver_links_up', 'Links to other name servers that are up', () => links.upCount);
   const queued = 'Bytes that wait in the links to other name servers';
   metrics.gauge('nameserver_links_queued_bytes', queued, () => {
     return links.states().reduce((sum, { queuedBytes }) => sum + queuedBytes, 0);

@@ -175,6 +175,11 @@ export class NameServer {
     return this.#watches.size;
   }
 
+  /** Links to other name servers that are up. */
+  get linkCount(): number {
+    return this.#links.upCount;
+  }
+
   get isReady(): boolean {
     return !this.#isLeaving && this.#core.viewState().isReady;
   }
@@ -194,7 +199,7 @@ export class NameServer {
     this.#core.leave(this.#clock.monotonicMs());
     this.#settle();
     this.#watching.stop(notReady('is stopping'));
-    if (!this.#links.states().some(({ isUp }) => isUp)) return;
+    if (this.linkCount === 0) return;
     await new Promise<void>((resolve) => this.#clock.timer(leaveMs, resolve));
   }
 

@@ -1,7 +1,8 @@
+import { nameLengthMax } from '../base/limits.js';
 import { taskd } from '../wire/generated/messages.js';
 import type { InstanceKey } from './core/instance-key.js';
 import { checkName } from './instance.js';
-import type { Override, OverrideMode } from './overrides.js';
+import { lastSet, type Override, type OverrideMode } from './overrides.js';
 
 const modeNumbers: Readonly<Record<OverrideMode, taskd.OverrideMode>> = {
   enabled: taskd.OverrideMode.OVERRIDE_ENABLED,
@@ -17,12 +18,25 @@ export function overrideModeOf(number: number | null | undefined): OverrideMode 
 
 /** The override as the wire and the disk have it. */
 export function overrideMessage(override: Override): taskd.Override.$Properties {
-  return { ...override, mode: modeNumbers[override.mode] };
+  const { namespace, group, service, instanceId, mode, modeSet, weight, weightSet } = override;
+  return {
+    namespace,
+    group,
+    service,
+    instanceId,
+    mode: modeNumbers[mode],
+    weight,
+    ...lastSet(override),
+    modeAtMs: modeSet.atMs,
+    modeNodeId: modeSet.nodeId,
+    weightAtMs: weightSet.atMs,
+    weightNodeId: weightSet.nodeId,
+  };
 }
 
 /** An override from the wire or the disk; undefined when it is none. Never throws. */
 export function overrideFrom(message: taskd.Override.$Properties): Override | undefined {
-  const { namespace = '', group = '', service = '', instanceId = '', weight, atMs, nodeId } = message;
+  const { namespace, group, service, instanceId, weight } = message;
   const target = {
     namespace: namespace ?? '',
     group: group ?? '',
@@ -30,9 +44,12 @@ export function overrideFrom(message: taskd.Override.$Properties): Override | un
     instanceId: instanceId ?? '',
   };
   const mode = overrideModeOf(message.mode);
-  if (mode === undefined || !isTarget(target)) return undefined;
-  if ((weight ?? 0) > overrideWeightMax || (atMs ?? 0) < 1 || nodeId === null || nodeId === undefined) return undefined;
-  return { ...target, mode, weight: weight ?? 0, atMs: atMs ?? 0, nodeId };
+  const modeSet = { atMs: message.modeAtMs ?? 0, nodeId: message.modeNodeId ?? '' };
+  const weightSet = { atMs: message.weightAtMs ?? 0, nodeId: message.weightNodeId ?? '' };
+  if (mode === undefined || (weight ?? 0) > overrideWeightMax || !isTarget(target)) return undefined;
+  if (Math.max(modeSet.atMs, weightSet.atMs) < 1) return undefined;
+  if (Math.max(modeSet.nodeId.length, weightSet.nodeId.length) > nameLengthMax) return undefined;
+  return { ...target, mode, modeSet, weight: weight ?? 0, weightSet };
 }
 
 /** Throws INVALID, naming what is wrong with it. */

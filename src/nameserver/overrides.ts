@@ -2,9 +2,10 @@
  * What people say about instances, beside what these say about themselves: out of service, draining, another weight.
  * Pure: a map of which every name server has a copy, merged entry by entry.
  *
- * Of two entries for one instance the later holds: higher `atMs`, then higher node id. So the order in which entries
- * come doesn't matter, and neither does how often. An entry that takes everything back is kept as well, or an old copy
- * would bring back what it ended. When there are too many, those set longest ago go, everywhere the same ones.
+ * Mode and weight are decided each on its own: of two words the later holds (higher time, then higher node id). So the
+ * order in which entries come doesn't matter, nor how often they do, and a new weight set on one side of a cut doesn't
+ * end what was said on the other. An entry that takes everything back is kept as well, or an old copy would bring back
+ * what it ended. When there are too many, those touched longest ago go.
  */
 import { ErrorCode, TaskdError } from '../base/errors.js';
 import { murmur2 } from '../base/murmur2.js';
@@ -12,13 +13,18 @@ import { type InstanceKey, instanceKey } from './core/instance-key.js';
 
 export type OverrideMode = 'enabled' | 'draining' | 'disabled';
 
-export interface Override extends InstanceKey {
-  readonly mode: OverrideMode;
-  /** 0: as registered. */
-  readonly weight: number;
-  /** Wall clock of the name server that took it, or later. */
+/** When something was said: the wall clock of the name server that took it, or later; 0 and '': never. */
+export interface Stamp {
   readonly atMs: number;
   readonly nodeId: string;
+}
+
+export interface Override extends InstanceKey {
+  readonly mode: OverrideMode;
+  readonly modeSet: Stamp;
+  /** 0: as registered. */
+  readonly weight: number;
+  readonly weightSet: Stamp;
 }
 
 /** Absent: as it is. */
@@ -64,16 +70,18 @@ export class Overrides {
   changed(target: InstanceKey, change: OverrideChange, nodeId: string, wallMs: number): Override {
     const before = this.#entries.get(instanceKey(target));
     const { namespace, group, service, instanceId } = target;
+    const { mode, modeSet, weight, weightSet } = before ?? unsaid;
+    // Also when what holds came from a node whose clock is ahead.
+    const later = ({ atMs }: Stamp): Stamp => ({ atMs: Math.max(wallMs, atMs + 1), nodeId });
     const entry: Override = {
       namespace,
       group,
       service,
       instanceId,
-      mode: change.mode ?? before?.mode ?? 'enabled',
-      weight: change.weight ?? before?.weight ?? 0,
-      // Also when that one came from a node whose clock is ahead.
-      atMs: Math.max(wallMs, (before?.atMs ?? 0) + 1),
-      nodeId,
+      mode: change.mode ?? mode,
+      modeSet: change.mode === undefined ? modeSet : later(modeSet),
+      weight: change.weight ?? weight,
+      weightSet: change.weight === undefined ? weightSet : later(weightSet),
     };
     const isNew = before === undefined || isNothing(before);
     if (isNew && !isNothing(entry) && this.#inForce >= overridesMax) {
@@ -86,14 +94,19 @@ export class Overrides {
     return entry;
   }
 
-  /** Takes an entry in, of whichever name server. False: an entry that is as late or later is here already. */
+  /** Takes an entry in, of whichever name server. False: it says nothing that is later than what is here. */
   put(entry: Override): boolean {
     const key = instanceKey(entry);
     const before = this.#entries.get(key);
-    if (before !== undefined && compare(entry, before) <= 0) return false;
+    const isMode = before === undefined || compareMode(entry, before) > 0;
+    const isWeight = before === undefined || compareWeight(entry, before) > 0;
+    if (!isMode && !isWeight) return false;
     if (before !== undefined) this.#count(before, -1);
-    this.#entries.set(key, entry);
-    this.#count(entry, 1);
+    const { mode, modeSet } = isMode ? entry : before;
+    const { weight, weightSet } = isWeight ? entry : before;
+    const merged = { ...entry, mode, modeSet, weight, weightSet };
+    this.#entries.set(key, merged);
+    this.#count(merged, 1);
     return true;
   }
 
@@ -121,7 +134,9 @@ export class Overrides {
 
   #count(entry: Override, by: 1 | -1): void {
     if (!isNothing(entry)) this.#inForce += by;
-    const text = `${instanceKey(entry)}\n${entry.mode}\n${entry.weight}\n${entry.atMs}\n${entry.nodeId}`;
+    const { mode, modeSet, weight, weightSet } = entry;
+    const sets = `${modeSet.atMs}\n${modeSet.nodeId}\n${weightSet.atMs}\n${weightSet.nodeId}`;
+    const text = `${instanceKey(entry)}\n${mode}\n${weight}\n${sets}`;
     this.#low = (this.#low + by * murmur2(Buffer.from(text))) >>> 0;
     this.#high = (this.#high + by * murmur2(Buffer.from(`high\n${text}`))) >>> 0;
   }
@@ -131,15 +146,33 @@ function isNothing({ mode, weight }: Override): boolean {
   return mode === 'enabled' && weight === 0;
 }
 
-/** The order of setting; total, so that all copies agree also when a node lost its clock and its disk. */
+/** When anything was last said of it. */
+export function lastSet({ modeSet, weightSet }: Override): Stamp {
+  return compareStamps(modeSet, weightSet) >= 0 ? modeSet : weightSet;
+}
+
+const unsaid = {
+  mode: 'enabled',
+  modeSet: { atMs: 0, nodeId: '' },
+  weight: 0,
+  weightSet: { atMs: 0, nodeId: '' },
+} as const;
+
+function compareStamps(a: Stamp, b: Stamp): number {
+  return a.atMs - b.atMs || compareText(a.nodeId, b.nodeId);
+}
+
+/** Ends with what was said, so that all copies agree also when a node lost its clock and its disk. */
+function compareMode(a: Override, b: Override): number {
+  return compareStamps(a.modeSet, b.modeSet) || compareText(a.mode, b.mode);
+}
+
+function compareWeight(a: Override, b: Override): number {
+  return compareStamps(a.weightSet, b.weightSet) || a.weight - b.weight;
+}
+
 function compare(a: Override, b: Override): number {
-  return (
-    a.atMs - b.atMs ||
-    compareText(a.nodeId, b.nodeId) ||
-    compareText(a.mode, b.mode) ||
-    a.weight - b.weight ||
-    comparePlaces(a, b)
-  );
+  return compareStamps(lastSet(a), lastSet(b)) || comparePlaces(a, b);
 }
 
 function comparePlaces(a: Override, b: Override): number {

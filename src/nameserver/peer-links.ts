@@ -102,6 +102,11 @@ export class PeerLinks {
       }));
   }
 
+  /** Links that are up. */
+  get upCount(): number {
+    return this.#links.filter(({ connection }) => connection !== undefined).length;
+  }
+
   /** A frame of this peer came. */
   heard(nodeId: string, nowMs: number): void {
     for (const link of this.#links) if (link.nodeId === nodeId) link.heardMs = nowMs;

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { ConfigError, type Flags, readConfig } from '../../src/cli/config.js';
+import { ConfigError, type Flags, otherNameServers, readConfig } from '../../src/cli/config.js';
 
 function faults(command: 'standalone' | 'roles', flags: Flags, environment: Record<string, string> = {}): string[] {
   try {
@@ -96,5 +96,29 @@ t.test('faults of roles', async (t) => {
   t.match(faults('roles', { role: 'scheduler' }), [/^--name-servers \(TASKD_NAME_SERVERS\) is missing/]);
   t.match(faults('roles', { role: 'broker', nameServers: 'here,' }), [
     /^--name-servers is "here,": "here" is not host/,
+  ]);
+});
+
+t.test('the cluster of a name server, itself included or not', async (t) => {
+  const read = (more: Flags) => readConfig('roles', { role: 'nameserver', listen: '127.0.0.1:1', ...more }, {}, '/');
+  const nameServers = '127.0.0.1:1,127.0.0.1:2,localhost:2,127.0.0.1:3';
+  const config = read({ nameServers, zone: 'east' });
+  t.match(config, { onPeerLoss: 'freeze', zone: 'east' });
+  t.same(otherNameServers(config.nameServers, config.listen), [
+    { host: '127.0.0.1', port: 2 },
+    { host: '127.0.0.1', port: 3 },
+  ]);
+  t.same(otherNameServers(config.nameServers, { host: 'localhost', port: 3 }).length, 2);
+  t.equal(read({ nameServers: '127.0.0.1:2', onPeerLoss: 'expire' }).onPeerLoss, 'expire');
+  t.equal(read({ staticInstances: 'x/y.yaml' }).staticInstancesFile, '/x/y.yaml');
+  t.match(faults('roles', { role: 'nameserver', listen: '127.0.0.1:1', nameServers, onPeerLoss: 'expire' }), [
+    /--on-peer-loss is "expire": it is for two name servers, and this start has 3/,
+  ]);
+  t.match(faults('roles', { role: 'broker', nameServers, onPeerLoss: 'die', staticInstances: 'f', zone: 'a b' }), [
+    /--zone is "a b"/,
+    /--on-peer-loss is "die": must be one of/,
+  ]);
+  t.match(faults('roles', { role: 'broker', nameServers, staticInstances: 'f' }), [
+    /--static-instances is for a name server/,
   ]);
 });

@@ -26,8 +26,8 @@ function override(id: number): Override {
     instanceId: `i${id}`,
     mode: 'disabled',
     weight: id,
-    atMs: 1,
-    nodeId: 'x',
+    modeSet: { atMs: 1, nodeId: 'x' },
+    weightSet: { atMs: 2, nodeId: 'y' },
   };
 }
 

@@ -11,6 +11,8 @@ import {
 
 const target = (instanceId: string) => ({ namespace: 'n', group: '', service: 's', instanceId });
 
+const setAt = (atMs: number) => ({ modeSet: { atMs, nodeId: 'x' }, weightSet: { atMs, nodeId: 'x' } });
+
 function set(
   overrides: Overrides,
   id: string,
@@ -26,7 +28,14 @@ t.test('a change keeps what it does not speak of, and the later one holds althou
   const overrides = new Overrides();
   set(overrides, 'a', { mode: 'draining' }, 1_000);
   set(overrides, 'a', { weight: 7 }, 500);
-  t.match(overrides.find(target('a')), { mode: 'draining', weight: 7, atMs: 1_001 });
+  t.match(overrides.find(target('a')), {
+    mode: 'draining',
+    weight: 7,
+    modeSet: { atMs: 1_000 },
+    weightSet: { atMs: 500 },
+  });
+  set(overrides, 'a', { mode: 'disabled' }, 300);
+  t.match(overrides.find(target('a')), { mode: 'disabled', modeSet: { atMs: 1_001 } });
   t.equal(overrides.find(target('b')), undefined);
   set(overrides, 'a', { mode: 'enabled' }, 400);
   t.match(overrides.find(target('a')), { mode: 'enabled', weight: 7 });
@@ -51,7 +60,7 @@ t.test('what ended does not come back with an old copy', (t) => {
 t.test('one too many is refused with the limit and the way out; one that is there may still change', (t) => {
   const overrides = new Overrides();
   for (let i = 0; i < overridesMax; i++)
-    overrides.put({ ...target(`i${i}`), mode: 'disabled', weight: 0, atMs: 5, nodeId: 'x' });
+    overrides.put({ ...target(`i${i}`), mode: 'disabled', weight: 0, ...setAt(5) });
   t.throws(() => overrides.changed(target('more'), { weight: 1 }, 'node', 9), {
     code: ErrorCode.QUOTA,
     message: new RegExp(`${overridesMax} overrides.*enable`),
@@ -61,6 +70,7 @@ t.test('one too many is refused with the limit and the way out; one that is ther
   t.end();
 });
 
+const stamp = fc.record({ atMs: fc.integer({ min: 0, max: 3 }), nodeId: fc.constantFrom('x', 'y') });
 const entry: fc.Arbitrary<Override> = fc.record({
   namespace: fc.constantFrom('n', 'm'),
   group: fc.constantFrom('', 'g'),
@@ -68,12 +78,12 @@ const entry: fc.Arbitrary<Override> = fc.record({
   instanceId: fc.constantFrom('a', 'b'),
   mode: fc.constantFrom<OverrideMode>('enabled', 'draining', 'disabled'),
   weight: fc.constantFrom(0, 1, 2),
-  atMs: fc.integer({ min: 1, max: 4 }),
-  nodeId: fc.constantFrom('x', 'y'),
+  modeSet: stamp,
+  weightSet: stamp,
 });
 
 t.test('copies that have seen the same are the same, in whatever order and however often', (t) => {
-  const place = (each: Override): string => JSON.stringify(Object.entries(each).sort());
+  const place = (each: Override): string => JSON.stringify(Object.entries(each).sort(([a], [b]) => (a < b ? -1 : 1)));
   fc.assert(
     fc.property(fc.array(entry, { maxLength: 30 }), fc.infiniteStream(fc.nat()), (entries, draws) => {
       const one = new Overrides();
@@ -94,14 +104,14 @@ t.test('copies that have seen the same are the same, in whatever order and howev
 t.test('the hash tells copies apart and forgets the way there', (t) => {
   const one = new Overrides();
   const empty = one.hash;
-  const first: Override = { ...target('a'), mode: 'disabled', weight: 0, atMs: 1, nodeId: 'x' };
+  const first: Override = { ...target('a'), mode: 'disabled', weight: 0, ...setAt(1) };
   one.put(first);
   const after = one.hash;
   t.not(after.join(), empty.join());
-  one.put({ ...first, atMs: 2 });
+  one.put({ ...first, ...setAt(2) });
   t.not(one.hash.join(), after.join());
   const two = new Overrides();
-  two.put({ ...first, atMs: 2 });
+  two.put({ ...first, ...setAt(2) });
   t.same(two.hash, one.hash);
   t.end();
 });
@@ -113,15 +123,14 @@ t.test('of too many entries the earliest go, everywhere the same', (t) => {
       ...target(`i${i}`),
       mode: i % 2 === 0 ? 'disabled' : 'enabled',
       weight: 0,
-      atMs: 1 + (i % 1_000),
-      nodeId: 'x',
+      ...setAt(1 + (i % 1_000)),
     });
   }
   const one = new Overrides();
   for (const each of entries) one.put(each);
   const dropped = one.trim();
   t.ok(
-    dropped.length > 0 && dropped.every(({ mode, atMs }) => mode === 'disabled' && atMs === 1),
+    dropped.length > 0 && dropped.every(({ mode, modeSet }) => mode === 'disabled' && modeSet.atMs === 1),
     'only what held is told',
   );
   const two = new Overrides();
@@ -130,5 +139,16 @@ t.test('of too many entries the earliest go, everywhere the same', (t) => {
   t.same(two.hash, one.hash);
   t.equal([...one.all()].length, overrideEntriesMax);
   t.same(one.trim(), []);
+  t.end();
+});
+
+t.test('what is said on two sides of a cut, of mode and of weight, both holds', (t) => {
+  const left = new Overrides();
+  const right = new Overrides();
+  const drain = left.changed(target('a'), { mode: 'draining' }, 'n1', 1_000);
+  const weigh = right.changed(target('a'), { weight: 5 }, 'n2', 2_000);
+  for (const each of [drain, weigh]) for (const copy of [left, right]) copy.put(each);
+  for (const copy of [left, right]) t.match(copy.find(target('a')), { mode: 'draining', weight: 5 });
+  t.same(left.hash, right.hash);
   t.end();
 });

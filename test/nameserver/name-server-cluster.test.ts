@@ -1,0 +1,179 @@
+import t from 'tap';
+import { ErrorCode, Retry } from '../../src/base/errors.js';
+import { taskd } from '../../src/wire/generated/messages.js';
+import {
+  deregister,
+  listInstances,
+  listNodes,
+  listOverrides,
+  listServices,
+  register,
+  registryPeer,
+  setOverride,
+} from '../../src/wire/methods.js';
+import { NameServerWorld, type SimNode } from '../support/name-server-world.js';
+
+const { OVERRIDE_DISABLED, OVERRIDE_DRAINING, OVERRIDE_ENABLED } = taskd.OverrideMode;
+const { HEALTH_DISABLED, HEALTH_DRAINING, HEALTH_UP } = taskd.Health;
+
+t.test('an incarnation grows over restarts, though the clock goes back', async (t) => {
+  const net = new NameServerWorld(1, 1);
+  await net.start();
+  const client = await net.client('c');
+  let last = 0;
+  for (let life = 0; life < 4; life++) {
+    const { incarnation } = await net.ask(client, net.nodes[0]!, listNodes, {});
+    t.ok(incarnation > last, `${incarnation} after ${last}`);
+    last = incarnation;
+    net.nodes[0]!.process.stepWall(-3_600_000);
+    net.nodes[0]!.process.kill({ powerLoss: life % 2 === 0 });
+    await net.start();
+  }
+});
+
+t.test('what a person says reaches all name servers, and outlives instances and restarts', async (t) => {
+  const net = new NameServerWorld(2, 3);
+  await net.start();
+  const client = await net.client('c');
+  const [one, two, three] = net.nodes;
+  await net.register(client, one!, 'a');
+  const watch = client.watch(one!);
+  await net.until(() => watch.view.get('s/a')?.health === HEALTH_UP);
+  const target = { namespace: 'n', service: 's', instanceId: 'a' };
+  const set = async (
+    node: SimNode,
+    change: taskd.SetOverrideRequest.$Properties,
+  ): Promise<taskd.SetOverrideResponse> => {
+    return net.ask(client, node, setOverride, { ...target, ...change });
+  };
+  t.match(await set(one!, { mode: OVERRIDE_DRAINING }), {
+    isRegistered: true,
+    override: { mode: OVERRIDE_DRAINING, weight: 0, nodeId: 'n1' },
+  });
+  await net.until(() => watch.view.get('s/a')?.health === HEALTH_DRAINING);
+  // Set at another node, seen at the first; the mode stays as it is.
+  await set(three!, { weight: 7 });
+  await net.until(() => watch.view.get('s/a')?.weight === 7);
+  t.equal(watch.view.get('s/a')!.health, HEALTH_DRAINING);
+  await set(two!, { mode: OVERRIDE_DISABLED });
+  await net.until(() => watch.view.get('s/a')?.health === HEALTH_DISABLED);
+  t.match(await set(two!, { instanceId: 'nobody', mode: OVERRIDE_DISABLED }), { isRegistered: false });
+  // The others store what they hear soon, but promise nothing.
+  await net.elapse(1_000);
+  for (const node of net.nodes) node.process.kill({ powerLoss: true });
+  await net.start();
+  for (const node of net.nodes) {
+    const list = await net.ask(client, node, listOverrides, {});
+    t.match(list.overrides, [
+      { ...target, mode: OVERRIDE_DISABLED, weight: 7 },
+      { instanceId: 'nobody', mode: OVERRIDE_DISABLED },
+    ]);
+  }
+  await net.register(client, one!, 'a');
+  const again = client.watch(one!);
+  await net.until(() => again.view.get('s/a')?.health === HEALTH_DISABLED);
+  await set(three!, { mode: OVERRIDE_ENABLED, weight: 0 });
+  await net.until(() => again.view.get('s/a')?.health === HEALTH_UP);
+  t.equal(again.view.get('s/a')!.weight, 100);
+});
+
+t.test('groups, selectors and wide watches over the wire', async (t) => {
+  const net = new NameServerWorld(3, 1);
+  await net.start();
+  const [one] = net.nodes;
+  const client = await net.client('c');
+  await net.register(client, one!, 'a', { tags: ['gpu'] });
+  await net.register(client, one!, 'b', { group: 'g' });
+  await net.register(client, one!, 'c', { service: 'other' });
+  const keys = async (request: taskd.WatchRequest.$Properties): Promise<string> => {
+    const watch = client.watch(one!, request);
+    await net.until(() => watch.events.length > 0);
+    return [...watch.view.keys()].sort().join();
+  };
+  t.equal(await keys({}), 's/a');
+  t.equal(await keys({ group: 'g' }), 's/b');
+  t.equal(await keys({ service: '' }), 'other/c,s/a');
+  t.equal(await keys({ service: '', selector: '!gpu,tag=gpu' }), 's/a');
+  const wrong = client.watch(one!, { selector: 'a=' });
+  await net.until(() => wrong.end !== 'open');
+  t.match(wrong.end, { code: ErrorCode.INVALID });
+  const { services } = await net.ask(client, one!, listServices, {});
+  t.match(services, [
+    { namespace: 'n', group: '', service: 'other', instances: 1, healthy: 1 },
+    { namespace: 'n', group: '', service: 's', instances: 1 },
+    { namespace: 'n', group: 'g', service: 's', instances: 1 },
+  ]);
+  const list = async (request: taskd.ListInstancesRequest.$Properties): Promise<string> => {
+    const { instances } = await net.ask(client, one!, listInstances, { namespace: 'n', ...request });
+    return instances.map(({ instanceId, owner }) => `${instanceId}@${owner}`).join();
+  };
+  t.equal(await list({}), 'c@n1,a@n1');
+  t.equal(await list({ group: 'g' }), 'b@n1');
+  t.equal(await list({ selector: 'tag=gpu' }), 'a@n1');
+});
+
+t.test('limits are refused with what they are and what to do', async (t) => {
+  const net = new NameServerWorld(4, 1);
+  await net.start();
+  const [one] = net.nodes;
+  const client = await net.client('c');
+  const caller = client.connections.to(one!.address);
+  const claim = (id: string, metadata: Record<string, string> = {}): taskd.RegisterRequest.$Properties => {
+    return { instance: client.instance(id, { metadata }) };
+  };
+  for (let i = 0; i < 1_024; i++) await net.ask(client, one!, register, claim(`i${i}`));
+  await t.rejects(net.ask(client, one!, register, claim('more')), {
+    code: ErrorCode.QUOTA,
+    message: /at most 1024 instances.*another/,
+  });
+  const target = { namespace: 'n', service: 's', instanceId: 'x', version: { incarnation: 1 } };
+  const ended = await net.act(client, () => {
+    return Promise.allSettled(Array.from({ length: 3_000 }, () => caller.call(deregister, target)));
+  });
+  const failed = ended.filter((each) => each.status === 'rejected');
+  t.ok(failed.length > 500 && failed.length < 2_999, `${failed.length} refused`);
+  t.match(failed[0]!.reason, { code: ErrorCode.QUOTA, retry: Retry.AFTER, message: /200 times a second/ });
+  for (let i = 0; i < 1_000; i++) client.watch(one!, { service: `w${i}` });
+  const watch = client.watch(one!);
+  await net.until(() => watch.end !== 'open');
+  t.match(watch.end, { code: ErrorCode.QUOTA, message: /at most 1000 watchers/ });
+  await t.rejects(net.ask(client, one!, listInstances, { namespace: 'n', selector: 'x'.repeat(300) }), {
+    code: ErrorCode.QUOTA,
+    message: /256 bytes/,
+  });
+  await net.elapse(10_000);
+  await t.rejects(net.ask(client, one!, register, claim('big', { text: 'x'.repeat(5_000) })), {
+    message: /4096 bytes/,
+  });
+});
+
+t.test('a peer that lies or floods is cut, and the others go on', async (t) => {
+  const net = new NameServerWorld(5, 2);
+  await net.start();
+  const [one] = net.nodes;
+  const liar = await net.client('liar');
+  const caller = liar.connections.to(one!.address);
+  const before = await net.ask(liar, one!, listNodes, {});
+  const isCut = async (frame: taskd.PeerFrame.$Properties, times = 1): Promise<boolean> => {
+    const watch = liar.watch(one!);
+    await net.until(() => watch.events.length > 0);
+    await net.act(liar, async () => {
+      for (let i = 0; i < times; i++) caller.send(registryPeer, frame);
+    });
+    await net.elapse(2_000);
+    return watch.end !== 'open';
+  };
+  t.ok(await isCut({ sender: 'n2', ownerLeave: {} }), 'it is not n2');
+  t.ok(await isCut({ sender: '', ownerLeave: {} }));
+  t.notOk(
+    await isCut({ sender: 'liar', delta: { owner: 'n1', incarnation: 2 ** 50, from: 1 } }),
+    'nonsense is ignored',
+  );
+  t.notOk(await isCut({ sender: 'liar', overrides: { overrides: [{ namespace: 'n' }] } }));
+  t.ok(await isCut({ sender: 'liar', pull: { owner: 'x', incarnation: 1 } }, 60_000), 'too many');
+  const after = await net.ask(liar, one!, listNodes, {});
+  t.equal(after.overrides, 0);
+  t.ok(after.ready);
+  t.ok(after.peers[0]!.connected);
+  t.equal(after.instances, before.instances);
+});
