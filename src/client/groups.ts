@@ -108,16 +108,27 @@ export class Groups {
   /** NOT_FOUND when nobody ever was in the group, or it was forgotten. */
   async describe(name: string): Promise<GroupDescription> {
     checkName(name, 'the group');
-    const answer = await this.#leaders.askCoordinator(name, describeGroup, { group: name }, deadlineMs);
+    const members: taskd.IGroupMember[] = [];
+    const offsets: taskd.IGroupOffset[] = [];
+    let answer: taskd.DescribeGroupResponse;
+    // A large group comes in several answers, each as of its own moment.
+    do {
+      const { topicId, partition } = offsets.at(-1) ?? {};
+      const afterMember = members.at(-1)?.memberId ?? '';
+      const request = { group: name, afterMember, afterTopicId: topicId ?? 0, afterPartition: partition ?? 0 };
+      answer = await this.#leaders.askCoordinator(name, describeGroup, request, deadlineMs);
+      members.push(...answer.members);
+      offsets.push(...answer.offsets);
+    } while (answer.more && answer.members.length + answer.offsets.length > 0);
     const { state, assignor } = summaryOf(answer.summary ?? {});
-    const topics = new Map(answer.offsets.map(({ topicId, topic }) => [topicId ?? 0, topic ?? '']));
-    const partitions = answer.offsets.map((offset) => partitionOf(offset as taskd.GroupOffset));
+    const topics = new Map(offsets.map(({ topicId, topic }) => [topicId ?? 0, topic ?? '']));
+    const partitions = offsets.map((offset) => partitionOf(offset as taskd.GroupOffset));
     return {
       name,
       state,
       assignor,
       lag: partitions.reduce((sum, { lag }) => sum + lag, 0),
-      members: answer.members.map((member) => memberOf(member as taskd.GroupMember, topics)),
+      members: members.map((member) => memberOf(member as taskd.GroupMember, topics)),
       partitions,
     };
   }

@@ -132,12 +132,13 @@ export class Groups {
     });
     this.#serve(services, fetchOffsets, async (request) => this.#offsets!.fetch(this.#of(request.group), request));
     this.#serve(services, resetOffsets, (request) => this.#offsets!.reset(this.#of(request.group), request));
-    this.#serve(services, describeMethod, async ({ group: name }) => {
+    this.#serve(services, describeMethod, async (request) => {
+      const { group: name } = request;
       const coordinator = this.#of(name);
       if (coordinator.refusal !== undefined) throw coordinator.refusal;
       const group = coordinator.shard.groups.get(name);
       if (group === undefined) throw noGroup(name);
-      return describeGroup(coordinator, group, this.#topics!, this.#runtime.clock.monotonicMs());
+      return describeGroup(coordinator, group, this.#topics!, this.#runtime.clock.monotonicMs(), request);
     });
     this.#serve(services, removeGroup, async ({ group }) => {
       const coordinator = this.#of(group);

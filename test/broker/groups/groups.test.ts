@@ -2,6 +2,7 @@ import t from 'tap';
 import { ErrorCode, isTaskdError } from '../../../src/base/errors.js';
 import { partitionOf } from '../../../src/base/place.js';
 import { BatchClass } from '../../../src/batch/header.js';
+import { Groups } from '../../../src/client/groups.js';
 import { nodeRuntime } from '../../../src/runtime/node/node-runtime.js';
 import { taskd } from '../../../src/wire/generated/messages.js';
 import {
@@ -254,4 +255,41 @@ t.test('what a member commits before it leaves counts, also when it waits for no
   t.same(await Promise.all(answers), [[0], [0]]);
   await left;
   t.same(await a.offsets(), { 0: 1, 1: 2 });
+});
+
+t.test('a group that is too large for one answer is described in several', async (t) => {
+  const { client, runtime, topicId, caller, member } = await withTopic(t);
+  const first = member('first', { sessionTimeoutMs: 120_000 }).join();
+  await first.until(() => first.held.size === 6);
+  await first.commit(topicId, { 3: 1 });
+  // Each of them takes 34 kB of an answer.
+  const topics = Array.from({ length: 250 }, (_, i) => `topic-${i}`.padEnd(128, '-'));
+  const names = Array.from({ length: 60 }, (_, i) => `m${String(i).padStart(2, '0')}`);
+  const others = names.map((name) => member(name, { topics, sessionTimeoutMs: 120_000 }).join());
+  for (const other of others) await other.until(() => other.pushes > 0);
+  const answers: taskd.DescribeGroupResponse[] = [];
+  const bytes: number[] = [];
+  const from = { afterMember: '', afterTopicId: 0, afterPartition: 0 };
+  for (let more = true; more; ) {
+    const { message } = await caller.call(describeGroup, { group: 'mailers', ...from });
+    answers.push(message);
+    bytes.push(taskd.DescribeGroupResponse.encode(message).finish().length);
+    more = message.more;
+    from.afterMember = message.members.at(-1)?.memberId ?? from.afterMember;
+    from.afterTopicId = message.offsets.at(-1)?.topicId ?? 0;
+    from.afterPartition = message.offsets.at(-1)?.partition ?? 0;
+  }
+  t.equal(answers.length, 3);
+  t.ok(Math.max(...bytes) < 1_000_000, `${bytes}`);
+  const found = await new Groups({ runtime, callers: client.connections, topics: client.topics }).describe('mailers');
+  t.same(
+    found.members.map(({ memberId }) => memberId),
+    ['first', ...names],
+  );
+  t.same(
+    found.partitions.map(({ partition }) => partition),
+    [0, 1, 2, 3, 4, 5],
+  );
+  const rest = await caller.call(describeGroup, { group: 'mailers', afterTopicId: topicId, afterPartition: 3 });
+  t.match([rest.message.members, rest.message.offsets], [[], [{ partition: 4 }, { partition: 5 }]]);
 });
