@@ -6,7 +6,7 @@
  * latency counts from the time in the table: a stall counts for all who would have met it. With one in flight the
  * latency is simply that of each call. `scripts/peers/kafka/KafkaLoad.java` does the same in Java.
  */
-import { readFileSync } from 'node:fs';
+import { closedLoop, sleep } from './closed-loop.js';
 import { Histogram } from './histogram.js';
 
 export interface LoadFigures {
@@ -18,9 +18,7 @@ export interface LoadFigures {
   readonly clientCpuUs: number;
 }
 
-const warmUpMs = 4_000;
-/** Linux counts processor time in hundredths of a second. */
-const ticksPerSec = 100;
+const warmUp = { ms: 4_000, calls: 0 };
 
 export async function produceLoad(
   inFlight: number,
@@ -28,34 +26,11 @@ export async function produceLoad(
   serverPid: number,
   call: () => Promise<unknown>,
 ): Promise<LoadFigures> {
-  const latencies = new Histogram();
-  let isCounting = false;
-  let isOver = false;
-  let calls = 0;
-  const loop = async (): Promise<void> => {
-    while (!isOver) {
-      const began = performance.now();
-      await call();
-      calls++;
-      if (isCounting) latencies.record((performance.now() - began) * 1_000);
-    }
-  };
-  const loops = Array.from({ length: inFlight }, loop);
-  await sleep(warmUpMs);
-  const client = process.cpuUsage();
-  const serverUs = cpuUs(serverPid);
-  calls = 0;
-  isCounting = true;
-  const from = performance.now();
-  await sleep(seconds * 1_000);
-  isCounting = false;
-  const callsPerSec = (calls * 1_000) / (performance.now() - from);
-  const used = process.cpuUsage(client);
-  const clientCpuUs = (used.user + used.system) / Math.max(1, calls);
-  const serverCpuUs = (cpuUs(serverPid) - serverUs) / Math.max(1, calls);
-  isOver = true;
-  await Promise.all(loops);
-  const timed = inFlight === 1 ? latencies : await byTimetable(callsPerSec / 2, seconds, call);
+  const loop = await closedLoop(inFlight, seconds, call, { warmUp, serverPid });
+  const { callsPerSec, cpuUsPerCall: clientCpuUs, serverCpuUsPerCall: serverCpuUs } = loop;
+  const { p50us, p99us } = loop;
+  if (inFlight === 1) return { callsPerSec, p50us, p99us, serverCpuUs, clientCpuUs };
+  const timed = await byTimetable(callsPerSec / 2, seconds, call);
   return { callsPerSec, p50us: timed.percentile(50), p99us: timed.percentile(99), serverCpuUs, clientCpuUs };
 }
 
@@ -77,17 +52,4 @@ async function byTimetable(perSec: number, seconds: number, call: () => Promise<
   }
   await Promise.all(running);
   return latencies;
-}
-
-/** Processor time of another process so far, in microseconds; of this thread group as a whole. */
-function cpuUs(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return ((Number(fields[11]) + Number(fields[12])) / ticksPerSec) * 1e6;
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
 }
