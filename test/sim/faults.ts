@@ -1,15 +1,7 @@
 import type { Random } from '../../src/runtime/random.js';
 import type { SimProcess } from '../../src/runtime/sim/sim-process.js';
 import type { SimWorld } from '../../src/runtime/sim/sim-world.js';
-
-/** How one seed treats its world; drawn from the seed, so that some are rough and some only slow. */
-interface Temper {
-  /** Mean time between two faults. */
-  readonly everyMs: number;
-  /** 1: any duration up to the maximum; higher: mostly short ones. */
-  readonly skew: number;
-  readonly weights: readonly (readonly [kind: Fault, weight: number])[];
-}
+import { FaultPlan, fillDisk, mendDisk } from './fault-plan.js';
 
 const kinds = [
   'kill',
@@ -54,9 +46,9 @@ export class Faults {
   /** The one whose disk matters. */
   readonly #keeper: SimProcess;
   readonly #random: Random;
-  readonly #temper: Temper;
-  readonly #counts = new Map<Fault, number>();
-  #isOn = false;
+  /** 1: any duration up to the maximum; higher: mostly short ones. */
+  readonly #skew: number;
+  readonly #plan: FaultPlan<Fault>;
   /** The next promise is followed by a power loss. */
   #isLurking = false;
   /** The same, for the answer to a submit. */
@@ -73,23 +65,26 @@ export class Faults {
     this.#keeper = keeper;
     this.#processes = processes;
     this.#random = world.random.fork();
-    this.#temper = this.#draw();
+    // Drawn from the seed, so that some worlds are rough and some only slow.
+    const everyMs = 300 * 2 ** (this.#random.unit() * 4);
+    this.#skew = [0.3, 1, 2, 3, 4][this.#random.below(5)]!;
+    const weights = kinds.map((kind) => [kind, this.#random.below(4)] as const);
+    this.#plan = new FaultPlan(world, this.#random, everyMs, weights);
   }
 
   /** How often each was done, as text. */
   summary(): string {
-    return [...this.#counts].map(([kind, count]) => `${count} ${kind}`).join(', ');
+    return this.#plan.summary();
   }
 
   start(): void {
-    this.#isOn = true;
     this.#keep();
-    this.#plan();
+    this.#plan.start((kind) => this.#strike(kind));
   }
 
   /** Somebody outside has just learnt what the keeper must not forget. */
   promised(isSubmit: boolean): void {
-    if (!this.#isOn) return;
+    if (!this.#plan.isOn) return;
     this.#sleeper?.pause(longPauseMsMin + this.#random.unit() * (pauseMsMax - longPauseMsMin));
     this.#sleeper = undefined;
     if (!this.#keeper.isAlive || !(this.#isLurking || (isSubmit && this.#isLurkingForSubmit))) return;
@@ -100,37 +95,18 @@ export class Faults {
 
   /** No more faults: everything runs, wires are whole, clocks are left where they are. */
   stop(): void {
-    this.#isOn = false;
+    this.#plan.stop();
     this.#world.network.heal();
     const { disk } = this.#keeper;
     // A sync may have failed just now, unseen: the next life mends it.
     if (this.#isSyncFailing) this.#keeper.kill();
     this.#isSyncFailing = false;
-    disk.failingSyncs = 0;
-    disk.limitBytes = Number.POSITIVE_INFINITY;
-    disk.syncExtraMs = 0;
+    mendDisk(disk);
     for (const process of this.#processes) {
       process.pause(0);
       process.killAfterOperations(Number.POSITIVE_INFINITY);
       if (!process.isAlive) process.restart();
     }
-  }
-
-  #draw(): Temper {
-    const everyMs = 300 * 2 ** (this.#random.unit() * 4);
-    return {
-      everyMs,
-      skew: [0.3, 1, 2, 3, 4][this.#random.below(5)]!,
-      weights: kinds.map((kind) => [kind, this.#random.below(4)] as const),
-    };
-  }
-
-  #plan(): void {
-    this.#world.after(-Math.log(1 - this.#random.unit()) * this.#temper.everyMs, () => {
-      if (!this.#isOn) return;
-      this.#one();
-      this.#plan();
-    });
   }
 
   /** Starts what is down, each after a time of its own; also when faults are over, for what was stopping then. */
@@ -161,16 +137,13 @@ export class Faults {
     this.#isMended = false;
     if (this.#random.below(isMended ? 2 : 4) > 0) return;
     this.#world.after(this.#random.unit() ** 2 * (isMended ? 4_000 : 1_000), () => {
-      if (this.#isOn) process.kill({ powerLoss: true });
+      if (this.#plan.isOn) process.kill({ powerLoss: true });
     });
   }
 
-  #one(): void {
-    const kind = this.#pick();
+  #strike(kind: Fault): void {
     const process = this.#processes[this.#random.below(this.#processes.length)]!;
     const other = this.#processes[this.#random.below(this.#processes.length)]!;
-    if (kind === undefined) return;
-    this.#counts.set(kind, (this.#counts.get(kind) ?? 0) + 1);
     this.#world.log.add('fault', process.name, { other: other.name }, kind);
     switch (kind) {
       case 'kill':
@@ -190,7 +163,7 @@ export class Faults {
         this.#isSyncFailing = true;
         break;
       case 'full disk':
-        this.#fill();
+        fillDisk(this.#world, this.#keeper.disk, this.#random.below(fullBytesLeft), this.#skewed(fullMsMax));
         break;
       case 'slow disk':
         this.#slowDown();
@@ -217,15 +190,6 @@ export class Faults {
     }
   }
 
-  #fill(): void {
-    const { disk } = this.#keeper;
-    const { freeBytes, totalBytes } = disk.space();
-    disk.limitBytes = totalBytes - freeBytes + this.#random.below(fullBytesLeft);
-    this.#world.after(this.#skewed(fullMsMax), () => {
-      disk.limitBytes = Number.POSITIVE_INFINITY;
-    });
-  }
-
   /** What is asked meanwhile is asked again by those who lost their connection, and perhaps promised too early. */
   #slowDown(): void {
     const { disk, name } = this.#keeper;
@@ -244,19 +208,8 @@ export class Faults {
     }
   }
 
-  #pick(): Fault | undefined {
-    const total = this.#temper.weights.reduce((sum, [, weight]) => sum + weight, 0);
-    if (total === 0) return undefined;
-    let at = this.#random.below(total);
-    for (const [kind, weight] of this.#temper.weights) {
-      if (at < weight) return kind;
-      at -= weight;
-    }
-    return undefined;
-  }
-
-  /** A duration, by the temper's skew. */
+  /** A duration, mostly short or mostly long. */
   #skewed(maxMs: number): number {
-    return this.#random.unit() ** this.#temper.skew * maxMs;
+    return this.#random.unit() ** this.#skew * maxMs;
   }
 }

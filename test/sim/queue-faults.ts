@@ -1,5 +1,6 @@
 import type { Random } from '../../src/runtime/random.js';
 import type { SimWorld } from '../../src/runtime/sim/sim-world.js';
+import { FaultPlan, fillDisk, mendDisk } from './fault-plan.js';
 import type { Queue } from './queue.js';
 import type { QueueRot } from './queue-rot.js';
 
@@ -36,10 +37,7 @@ export class QueueFaults {
   readonly #queue: Queue;
   readonly #rot: QueueRot;
   readonly #random: Random;
-  readonly #everyMs: number;
-  readonly #weights: readonly number[];
-  readonly #counts = new Map<Fault, number>();
-  #isOn = false;
+  readonly #plan: FaultPlan<Fault>;
   /** The power goes as soon as somebody was promised something. */
   #isLurking = false;
   /** The same, at the next answer to a producer. */
@@ -52,43 +50,42 @@ export class QueueFaults {
     this.#queue = queue;
     this.#rot = rot;
     this.#random = world.random.fork();
-    this.#everyMs = 100 * 2 ** (this.#random.unit() * 4);
+    const everyMs = 100 * 2 ** (this.#random.unit() * 4);
     // Rot leaves a partition read-only, so that little else happens to it; a slow disk takes time: in some worlds only.
     const theme = this.#random.below(4);
-    this.#weights = kinds.map((kind) => {
+    const weightOf = (kind: Fault): number => {
       if (kind === 'rot') return theme === 0 ? 1 + this.#random.below(3) : 0;
       return kind === 'slow disk' && theme === 1 ? 20 : this.#random.below(4);
-    });
+    };
+    const weights = kinds.map((kind) => [kind, weightOf(kind)] as const);
+    this.#plan = new FaultPlan(world, this.#random, everyMs, weights);
   }
 
   /** How often each was done, as text. */
   summary(): string {
-    return [...this.#counts].map(([kind, count]) => `${count} ${kind}`).join(', ');
+    return this.#plan.summary();
   }
 
   start(): void {
-    this.#isOn = true;
     this.#queue.onPromise = (isAnswer) => this.#promised(isAnswer);
     this.#keep();
-    this.#plan();
+    this.#plan.start((kind) => this.#strike(kind));
   }
 
   /** No more faults; the broker runs. */
   stop(): void {
-    this.#isOn = false;
+    this.#plan.stop();
     const { broker } = this.#queue;
     this.#world.network.heal();
     if (this.#isSyncFailing) broker.kill();
-    broker.disk.failingSyncs = 0;
-    broker.disk.limitBytes = Number.POSITIVE_INFINITY;
-    broker.disk.syncExtraMs = 0;
+    mendDisk(broker.disk);
     broker.killAfterOperations(Number.POSITIVE_INFINITY);
     if (!broker.isAlive) broker.restart();
   }
 
   #promised(isAnswer: boolean): void {
     const { broker } = this.#queue;
-    if (!this.#isOn || !broker.isAlive) return;
+    if (!this.#plan.isOn || !broker.isAlive) return;
     if (!this.#isLurking && !(isAnswer && this.#isLurkingForAnswer)) return;
     this.#isLurking = false;
     this.#isLurkingForAnswer = false;
@@ -105,7 +102,7 @@ export class QueueFaults {
       else if (this.#world.nowMs >= upAtMs) {
         broker.restart();
         // Often it dies again in its start, or just after.
-        if (this.#isOn && this.#random.below(3) === 0) this.#dieAtAnOperation();
+        if (this.#plan.isOn && this.#random.below(3) === 0) this.#dieAtAnOperation();
       }
       if (this.#isSyncFailing && broker.disk.failingSyncs === 0) {
         this.#isSyncFailing = false;
@@ -124,20 +121,9 @@ export class QueueFaults {
     this.#queue.broker.killAfterOperations(this.#random.below(operationsMax), { powerLoss });
   }
 
-  #plan(): void {
-    this.#world.after(-Math.log(1 - this.#random.unit()) * this.#everyMs, () => {
-      if (!this.#isOn) return;
-      this.#one();
-      this.#plan();
-    });
-  }
-
-  #one(): void {
-    const kind = this.#pick();
-    if (kind === undefined) return;
+  #strike(kind: Fault): void {
     const { broker, clients } = this.#queue;
     const { disk } = broker;
-    this.#counts.set(kind, (this.#counts.get(kind) ?? 0) + 1);
     this.#world.log.add('fault', broker.name, {}, kind);
     switch (kind) {
       case 'kill':
@@ -159,11 +145,8 @@ export class QueueFaults {
         this.#isSyncFailing = true;
         break;
       case 'full disk': {
-        const { freeBytes, totalBytes } = disk.space();
-        disk.limitBytes = totalBytes - freeBytes + this.#random.below(fullBytesLeft);
-        this.#world.after(this.#random.unit() ** 2 * fullMsMax, () => {
-          disk.limitBytes = Number.POSITIVE_INFINITY;
-        });
+        const bytesLeft = this.#random.below(fullBytesLeft);
+        fillDisk(this.#world, disk, bytesLeft, this.#random.unit() ** 2 * fullMsMax);
         break;
       }
       case 'slow disk':
@@ -199,7 +182,7 @@ export class QueueFaults {
     disk.syncExtraMs = 10 * 2 ** (this.#random.unit() * 5);
     const forMs = this.#random.unit() * slowMsMax;
     this.#world.after(this.#random.unit() * forMs, () => {
-      if (this.#isOn && fate === 1) broker.kill({ powerLoss: true });
+      if (this.#plan.isOn && fate === 1) broker.kill({ powerLoss: true });
     });
     this.#world.after(forMs, () => {
       disk.syncExtraMs = 0;
@@ -212,7 +195,7 @@ export class QueueFaults {
     broker.disk.syncExtraMs = 500;
     for (let tries = 1; tries <= 4; tries++) {
       this.#world.after(tries * (40 + this.#random.unit() * 200), () => {
-        if (!this.#isOn) return;
+        if (!this.#plan.isOn) return;
         for (const client of clients) this.#world.network.cut(broker.name, client.name);
         this.#isLurkingForAnswer = true;
       });
@@ -220,16 +203,5 @@ export class QueueFaults {
     this.#world.after(1_500, () => {
       broker.disk.syncExtraMs = 0;
     });
-  }
-
-  #pick(): Fault | undefined {
-    const total = this.#weights.reduce((sum, weight) => sum + weight, 0);
-    if (total === 0) return undefined;
-    let at = this.#random.below(total);
-    for (const [i, weight] of this.#weights.entries()) {
-      if (at < weight) return kinds[i];
-      at -= weight;
-    }
-    return undefined;
   }
 }
