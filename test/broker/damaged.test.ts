@@ -1,31 +1,15 @@
-import { cpSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { truncateSync } from 'node:fs';
 import t from 'tap';
 import { ErrorCode } from '../../src/base/errors.js';
 import { BatchClass, headerBytes } from '../../src/batch/header.js';
 import { readRecords } from '../../src/batch/record.js';
 import { Fetcher } from '../../src/client/fetcher.js';
-import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
-import { BrokerNode, ClientKit, temporaryFolder } from '../support/broker-node.js';
-import { MemoryLogger } from '../support/rpc-pair.js';
+import { damagedBroker, spoil } from '../support/damaged-broker.js';
 
 t.test('a producer is told at once what is wrong with a damaged partition', async (t) => {
-  const folder = temporaryFolder(t);
-  const runtime = nodeRuntime(new MemoryLogger());
-  const record = { value: Buffer.from('kept') };
-  let node = await BrokerNode.start(runtime, folder);
-  let client = new ClientKit(runtime, node.address);
-  const { topicId } = await client.topics.create('words', 1, false);
-  await client.producer().send(topicId, 0, record, BatchClass.CLIENT);
-  await client.close();
-  await node.stop();
-  const topicFolder = join(folder, 'data', `${topicId}`);
-  const logFolder = join(topicFolder, readdirSync(topicFolder)[0]!);
-  truncateSync(join(logFolder, readdirSync(logFolder)[0]!), 100);
-
-  const logger = new MemoryLogger();
-  node = await BrokerNode.start({ ...runtime, logger }, folder);
-  const errors = logger.lines.filter(({ level }) => level === 'error');
+  const truncate = (path: string): void => truncateSync(path, 100);
+  const { node, client, log, topicId } = await damagedBroker(t, ['kept'], truncate, true);
+  const errors = log.lines.filter(({ level }) => level === 'error');
   t.match(errors, [{ fields: { topicId, partition: 0, problem: /move it away/ } }]);
   t.equal(errors.length, 1, 'said once');
   const trouble = await new Promise((resolve) => {
@@ -35,36 +19,12 @@ t.test('a producer is told at once what is wrong with a damaged partition', asyn
     t.teardown(() => subscription.close());
   });
   t.match(trouble, { code: ErrorCode.STORAGE_FAILED, message: /restore the data folder/ }, 'and to readers in process');
-  client = new ClientKit(runtime, node.address);
-  const sent = client.producer().send(topicId, 0, record, BatchClass.CLIENT);
+  const sent = client.producer().send(topicId, 0, { value: Buffer.from('more') }, BatchClass.CLIENT);
   await t.rejects(sent, { code: ErrorCode.STORAGE_FAILED, message: /restore the data folder/ });
-  await client.close();
-  await node.stop();
 });
 
 t.test('a damaged partition is read around what is gone, and takes nothing', async (t) => {
-  const live = temporaryFolder(t);
-  const folder = temporaryFolder(t);
-  const runtime = nodeRuntime(new MemoryLogger());
-  let node = await BrokerNode.start(runtime, live);
-  let client = new ClientKit(runtime, node.address);
-  const { topicId } = await client.topics.create('words', 1, false);
-  const producer = client.producer();
-  for (const value of ['one', 'two', 'three']) {
-    await producer.send(topicId, 0, { value: Buffer.from(value) }, BatchClass.CLIENT);
-  }
-  cpSync(live, folder, { recursive: true });
-  await client.close();
-  await node.stop();
-  const topicFolder = join(folder, 'data', `${topicId}`);
-  const logFolder = join(topicFolder, readdirSync(topicFolder)[0]!);
-  const path = join(logFolder, readdirSync(logFolder).find((name) => name.endsWith('.log'))!);
-  const bytes = readFileSync(path);
-  bytes[bytes.indexOf('two')]! ^= 1;
-  writeFileSync(path, bytes);
-
-  node = await BrokerNode.start(runtime, folder);
-  client = new ClientKit(runtime, node.address);
+  const { client, runtime, topicId } = await damagedBroker(t, ['one', 'two', 'three'], spoil('two'));
   const read = (offset: number): Promise<(string | undefined)[]> =>
     new Promise((resolve) => {
       const found: (string | undefined)[] = [];
@@ -88,6 +48,4 @@ t.test('a damaged partition is read around what is gone, and takes nothing', asy
   t.same(await read(Number(gap!.split('-')[1])), ['three']);
   const sent = client.producer().send(topicId, 0, { value: Buffer.from('four') }, BatchClass.CLIENT);
   await t.rejects(sent, { code: ErrorCode.STORAGE_FAILED, message: /a later write group .* proves that it had been/ });
-  await client.close();
-  await node.stop();
 });
