@@ -49,7 +49,10 @@ export class Daemon {
       }
       if (config.zeroCopy !== 'off' && config.roles.includes('broker')) {
         const kernel = await this.#tryZeroCopy();
-        if (kernel !== undefined) runtime.net.useKernel(kernel);
+        if (kernel !== undefined) {
+          runtime.net.useKernel(kernel);
+          runtime.files.useKernel(kernel);
+        }
       }
       const { staticInstancesFile } = config;
       const staticInstances = staticInstancesFile === undefined ? [] : readStaticInstances(staticInstancesFile);

@@ -20,7 +20,7 @@ import type { Runtime } from '../runtime/runtime.js';
 import { Scheduler } from '../scheduler/scheduler.js';
 import { otherNameServers, type Role, roleNames } from './config.js';
 import { reservePort } from './reserved-port.js';
-import { addRegionMetrics, addRpcMetrics } from './rpc-metrics.js';
+import { addBackgroundReadMetrics, addRegionMetrics, addRpcMetrics } from './rpc-metrics.js';
 import { localLogs, remoteLogs, type SchedulerLogs } from './scheduler-logs.js';
 
 export interface RolesOptions {
@@ -114,6 +114,7 @@ class RolesProcess implements RunningRoles {
     const address = (): Address => this.address;
     addRpcMetrics(metrics, server, this.#connections);
     addRegionMetrics(metrics, runtime.net.regions);
+    addBackgroundReadMetrics(metrics, runtime.files.backgroundReads);
 
     if (this.#has('broker')) {
       this.#broker = await Broker.start(runtime, server, identity, address, {

@@ -3,6 +3,7 @@ import type { Connections } from '../rpc/connections.js';
 import type { RpcServer } from '../rpc/server.js';
 import type { RpcStats } from '../rpc/stats.js';
 import type { RegionStats } from '../runtime/file-region.js';
+import type { BackgroundReadStats } from '../runtime/files.js';
 
 type Row = readonly [field: keyof RpcStats, kind: 'counter' | 'gauge', name: string, help: string];
 
@@ -51,4 +52,20 @@ const regionRows: readonly RegionRow[] = [
 /** Names the numbers of how files leave a process's sockets. */
 export function addRegionMetrics(metrics: MetricSet, regions: RegionStats): void {
   for (const [field, kind, name, help] of regionRows) metrics[kind](name, help, () => regions[field]);
+}
+
+/** Names the numbers of the reads that give way to syncs. */
+export function addBackgroundReadMetrics(metrics: MetricSet, reads: BackgroundReadStats): void {
+  metrics.counter('disk_background_read_bytes_total', 'Bytes read by those who can wait', () => reads.bytes);
+  metrics.counter(
+    'disk_background_read_wait_seconds_total',
+    'Time that such reads gave way to writes and syncs',
+    () => reads.waitedMs / 1_000,
+  );
+  metrics.gauge('disk_background_reads_waiting', 'Such reads that have not begun', () => reads.waiting);
+  metrics.gauge(
+    'disk_background_read_bytes_per_second_max',
+    'What such reads may have now, so that syncs are not late; 0: no limit, nobody waits for syncs',
+    () => reads.bytesPerSecondMax,
+  );
 }

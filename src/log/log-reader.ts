@@ -172,7 +172,7 @@ export class LogReader {
     segment.acquire();
     try {
       // A file of its own: the one that readers share would be kept open for them in vain.
-      const handle = await this.#runtime.files.open(segment.path, 'read');
+      const handle = await this.#runtime.files.open(segment.path, 'background');
       try {
         await this.#indexes.ensure(segment, handle);
         await this.#indexes.findGaps(segment, pacedReads(handle, pace));

@@ -37,7 +37,7 @@ export class ReadHandles {
     const known = this.#use(segment);
     if (known !== undefined) return known.opening;
     if (this.#handles.size >= this.#handlesMax * 8) return Promise.reject(tooManyOpen(this.#handles.size));
-    const opening = this.#files.open(segment.path, 'read');
+    const opening = this.#files.open(segment.path, 'background');
     const entry: Opening = { opening, handle: undefined };
     this.#handles.set(segment, entry);
     opening.then(

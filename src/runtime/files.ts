@@ -1,8 +1,9 @@
 /**
  * How a file is opened: `read` must exist; `write` must exist, reads too; `create` must not exist, reads and writes.
- * `through` is `write` whose writes return only when what they wrote is on disk: a write and its sync in one step.
+ * `background` is `read` for whoever can wait: what it reads gives way to writes and syncs that others wait for, and gets
+ * `backgroundBytesPerSecondMin` at least. `through` is `write` whose writes return only when what they wrote is on disk: a write and its sync in one step.
  */
-export type OpenMode = 'read' | 'write' | 'create' | 'through';
+export type OpenMode = 'read' | 'background' | 'write' | 'create' | 'through';
 
 /** An open file. All positions and lengths are in bytes. Operations on one file may overlap; nothing orders them. */
 export interface FileHandle {
@@ -25,6 +26,20 @@ export interface FileHandle {
   close(): Promise<void>;
 }
 
+/** How background reads of a process get on. */
+export interface BackgroundReadStats {
+  /** Bytes whose read has begun. */
+  readonly bytes: number;
+  /** Reads that have not begun. */
+  readonly waiting: number;
+  /** Milliseconds that reads have waited, all together. */
+  readonly waitedMs: number;
+  /** What they may have now, all together; 0: as much as there is, since nobody waits for syncs. */
+  readonly bytesPerSecondMax: number;
+}
+
+export const noBackgroundReads: BackgroundReadStats = { bytes: 0, waiting: 0, waitedMs: 0, bytesPerSecondMax: 0 };
+
 /** The right to a folder, held until `release` or the death of the process. */
 export interface FolderLock {
   release(): Promise<void>;
@@ -43,6 +58,7 @@ export interface FolderEntry {
  * `FileError`s with the system's code.
  */
 export interface Files {
+  readonly backgroundReads: BackgroundReadStats;
   open(path: string, mode: OpenMode): Promise<FileHandle>;
   /** Entries sorted by name. */
   list(folder: string): Promise<FolderEntry[]>;

@@ -1,4 +1,4 @@
-import { FileError, type FileHandle, type Files } from '../../src/runtime/files.js';
+import { FileError, type FileHandle, type Files, type OpenMode } from '../../src/runtime/files.js';
 
 /** Files whose opening for reading can be held back, or fail; what is read of one that is open is held back too. */
 export class GatedFiles {
@@ -13,7 +13,7 @@ export class GatedFiles {
   constructor(files: Files) {
     this.proxy = new Proxy(files, {
       get: (target, name) => {
-        if (name === 'open') return (path: string, mode: 'read' | 'write' | 'create') => this.#open(target, path, mode);
+        if (name === 'open') return (path: string, mode: OpenMode) => this.#open(target, path, mode);
         const member: unknown = Reflect.get(target, name, target);
         return typeof member === 'function' ? member.bind(target) : member;
       },
@@ -35,10 +35,11 @@ export class GatedFiles {
     for (const go of this.#held.splice(0)) go();
   }
 
-  async #open(files: Files, path: string, mode: 'read' | 'write' | 'create'): Promise<FileHandle> {
-    if (mode === 'read') await this.#gate(path);
+  async #open(files: Files, path: string, mode: OpenMode): Promise<FileHandle> {
+    const isReading = mode === 'read' || mode === 'background';
+    if (isReading) await this.#gate(path);
     const handle = await files.open(path, mode);
-    if (mode !== 'read') return handle;
+    if (!isReading) return handle;
     return new Proxy(handle, {
       get: (target, name) => {
         const member: unknown = Reflect.get(target, name, target);

@@ -2,7 +2,16 @@
  * A file system in memory that writes down every operation, and every state in which a power loss may leave it: after
  * any operation, any subset of the sectors, sizes and names that were not synced.
  */
-import { FileError, type FileHandle, type Files, type FolderEntry, type FolderLock } from '../../src/runtime/files.js';
+import {
+  type BackgroundReadStats,
+  FileError,
+  type FileHandle,
+  type Files,
+  type FolderEntry,
+  type FolderLock,
+  noBackgroundReads,
+  type OpenMode,
+} from '../../src/runtime/files.js';
 
 const sectorBytes = 512;
 
@@ -33,6 +42,7 @@ type Operation =
 const parent = (path: string): string => path.slice(0, path.lastIndexOf('/'));
 
 export class TracedFiles implements Files {
+  readonly backgroundReads: BackgroundReadStats = noBackgroundReads;
   readonly trace: Operation[] = [];
   readonly #start: Image;
   readonly #names = new Map<string, File>();
@@ -47,7 +57,7 @@ export class TracedFiles implements Files {
     }
   }
 
-  async open(path: string, mode: 'read' | 'write' | 'create' | 'through'): Promise<FileHandle> {
+  async open(path: string, mode: OpenMode): Promise<FileHandle> {
     let file = this.#names.get(path);
     if (mode === 'create') {
       if (file !== undefined) throw new FileError('EEXIST', path);

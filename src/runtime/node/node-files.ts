@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { assert } from '../../base/errors.js';
 import { TurnQueue } from '../../base/turn-queue.js';
 import {
+  type BackgroundReadStats,
   FileError,
   type FileErrorCode,
   type FileHandle,
@@ -11,6 +12,9 @@ import {
   type FolderLock,
   type OpenMode,
 } from '../files.js';
+import { backgroundReadBytesMax } from '../read-pace.js';
+import { backgroundReads } from './background-reads.js';
+import type { KernelCalls } from './kernel-calls.js';
 
 const codes: ReadonlySet<string> = new Set<FileErrorCode>([
   'ENOENT',
@@ -52,10 +56,14 @@ function call<T>(path: string, start: (done: Done<T>) => void): Promise<T> {
 
 const openFlags: Readonly<Record<OpenMode, number>> = {
   read: fs.constants.O_RDONLY,
+  background: fs.constants.O_RDONLY,
   write: fs.constants.O_RDWR,
   create: fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL,
   through: fs.constants.O_RDWR | fs.constants.O_DSYNC,
 };
+
+/** Nobody waits for so little; it is read at once, too, from a file that is read in the background. */
+const unpacedBytesMax = 4 * 1024;
 
 /** `chunks` without their first `skip` bytes. */
 function withoutFirst(chunks: readonly Uint8Array[], skip: number): Uint8Array[] {
@@ -66,16 +74,28 @@ function withoutFirst(chunks: readonly Uint8Array[], skip: number): Uint8Array[]
   return rest;
 }
 
+/** Somebody waits for this: background reads give way. */
+async function asSync(work: () => Promise<void>): Promise<void> {
+  const beganMs = backgroundReads.syncBegan();
+  try {
+    await work();
+  } finally {
+    backgroundReads.syncEnded(beganMs);
+  }
+}
+
 export class NodeFileHandle implements FileHandle {
   readonly #path: string;
   readonly #fd: number;
   readonly isThrough: boolean;
+  readonly #isBackground: boolean;
   #isClosed = false;
 
-  constructor(path: string, fd: number, isThrough = false) {
+  constructor(path: string, fd: number, mode: OpenMode = 'read') {
     this.#path = path;
     this.#fd = fd;
-    this.isThrough = isThrough;
+    this.isThrough = mode === 'through';
+    this.#isBackground = mode === 'background';
   }
 
   /** The descriptor, for a call that returns before anything else happens; it may be another file's after `close`. */
@@ -89,7 +109,20 @@ export class NodeFileHandle implements FileHandle {
     return fs.readSync(this.fd, into, 0, into.length, position);
   }
 
-  read(into: Uint8Array, position: number): Promise<number> {
+  async read(into: Uint8Array, position: number): Promise<number> {
+    if (!this.#isBackground || into.length <= unpacedBytesMax) return this.#read(into, position);
+    let filled = 0;
+    while (filled < into.length) {
+      const part = into.subarray(filled, filled + backgroundReadBytesMax);
+      await new Promise<void>((resolve) => backgroundReads.ask(part.length, resolve));
+      const count = await this.#read(part, position + filled).finally(() => backgroundReads.ended());
+      filled += count;
+      if (count < part.length) break;
+    }
+    return filled;
+  }
+
+  #read(into: Uint8Array, position: number): Promise<number> {
     return new Promise((resolve, reject) => {
       let filled = 0;
       const next = (): void => {
@@ -115,6 +148,10 @@ export class NodeFileHandle implements FileHandle {
   }
 
   write(chunks: readonly Uint8Array[], position: number): Promise<void> {
+    return this.isThrough ? asSync(() => this.#write(chunks, position)) : this.#write(chunks, position);
+  }
+
+  #write(chunks: readonly Uint8Array[], position: number): Promise<void> {
     return new Promise((resolve, reject) => {
       let rest = chunks;
       let left = 0;
@@ -140,7 +177,7 @@ export class NodeFileHandle implements FileHandle {
   }
 
   dataSync(): Promise<void> {
-    return call<void>(this.#path, (done) => fs.fdatasync(this.#fd, done as fs.NoParamCallback));
+    return asSync(() => call<void>(this.#path, (done) => fs.fdatasync(this.#fd, done as fs.NoParamCallback)));
   }
 
   truncate(length: number): Promise<void> {
@@ -163,9 +200,18 @@ export class NodeFileHandle implements FileHandle {
  * what the process's umask takes away.
  */
 export class NodeFiles implements Files {
+  readonly backgroundReads: BackgroundReadStats = backgroundReads;
+  #kernel: KernelCalls | undefined;
+
+  /** From now on, of a file that is opened for background reads the system reads nothing ahead. */
+  useKernel(kernel: KernelCalls): void {
+    this.#kernel = kernel;
+  }
+
   async open(path: string, mode: OpenMode): Promise<FileHandle> {
     const fd = await call<number>(path, (done) => fs.open(path, openFlags[mode], 0o640, done));
-    return new NodeFileHandle(path, fd, mode === 'through');
+    if (mode === 'background') this.#kernel?.dontReadAhead(fd);
+    return new NodeFileHandle(path, fd, mode);
   }
 
   async list(folder: string): Promise<FolderEntry[]> {

@@ -7,6 +7,7 @@ import { NodeProcess } from './node-process.js';
 import { NodeRandom } from './node-random.js';
 
 export interface NodeRuntime extends Runtime {
+  readonly files: NodeFiles;
   readonly net: NodeNet;
 }
 

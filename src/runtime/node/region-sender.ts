@@ -1,7 +1,6 @@
 import type { Logger } from '../../base/logger.js';
 import type { RegionStats } from '../file-region.js';
 import type { KernelCalls } from './kernel-calls.js';
-import type { NodeFileHandle } from './node-files.js';
 
 /** What one turn of the loop sends by the kernel, over all sockets; about half a millisecond. */
 const turnBytesMax = 1024 * 1024;
@@ -37,7 +36,6 @@ export class RegionSender implements RegionStats {
   coldReads = 0;
   queued = 0;
   #kernel: KernelCalls | undefined;
-  readonly #prepared = new WeakSet<NodeFileHandle>();
   #ready: RegionSource[] = [];
   readonly #drained = new Set<RegionSource>();
   readonly #waitingToRead: RegionSource[] = [];
@@ -60,13 +58,6 @@ export class RegionSender implements RegionStats {
   /** From now on regions go by the kernel. */
   useKernel(kernel: KernelCalls): void {
     this.#kernel = kernel;
-  }
-
-  /** Before a file is first sent from. */
-  prepare(file: NodeFileHandle): void {
-    if (this.#kernel === undefined || this.#prepared.has(file)) return;
-    this.#prepared.add(file);
-    this.#kernel.dontReadAhead(file.fd);
   }
 
   /** A file or a socket refuses; the other way always works. */

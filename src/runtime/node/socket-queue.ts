@@ -147,7 +147,6 @@ export class SocketQueue implements RegionSource {
     const file = region.file as NodeFileHandle;
     const socketFd = this.#socket._handle?.fd;
     if (socketFd === undefined || socketFd < 0 || this.#socket.destroyed) return 0; // `die` follows.
-    this.#sender.prepare(file);
     const position = region.position + this.#sent;
     const wanted = Math.min(bytesMax, region.length - this.#sent);
     const resident = kernel === undefined ? 0 : kernel.residentBytes(file.fd, position, wanted);

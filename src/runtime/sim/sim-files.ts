@@ -1,4 +1,13 @@
-import { FileError, type FileHandle, type Files, type FolderEntry, type FolderLock, type OpenMode } from '../files.js';
+import {
+  type BackgroundReadStats,
+  FileError,
+  type FileHandle,
+  type Files,
+  type FolderEntry,
+  type FolderLock,
+  noBackgroundReads,
+  type OpenMode,
+} from '../files.js';
 import type { Random } from '../random.js';
 import type { EventLoop } from './event-loop.js';
 import type { SimDisk } from './sim-disk.js';
@@ -27,6 +36,7 @@ interface Operation {
  * never answered.
  */
 export class SimFiles implements Files, Holding {
+  readonly backgroundReads: BackgroundReadStats = noBackgroundReads;
   readonly #loop: EventLoop;
   readonly #owner: SimIncarnation;
   readonly #disk: SimDisk;

@@ -44,7 +44,6 @@ function setUp(t: Test, answer: (length: number) => number | SendProblem = (leng
   const logger = new MemoryLogger();
   const sender = new RegionSender(logger);
   const kernel = {
-    dontReadAhead: () => {},
     residentBytes: (_file: number, _position: number, length: number) => length,
     sendfile: (_socket: number, _file: number, position: number, length: number) => {
       const sent = answer(length);
