@@ -1,7 +1,7 @@
 /**
  * The producer's process of the cold fetch bench: PORT TOPICID RECORDSPERSEC. Sends records of 100 bytes at an even rate,
- * 50 a batch, each batch durable before it is answered. Told anything, it says how long the batches took that were sent
- * since it was told last.
+ * 50 a batch, each batch durable before it is answered. Told what is the case from now on, `alone`, `beside` or `neither`,
+ * it says how long batches took up to now that were sent in each.
  */
 import { silentLogger } from '../../src/base/logger.js';
 import { BatchClass } from '../../src/batch/header.js';
@@ -19,7 +19,8 @@ const topics = new TopicDirectory(runtime, connections, fixedBrokers({ host: '12
 await topics.named('live');
 const producer = new Producer(runtime, connections, topics);
 const records = Array.from({ length: batchRecords }, (_, i) => ({ value: Buffer.alloc(100, i) }));
-let latencies = new Histogram();
+const latencies = { alone: new Histogram(), beside: new Histogram(), neither: new Histogram() };
+let now: keyof typeof latencies = 'neither';
 let sent = 0;
 const beganMs = performance.now();
 
@@ -28,21 +29,22 @@ function sendDue(): void {
   const nowMs = performance.now();
   while (beganMs + (sent * batchRecords * 1_000) / recordsPerSec <= nowMs) {
     const dueMs = beganMs + (sent++ * batchRecords * 1_000) / recordsPerSec;
+    const histogram = latencies[now];
     void producer.sendAll(topicId, 0, records, BatchClass.CLIENT).then(() => {
-      latencies.record((performance.now() - dueMs) * 1_000);
+      histogram.record((performance.now() - dueMs) * 1_000);
     });
   }
 }
 setInterval(sendDue, 1);
-process.on('message', () => {
-  const { total } = latencies;
-  process.send!({
-    batches: total,
-    p50us: latencies.percentile(50),
-    p99us: latencies.percentile(99),
-    p999us: latencies.percentile(99.9),
-  });
-  latencies = new Histogram();
+const summary = (histogram: Histogram) => ({
+  batches: histogram.total,
+  p50us: histogram.percentile(50),
+  p99us: histogram.percentile(99),
+  p999us: histogram.percentile(99.9),
+});
+process.on('message', (next: keyof typeof latencies) => {
+  now = next;
+  process.send!({ alone: summary(latencies.alone), beside: summary(latencies.beside) });
 });
 process.on('disconnect', () => process.exit(0));
 process.send!({ began: true });

@@ -1,5 +1,5 @@
 /**
- * A consumer's process of the cold fetch bench: PORT TOPICID BYTESMAX. Reads the partition once, from its start to its
+ * A consumer's process of the cold fetch bench: PORT TOPICID BYTESMAX. Says when it is ready, and told anything, reads the partition once, from its start to its
  * end, every CRC checked, and says how much that was and how long it took.
  */
 import { silentLogger } from '../../src/base/logger.js';
@@ -14,7 +14,7 @@ const connections = new Connections(runtime, { clientId: 'bench', kind: 'client'
 const topics = new TopicDirectory(runtime, connections, fixedBrokers({ host: '127.0.0.1', port }));
 await topics.named('bench');
 let bytes = 0;
-const beganMs = performance.now();
+let beganMs = 0;
 const events = {
   batch: (_header: unknown, batch: Uint8Array) => {
     bytes += batch.length;
@@ -25,4 +25,9 @@ const events = {
   },
 };
 const place = { topicId, partition: 0, offset: 0 };
-const fetcher = new Fetcher(runtime, connections, topics, place, events, { bytesMax });
+let fetcher: Fetcher;
+process.once('message', () => {
+  beganMs = performance.now();
+  fetcher = new Fetcher(runtime, connections, topics, place, events, { bytesMax });
+});
+process.send!({ ready: true });

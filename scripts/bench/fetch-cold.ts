@@ -1,10 +1,11 @@
 /**
  * `bench fetch --cold`: 50,000 records/s of 100 bytes are produced into one partition, alone and then beside a consumer
  * that reads `--gb N` (10) of another partition of which nothing is in the page cache any more. What matters is the
- * producer's 99th percentile. With `--zero-copy off` files are read and written.
+ * producer's 99th percentile, alone for `--seconds S` (5) before and as long after. Nothing begins before the system has
+ * written back what it has of before. With `--zero-copy off` files are read and written.
  */
 import { execFileSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BenchResult } from './bench.js';
 import { LoadProcess } from './load-process.js';
@@ -23,6 +24,11 @@ interface Latencies {
   readonly p999us: number;
 }
 
+interface Measured {
+  readonly alone: Latencies;
+  readonly beside: Latencies;
+}
+
 export interface ColdOptions {
   readonly here: string;
   readonly folder: string;
@@ -34,6 +40,8 @@ export interface ColdOptions {
 
 const recordsPerSec = 50_000;
 const settleSeconds = 3;
+const writebackKibMax = 64 * 1024;
+const writebackSecondsMax = 30;
 
 /** Lets the system forget what it has of the segments; dd asks for it when it opens them (GNU). */
 function forget(folder: string, topicId: number): number {
@@ -49,6 +57,16 @@ function forget(folder: string, topicId: number): number {
   return files;
 }
 
+/** Waits until the system has little left to write back: what was prepared shall not be measured. */
+async function settle(): Promise<void> {
+  execFileSync('sync');
+  for (let seconds = 0; seconds < writebackSecondsMax; seconds++) {
+    const kib = [...readFileSync('/proc/meminfo', 'utf8').matchAll(/^(?:Dirty|Writeback): +(\d+) kB/gm)];
+    if (kib.reduce((sum, [, each]) => sum + Number(each), 0) <= writebackKibMax) return;
+    await sleep(1);
+  }
+}
+
 const sleep = (seconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
 
 export async function runCold(
@@ -61,24 +79,31 @@ export async function runCold(
   },
   { here, folder, seconds, gigabytes, bytesMax, way }: ColdOptions,
 ): Promise<BenchResult> {
+  await settle();
   await broker.ask<Used>(way);
   const port = way === 'sending' ? serving.sendingPort : serving.copyingPort;
   const load = [port, serving.liveTopicId, recordsPerSec].map(String);
   const producer = new LoadProcess(join(here, 'cold-producer.js'), load);
   await producer.message();
+  const reader = new LoadProcess(join(here, 'cold-reader.js'), [port, serving.topicId, bytesMax].map(String));
+  await reader.message();
   await sleep(settleSeconds);
   await broker.ask<Used>(way);
-  await producer.ask<Latencies>('tell');
+  await producer.ask<Measured>('alone');
   await sleep(seconds);
-  const alone = await producer.ask<Latencies>('tell');
+  await producer.ask<Measured>('neither');
   const loopAlone = await broker.ask<Used>(way);
   forget(folder, serving.topicId);
+  await sleep(settleSeconds);
   const before = await broker.ask<Used>(way);
-  await producer.ask<Latencies>('tell');
-  const reader = new LoadProcess(join(here, 'cold-reader.js'), [port, serving.topicId, bytesMax].map(String));
-  const read = await reader.message<{ bytes: number; seconds: number }>();
-  const beside = await producer.ask<Latencies>('tell');
+  await producer.ask<Measured>('beside');
+  const read = await reader.ask<{ bytes: number; seconds: number }>('begin');
+  await producer.ask<Measured>('neither');
   const after = await broker.ask<Used>(way);
+  await sleep(settleSeconds);
+  await producer.ask<Measured>('alone');
+  await sleep(seconds);
+  const { alone, beside } = await producer.ask<Measured>('neither');
   producer.stop();
   const metrics = {
     aloneP50ms: alone.p50us / 1e3,

@@ -20,7 +20,10 @@ const servers = [new RpcServer(copying, identity)];
 let zeroCopy = '';
 const sending = nodeRuntime(silentLogger);
 await tryZeroCopy(silentLogger).then(
-  (kernel) => sending.net.useKernel(kernel),
+  (kernel) => {
+    sending.net.useKernel(kernel);
+    copying.files.useKernel(kernel);
+  },
   (error: Error) => {
     zeroCopy = error.message;
   },
