@@ -60,7 +60,7 @@ export interface FolderEntry {
 export interface Files {
   readonly backgroundReads: BackgroundReadStats;
   open(path: string, mode: OpenMode): Promise<FileHandle>;
-  /** Entries sorted by name. */
+  /** Entries sorted by name, without what `lock` keeps there. */
   list(folder: string): Promise<FolderEntry[]>;
   exists(path: string): Promise<boolean>;
   /** Creates the folder and its missing parents; no error when it is there. */

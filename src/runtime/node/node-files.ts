@@ -1,5 +1,4 @@
 import * as fs from 'node:fs';
-import { createServer } from 'node:net';
 import { assert } from '../../base/errors.js';
 import { TurnQueue } from '../../base/turn-queue.js';
 import {
@@ -14,6 +13,7 @@ import {
 } from '../files.js';
 import { backgroundReadBytesMax } from '../read-pace.js';
 import { backgroundReads } from './background-reads.js';
+import { isLockFile, lockFolder } from './folder-lock.js';
 import type { KernelCalls } from './kernel-calls.js';
 
 const codes: ReadonlySet<string> = new Set<FileErrorCode>([
@@ -217,6 +217,7 @@ export class NodeFiles implements Files {
   async list(folder: string): Promise<FolderEntry[]> {
     const entries = await call<fs.Dirent[]>(folder, (done) => fs.readdir(folder, { withFileTypes: true }, done));
     return entries
+      .filter(({ name }) => !isLockFile(name))
       .map((entry) => ({ name: entry.name, isFolder: entry.isDirectory() }))
       .sort((a, b) => (a.name < b.name ? -1 : 1));
   }
@@ -266,28 +267,13 @@ export class NodeFiles implements Files {
     }
   }
 
-  /**
-   * The lock is a listening socket in Linux's abstract namespace, named after the folder's device and inode: no file
-   * is left behind, and the kernel lets go of it in the moment the process dies. It holds between processes of one
-   * network namespace; it does not keep two containers off one volume.
-   */
+  /** Holds between all processes of one machine that see the folder; see `folder-lock.ts`. */
   async lock(folder: string): Promise<FolderLock> {
-    const stat = await call<fs.BigIntStats>(folder, (done) => fs.stat(folder, { bigint: true }, done));
-    if (!stat.isDirectory()) throw new FileError('ENOTDIR', folder);
-    const server = createServer((socket) => socket.destroy());
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', (error: NodeJS.ErrnoException) => {
-        reject(error.code === 'EADDRINUSE' ? new FileError('LOCKED', folder, error) : toFileError(folder, error));
-      });
-      server.listen(`\0taskd-${stat.dev}-${stat.ino}`, resolve);
-    });
-    server.unref();
-    return {
-      release: () =>
-        new Promise((resolve) => {
-          server.close(() => resolve());
-        }),
-    };
+    try {
+      return await lockFolder(folder);
+    } catch (error) {
+      throw error instanceof FileError ? error : toFileError(folder, error);
+    }
   }
 
   async space(path: string): Promise<{ freeBytes: number; totalBytes: number }> {
