@@ -21,6 +21,12 @@ export function addNameServerMetrics(
   metrics.gauge('nameserver_sessions', 'Connections that hold instances', () => core.sessionCount);
   metrics.gauge('nameserver_watchers', 'Watches open', () => watches.size);
   metrics.counter('nameserver_changes_total', 'Changes in the log of this name server', () => core.sequence);
+  metrics.gauge('nameserver_tombstones', 'Deregistrations that are remembered', () => core.tombstoneCount);
+  const dropped = 'Deregistrations forgotten for want of room, before everyone knew of them';
+  metrics.counter('nameserver_tombstones_dropped_total', dropped, () => core.tombstonesDropped);
+  const overfull = 'What other name servers said that there was no room for';
+  metrics.counter('nameserver_peer_refused_total', overfull, () => core.refused);
+  metrics.counter('nameserver_frames_malformed_total', 'Frames of peers that made no sense', () => core.malformed);
   metrics.gauge('nameserver_ready', '1: this name server answers', () => Number(core.viewState().isReady));
   metrics.gauge('nameserver_frozen', '1: cut off from most of the others', () => Number(core.viewState().isFrozen));
   metrics.gauge('nameserver_complete', '1: absence may be believed', () => Number(core.viewState().isComplete));
@@ -39,8 +45,8 @@ export function addNameServerMetrics(
   metrics.gauge('nameserver_links_queued_bytes', queued, () => {
     return links.states().reduce((sum, { queuedBytes }) => sum + queuedBytes, 0);
   });
-  const dropped = 'Frames not sent because their link was down or over-full';
-  metrics.counter('nameserver_frames_dropped_total', dropped, () => links.framesDropped);
+  const unsent = 'Frames not sent because their link was down or over-full';
+  metrics.counter('nameserver_frames_dropped_total', unsent, () => links.framesDropped);
   metrics.counter('nameserver_links_cut_total', 'Links cut because they took too little', () => links.overflows);
   metrics.counter('nameserver_frames_refused_total', 'Frames of peers that broke the rules', () => gate.refused);
 }

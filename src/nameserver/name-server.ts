@@ -67,8 +67,9 @@ export interface NameServerOptions {
 
 /** Between two tries to store an incarnation. */
 const storeAgainMs = 1_000;
-/** How long a name server that leaves waits for its goodbye to be heard. */
-const leaveMs = 200;
+/** How long a name server that leaves waits for the others to have all of its log, and how often it looks. */
+const leaveMs = 1_000;
+const lookMs = 20;
 
 export class NameServer {
   readonly #clock: Clock;
@@ -191,7 +192,8 @@ export class NameServer {
 
   /**
    * Says goodbye: the other name servers keep what is registered here until it has moved, calls are refused, watches
-   * end, so that clients go elsewhere. Resolves when it was probably heard. The connections are the server's to close.
+   * end, so that clients go elsewhere. Resolves when all others have all that they must have of it, or after a second.
+   * The connections are the server's to close.
    */
   async leave(): Promise<void> {
     if (this.#isLeaving) return;
@@ -199,8 +201,10 @@ export class NameServer {
     this.#core.leave(this.#clock.monotonicMs());
     this.#settle();
     this.#watching.stop(notReady('is stopping'));
-    if (this.linkCount === 0) return;
-    await new Promise<void>((resolve) => this.#clock.timer(leaveMs, resolve));
+    const untilMs = this.#clock.monotonicMs() + leaveMs;
+    while (this.linkCount > 0 && !this.#core.isHandedOver && this.#clock.monotonicMs() < untilMs) {
+      await new Promise<void>((resolve) => this.#clock.timer(lookMs, resolve));
+    }
   }
 
   /** Stops the clockwork, refuses calls, lets the links and the folder go. */
@@ -252,8 +256,8 @@ export class NameServer {
   }
 
   #beat(peer: Peer): taskd.BeatResponse.$Properties {
-    const { superseded, isFrozen } = this.#core.beat(peer.id, this.#clock.monotonicMs());
-    return { superseded: [...superseded], frozen: isFrozen };
+    const { superseded, isFrozen, held } = this.#core.beat(peer.id, this.#clock.monotonicMs());
+    return { superseded: [...superseded], frozen: isFrozen, held };
   }
 
   async #setOverride(request: taskd.SetOverrideRequest, peer: Peer): Promise<taskd.SetOverrideResponse.$Properties> {

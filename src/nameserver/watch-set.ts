@@ -7,13 +7,17 @@
  * listed, and some, they are dropped and the whole list is sent again. So memory per watcher is bounded by what it
  * watches, not by changes.
  *
- * A whole list that can't be sure of what it leaves out (cold, frozen, behind) is sent again once that is over.
+ * A whole list that can't be sure of what it leaves out (cold, frozen, behind) is sent again once that is over. So is
+ * one to a watcher that should have been told of something gone while nobody knew that it had ended: what is only out of
+ * sight is removed by a whole list that is sure, and otherwise not at all.
  */
 import type { taskd } from '../wire/generated/messages.js';
 import type { Catalog, ServedInstance } from './catalog.js';
-import { serviceKey } from './core/instance-key.js';
+import { type InstanceKey, serviceKey } from './core/instance-key.js';
 import type { OwnerPosition, RegistryViewState } from './core/view-state.js';
+import { compareVersions, type InstanceVersion } from './instance.js';
 import { servedMessage } from './instance-message.js';
+import { ToldVersions } from './told-versions.js';
 import { type PushEvent, Watcher, type WatchTarget } from './watcher.js';
 
 export { type PushEvent, Watcher, type WatchTarget } from './watcher.js';
@@ -28,6 +32,7 @@ const flushInstancesMax = 10_000;
 export interface WatchedView {
   viewState(): RegistryViewState;
   covers(known: readonly OwnerPosition[]): boolean;
+  endedVersion(key: InstanceKey): InstanceVersion | undefined;
   isProtected(namespace: string, group: string, service: string): boolean;
 }
 
@@ -36,9 +41,9 @@ interface Read {
   readonly message: taskd.Instance.$Properties | undefined;
   /** About so many on the wire. */
   readonly bytes: number;
+  /** It isn't there, and that is certain. */
+  readonly isOver: boolean;
 }
-
-const nothing: Read = { instance: undefined, message: undefined, bytes: 60 };
 
 export class WatchSet {
   readonly #catalog: Catalog;
@@ -51,6 +56,7 @@ export class WatchSet {
   readonly #outrun = new Set<Watcher>();
   /** Protected services of each group. */
   readonly #protected = new Map<string, Set<string>>();
+  readonly #told = new ToldVersions();
   #wasComplete = false;
   #size = 0;
   /** Of this flush: what was read, and the states. */
@@ -97,7 +103,10 @@ export class WatchSet {
     const key = keyOf(watcher.target);
     const watchers = this.#byService.get(key);
     if (watchers?.delete(watcher) !== true) return;
-    if (watchers.size === 0) this.#byService.delete(key);
+    if (watchers.size === 0) {
+      this.#byService.delete(key);
+      this.#told.forgetUnwatched(watcher.target, (service) => this.#byService.has(service));
+    }
     this.#dirty.delete(watcher);
     this.#outrun.delete(watcher);
     this.#size--;
@@ -118,6 +127,11 @@ export class WatchSet {
     const { isComplete } = this.#view.viewState();
     const isSureNow = isComplete && !this.#wasComplete;
     this.#wasComplete = isComplete;
+    if (isSureNow) {
+      this.#told.forgetGone(({ namespace, group, service, instanceId }) => {
+        return this.#catalog.find(namespace, group, service, instanceId) === undefined;
+      });
+    }
     for (const watchers of this.#byService.values()) {
       for (const watcher of watchers) {
         if (isSureNow && watcher.isUnsure) this.#list(watcher);
@@ -235,7 +249,11 @@ export class WatchSet {
     for (const place of watcher.changed) {
       if (changed.length + removed.length === eventInstancesMax || bytes >= eventBytesAim) break;
       const read = this.#read(watcher, place);
-      const verdict = watcher.judge(place, read.instance?.claim);
+      let verdict = watcher.judge(place, read.instance?.claim);
+      if (verdict === 'remove' && read.instance === undefined && !read.isOver) {
+        watcher.isUnsure = true;
+        verdict = 'skip';
+      }
       verdicts.push([place, verdict]);
       if (verdict === 'skip') continue;
       if (verdict === 'show') changed.push(read.message!);
@@ -276,10 +294,27 @@ export class WatchSet {
     let read = this.#reads.get(key);
     if (read === undefined) {
       const instance = this.#catalog.find(namespace, group, service, instanceId);
-      read = instance === undefined ? nothing : { instance, message: servedMessage(instance), bytes: sizeOf(instance) };
+      if (instance === undefined) {
+        const isOver = this.#isOver({ namespace, group, service, instanceId });
+        read = { instance, message: undefined, bytes: 60, isOver };
+      } else {
+        this.#told.note(instance.claim);
+        read = { instance, message: servedMessage(instance), bytes: sizeOf(instance), isOver: false };
+      }
       this.#reads.set(key, read);
     }
     return read;
+  }
+
+  /** True when an instance that isn't in sight has really ended. */
+  #isOver(key: InstanceKey): boolean {
+    if (!this.#state.isComplete) {
+      const ended = this.#view.endedVersion(key);
+      const told = this.#told.find(key);
+      if (ended === undefined || (told !== undefined && compareVersions(ended, told) < 0)) return false;
+    }
+    this.#told.forget(key);
+    return true;
   }
 }
 

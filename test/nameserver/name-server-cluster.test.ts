@@ -177,3 +177,163 @@ t.test('a peer that lies or floods is cut, and the others go on', async (t) => {
   t.ok(after.peers[0]!.connected);
   t.equal(after.instances, before.instances);
 });
+
+t.test(
+  'what is registered at one is seen at another; one that dies takes nothing with it that comes elsewhere',
+  async (t) => {
+    const net = new NameServerWorld(6, 3);
+    await net.start();
+    const [one, two, three] = net.nodes;
+    const client = await net.client('c');
+    const watcher = await net.client('w');
+    const watch = watcher.watch(three!);
+    await net.register(client, one!, 'a');
+    await net.until(() => watch.view.has('s/a'));
+    await net.elapse(40_000);
+    t.ok(watch.events.at(-1)!.state!.authoritative);
+    one!.kill();
+    await net.elapse(300);
+    await net.register(client, two!, 'a');
+    await net.until(() => watch.view.get('s/a')!.health === HEALTH_UP);
+    await net.elapse(60_000);
+    t.equal(watch.events.filter(({ removed }) => removed.length > 0).length, 0, 'it was never gone');
+    t.ok(watch.events.every(({ full, changed }) => !full || changed.length > 0 || watch.events[0]!.full));
+    const before = (await net.ask(client, two!, listNodes, {})).owners;
+    t.match(
+      before.find(({ owner }) => owner === 'n1'),
+      { state: taskd.OwnerState.OWNER_HIDDEN },
+    );
+    one!.start();
+    await net.until(() => one!.names?.isReady === true);
+    const { instances } = await net.ask(client, one!, listInstances, { namespace: 'n' });
+    t.match(instances, [{ instanceId: 'a', owner: 'n2', health: HEALTH_UP }]);
+    await net.until(() => net.nodes.every(({ names }) => names!.linkCount === 2));
+    await net.elapse(10_000);
+    const { owners } = await net.ask(client, two!, listNodes, {});
+    t.ok(
+      owners.every(({ state }) => state === taskd.OwnerState.OWNER_ALIVE),
+      'it is one of them again',
+    );
+  },
+);
+
+t.test('a death without return is noticed by all, and a deregistration stays', async (t) => {
+  const net = new NameServerWorld(7, 3);
+  await net.start();
+  const [one, two, three] = net.nodes;
+  const client = await net.client('c');
+  const other = await net.client('o');
+  await net.register(client, one!, 'dead');
+  await net.register(other, two!, 'stays');
+  await net.register(other, two!, 'leaves', { version: { incarnation: 5, counter: 1 } });
+  const watcher = await net.client('w');
+  const watch = watcher.watch(three!);
+  await net.until(() => watch.view.size === 3);
+  await net.elapse(40_000);
+  const target = { namespace: 'n', service: 's', instanceId: 'leaves', version: { incarnation: 5, counter: 1 } };
+  t.ok((await net.ask(other, two!, deregister, target)).removed);
+  await net.until(() => watch.view.size === 2);
+  client.runtime.process.onStop(() => {});
+  net.world.process('c').kill();
+  one!.kill();
+  await net.until(() => watch.view.size === 1);
+  t.same([...watch.view.keys()], ['s/stays']);
+  one!.start();
+  await net.until(() => one!.names?.isReady === true);
+  await net.elapse(20_000);
+  for (const node of net.nodes) {
+    const { instances } = await net.ask(other, node, listInstances, { namespace: 'n' });
+    t.same(
+      instances.map(({ instanceId }) => instanceId),
+      ['stays'],
+    );
+  }
+  // Who comes with the version that ended is told so.
+  const late = { instance: other.instance('leaves', { version: { incarnation: 5, counter: 1 } }) };
+  await t.rejects(net.ask(other, three!, register, late), { code: ErrorCode.SUPERSEDED, hint: '5.1' });
+});
+
+t.test('a name server that stops in good order hands over', async (t) => {
+  const net = new NameServerWorld(8, 3);
+  await net.start();
+  const [one, two, three] = net.nodes;
+  const client = await net.client('c');
+  await net.register(client, one!, 'a');
+  const watch = (await net.client('w')).watch(three!);
+  await net.until(() => watch.view.has('s/a'));
+  const moving = (await net.client('w2')).watch(one!);
+  await net.until(() => moving.view.has('s/a'));
+  // In one turn with the stop: the last of its log must still leave.
+  const late = net.act(client, () =>
+    client.connections.to(one!.address).call(register, { instance: client.instance('b', {}) }),
+  );
+  await late;
+  one!.process.runtime.clock.timer(0, () => void one!.stop());
+  await net.until(() => moving.end !== 'open');
+  t.match(moving.end, { code: ErrorCode.NOT_READY, retry: Retry.OTHER });
+  await net.register(client, two!, 'a');
+  await net.register(client, two!, 'b');
+  await net.until(() => !one!.process.isAlive);
+  await net.elapse(60_000);
+  t.same([...watch.view.keys()].sort(), ['s/a', 's/b']);
+  t.equal(watch.events.filter(({ removed }) => removed.length > 0).length, 0);
+  const { owners } = await net.ask(client, two!, listNodes, {});
+  t.match(
+    owners.find(({ owner }) => owner === 'n1'),
+    { state: taskd.OwnerState.OWNER_LEFT },
+  );
+});
+
+t.test('what was said during a cut meets when it ends, and a watcher that moves is never shown less', async (t) => {
+  const net = new NameServerWorld(9, 3);
+  await net.start();
+  const [one, two] = net.nodes;
+  const client = await net.client('c');
+  await net.register(client, two!, 'a');
+  const watch = (await net.client('w')).watch(two!);
+  await net.until(() => watch.view.has('s/a'));
+  await net.elapse(40_000);
+  for (const other of ['n2', 'n3']) {
+    net.world.network.block('n1', other, 20_000);
+    net.world.network.block(other, 'n1', 20_000);
+  }
+  const target = { namespace: 'n', service: 's', instanceId: 'a' };
+  await net.ask(client, two!, setOverride, { ...target, mode: OVERRIDE_DRAINING });
+  await net.ask(client, one!, setOverride, { ...target, weight: 9 });
+  await net.register(client, two!, 'b');
+  await net.until(() => watch.view.has('s/b'));
+  const known = watch.events.at(-1)!.state!.revision ?? [];
+  const moved = (await net.client('w1')).watch(one!, { known });
+  await net.until(() => moved.events.length > 0);
+  t.match(moved.events[0]!.state, { behind: true, authoritative: false });
+  await net.elapse(7_000);
+  t.ok((await net.ask(client, one!, listNodes, {})).frozen, 'cut off, and it says so');
+  await net.elapse(16_000);
+  await net.until(() => moved.view.has('s/b') && moved.events.at(-1)!.state!.behind === false);
+  for (const node of net.nodes) {
+    await net.until(() => node.names!.linkCount === 2);
+    await net.elapse(5_000);
+    const { instances } = await net.ask(client, node, listInstances, { namespace: 'n' });
+    t.match(instances, [
+      { instanceId: 'a', health: HEALTH_DRAINING, weight: 9 },
+      { instanceId: 'b', health: HEALTH_UP },
+    ]);
+  }
+});
+
+t.test('two living processes of one id: one stops and says why', async (t) => {
+  const net = new NameServerWorld(10, 3, {}, ['n1', 'n2', 'n1']);
+  const [one, two, three] = net.nodes;
+  one!.start();
+  two!.start();
+  await net.until(() => one!.names?.isReady === true && two!.names?.isReady === true);
+  await net.elapse(10_000);
+  three!.start();
+  await net.until(() => one!.fatal !== undefined || three!.fatal !== undefined);
+  const [stopped, goesOn] = one!.fatal === undefined ? [three!, one!] : [one!, three!];
+  t.match(stopped.fatal, /another name server has the node id n1.*id of its own/);
+  t.notOk(stopped.process.isAlive);
+  await net.elapse(30_000);
+  t.ok(goesOn.process.isAlive && goesOn.names!.isReady);
+  t.ok(two!.names!.isReady);
+});

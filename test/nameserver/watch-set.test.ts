@@ -252,7 +252,12 @@ t.test('a watcher whose client has seen more waits for it, then gets a list that
     isFrozen: false,
     isReady: true,
   };
-  const view = { viewState: () => state, covers: () => isCovered, isProtected: () => false };
+  const view = {
+    viewState: () => state,
+    covers: () => isCovered,
+    isProtected: () => false,
+    endedVersion: () => undefined,
+  };
   const watches = new WatchSet(new Catalog(core, new StaticEntries([]), new Overrides()), view);
   const known: OwnerPosition[] = [{ owner: 'n2', incarnation: 1, sequence: 9 }];
   const events: taskd.WatchEvent.$Properties[] = [];
@@ -297,6 +302,7 @@ t.test('an unsure list is sent again once it can be sure, and others only hear o
     viewState: (): RegistryViewState => ({ ...core.viewState(), isComplete }),
     covers: () => true,
     isProtected: () => false,
+    endedVersion: () => undefined,
   };
   const watches = new WatchSet(new Catalog(core, new StaticEntries([]), new Overrides()), view);
   const events: taskd.WatchEvent.$Properties[] = [];
@@ -414,5 +420,57 @@ t.test('static entries stand in for who is not registered, and a person has the 
   t.match(seen(), { weight: 33, health: taskd.Health.HEALTH_DRAINING, version: { incarnation: 0 } });
   override('enabled', 0);
   t.match(seen(), { weight: 5, health: taskd.Health.HEALTH_UP });
+  t.end();
+});
+
+t.test('what is only out of sight is not told as gone, until that is certain', (t) => {
+  const core = loneCore(0);
+  let isComplete = true;
+  let ended: number | undefined;
+  const gone = new Set<string>();
+  const view = {
+    viewState: (): RegistryViewState => ({ ...core.viewState(), isComplete }),
+    covers: () => true,
+    isProtected: () => false,
+    endedVersion: () => (ended === undefined ? undefined : { incarnation: ended, counter: 1 }),
+  };
+  const catalog = new Catalog(core, new StaticEntries([]), new Overrides());
+  const find = catalog.find.bind(catalog);
+  catalog.find = (namespace, group, service, id) => (gone.has(id) ? undefined : find(namespace, group, service, id));
+  const watches = new WatchSet(catalog, view);
+  const picture = new Picture();
+  const push = (event: taskd.WatchEvent.$Properties): boolean => {
+    picture.apply(event);
+    return true;
+  };
+  watches.add(all, push, 0);
+  core.register(1, claim('a', 5), 0);
+  core.register(1, claim('b', 5), 0);
+  const hide = (id: string): void => {
+    gone.add(id);
+    settle(core, watches);
+    watches.changed('n', '', 's', id);
+    flush(watches);
+  };
+  settle(core, watches);
+  flush(watches);
+  isComplete = false;
+  watches.stateChanged();
+  hide('a');
+  t.equal(picture.ids, 's/a,s/b', 'perhaps its name server is only out of reach');
+  ended = 4;
+  hide('a');
+  t.equal(picture.ids, 's/a,s/b', 'an end of an earlier version says nothing of this one');
+  ended = 5;
+  hide('a');
+  t.equal(picture.ids, 's/b', 'a tombstone is certain');
+  ended = undefined;
+  hide('b');
+  t.equal(picture.ids, 's/b');
+  core.ids = () => [];
+  isComplete = true;
+  watches.stateChanged();
+  flush(watches);
+  t.equal(picture.ids, '', 'and so is a complete list');
   t.end();
 });

@@ -16,12 +16,14 @@ export class NameServerWorld {
   readonly world: SimWorld;
   readonly nodes: readonly SimNode[];
 
-  constructor(seed: number, size: number, options: Partial<NameServerOptions> = {}) {
+  /** `nodeIds`: other ones than n1, n2 and so on, which are also the processes' names. */
+  constructor(seed: number, size: number, options: Partial<NameServerOptions> = {}, nodeIds: readonly string[] = []) {
     this.world = new SimWorld(seed);
     const addresses = Array.from({ length: size }, (_, i) => ({ host: '127.0.0.1', port: 7_001 + i }));
     this.nodes = addresses.map((address, i) => {
       const peers = addresses.filter((each) => each !== address);
-      return new SimNode(this.world.process(`n${i + 1}`), address, { ...loneNameServer, ...options, peers });
+      const process = this.world.process(`n${i + 1}`);
+      return new SimNode(process, nodeIds[i] ?? process.name, address, { ...loneNameServer, ...options, peers });
     });
   }
 
@@ -103,10 +105,12 @@ export class SimNode {
   names: NameServer | undefined;
   server: RpcServer | undefined;
   fatal: string | undefined;
+  readonly #nodeId: string;
   readonly #options: NameServerOptions;
 
-  constructor(process: SimProcess, address: Address, options: NameServerOptions) {
+  constructor(process: SimProcess, nodeId: string, address: Address, options: NameServerOptions) {
     this.process = process;
+    this.#nodeId = nodeId;
     this.address = address;
     this.#options = {
       ...options,
@@ -121,7 +125,7 @@ export class SimNode {
     this.names = undefined;
     this.process.start(async (runtime) => {
       const incarnation = runtime.clock.wallMs();
-      const identity = { nodeId: this.process.name, incarnation, roles: ['nameserver'], clusterId: '' };
+      const identity = { nodeId: this.#nodeId, incarnation, roles: ['nameserver'], clusterId: '' };
       this.server = new RpcServer(runtime, identity);
       this.names = await NameServer.start(runtime, this.server, identity, this.#options);
       await this.server.listen(this.address);
