@@ -1,6 +1,8 @@
 import { ErrorCode, TaskdError } from '../base/errors.js';
 import type { Clock, Timer } from '../runtime/clock.js';
 import { SeededRandom } from '../runtime/sim/seeded-random.js';
+import type { Instance } from './instance.js';
+import type { InstanceCandidate } from './instance-candidate.js';
 import { type Candidate, isOpen, type Picker, usable } from './picker.js';
 import type { PickerFactory } from './pickers/picker-names.js';
 
@@ -91,8 +93,8 @@ class Trial {
     try {
       return action();
     } catch (error) {
-      const hint =
-        error instanceof TypeError ? '; lists and candidates are frozen, a picker must not write to them' : '';
+      const isWrite = error instanceof TypeError && /read only|not extensible|delete property/.test(error.message);
+      const hint = isWrite ? '; lists and candidates are frozen, a picker must not write to them' : '';
       return this.fail(`${what} threw "${error instanceof Error ? error.message : String(error)}"${hint}`);
     }
   }
@@ -118,7 +120,7 @@ type Rule = (make: PickerFactory, traits: PickerTraits) => void;
 
 /**
  * Holds a picker to the rules of `Picker`; for tests of a program's own one, with any test runner. Throws INVALID with
- * the first rule that is broken, how, and under which seed. `make` is called for each trial, with a seeded `random` and
+ * the first rule that is broken, how, and under which seed. Candidates are `InstanceCandidate`s without metadata. `make` is called for each trial, with a seeded `random` and
  * a clock that stands still between calls; a picker that uses others is found out.
  *
  * Not checked, as it can't be seen from outside: that memory of those who left the list is given back.
@@ -233,8 +235,22 @@ const rules: readonly Rule[] = [
   checkMany,
 ];
 
-function candidate(id: string, more: Partial<Candidate> = {}): Candidate {
-  return { id, weight: 1, isSuspect: false, ...more };
+/** As a `Service` gives it, without metadata and tags. */
+function candidate(id: string, more: Partial<Candidate> = {}): InstanceCandidate {
+  const { weight = 1, zone = '', isSuspect = false } = more;
+  const instance: Instance = {
+    namespace: 'taskd',
+    service: 'checked',
+    instanceId: id,
+    addresses: [{ host: 'localhost', port: 1 }],
+    zone,
+    weight,
+    tags: [],
+    metadata: {},
+    incarnation: 1,
+    health: isSuspect ? 'suspect' : 'up',
+  };
+  return { id, weight, isSuspect, ...more, instance };
 }
 
 function randomList(random: SeededRandom): Candidate[] {

@@ -220,3 +220,35 @@ t.test('pickAll: everyone for a broadcast, one for others', (t) => {
   t.same(specified.pickAll('c1', list), []);
   t.end();
 });
+
+t.test('whatever happens: never a disabled one, somebody while there is somebody, and no more out than may be', (t) => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const random = new SeededRandom(seed);
+    const { clock, inner, balancer } = setUp();
+    let list: Candidate[] = [];
+    for (let step = 0; step < 1_500; step++) {
+      clock.ms += random.below(1_000);
+      if (step % 40 === 0) {
+        const size = random.below(30);
+        list = candidates(30, () => ({
+          isSuspect: random.below(5) === 0,
+          isDisabled: random.below(10) === 0,
+          incarnation: random.below(50) === 0 ? step : 1,
+        })).slice(random.below(5), size);
+      }
+      const open = list.filter(({ isDisabled }) => isDisabled !== true);
+      const picked = balancer.pick(undefined, list);
+      if ((picked === undefined) !== (open.length === 0)) t.fail(`seed ${seed}: ${picked?.id} of ${open.length}`);
+      if (picked !== undefined && !open.includes(picked)) t.fail(`seed ${seed}: ${picked.id} is disabled`);
+      const shown = inner.list.filter(({ isDisabled }) => isDisabled !== true).length;
+      const hidden = balancer.isPanicking ? 0 : open.length - shown;
+      if (hidden > balancer.ejectedCount) t.fail(`seed ${seed}: ${hidden} hidden, ${balancer.ejectedCount} out`);
+      const before = balancer.ejectedCount;
+      if (picked !== undefined) balancer.done(picked.id, { latencyMs: 1, isOk: random.below(4) === 0 });
+      if (balancer.ejectedCount > Math.max(before, 1, Math.floor(open.length / 10)))
+        t.fail(`seed ${seed}: too many out`);
+      for (const { weight } of inner.list) if (weight < 10 || weight > 100) t.fail(`seed ${seed}: weight ${weight}`);
+    }
+  }
+  t.end();
+});

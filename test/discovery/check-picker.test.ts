@@ -1,6 +1,7 @@
 import t from 'tap';
 import { Balancer } from '../../src/discovery/balancer.js';
 import { checkPicker, type PickerTraits } from '../../src/discovery/check-picker.js';
+import type { InstanceCandidate } from '../../src/discovery/instance-candidate.js';
 import { type Candidate, type Picker, usable } from '../../src/discovery/picker.js';
 import { type PickerFactory, pickerNamed, pickerNames } from '../../src/discovery/pickers/picker-names.js';
 
@@ -38,6 +39,21 @@ class Plain implements Picker {
     return from[this.next++ % Math.max(1, from.length)];
   }
 }
+
+t.test("the documentation's own picker keeps the rules", (t) => {
+  class Cheapest implements Picker {
+    pick<C extends Candidate>(_key: string | undefined, candidates: readonly C[]): C | undefined {
+      const price = (each: C): number =>
+        Number((each as unknown as InstanceCandidate).instance.metadata['price'] ?? Number.POSITIVE_INFINITY);
+      return usable(candidates).reduce<C | undefined>(
+        (best, each) => (best !== undefined && price(best) <= price(each) ? best : each),
+        undefined,
+      );
+    }
+  }
+  t.doesNotThrow(() => checkPicker(() => new Cheapest(), { spreads: false }));
+  t.end();
+});
 
 const unweighted: PickerTraits = { weighs: false };
 

@@ -1,5 +1,5 @@
-/** The turn counter is taken into the currents here; a turn times a weight stays exact far beyond. */
-const turnsMax = 2 ** 30;
+/** The turn counter is taken into the currents here, which costs O(n); a turn times a weight stays exact far beyond. */
+const turnsMax = 2 ** 16;
 /** What a member may be ahead or behind in a new order, in picks; the order itself keeps within about one. */
 const lagMax = 2;
 

@@ -84,3 +84,16 @@ t.test('callers begin at different places', (t) => {
   t.equal(firsts.size, 8);
   t.end();
 });
+
+t.test('shares hold beyond the point where virtual times are brought back', (t) => {
+  const picker = new LeastActivePicker(new SeededRandom(3));
+  const list = candidates(2, (i) => ({ weight: 2 ** (-29 + i) }));
+  let rare = 0;
+  for (let i = 0; i < 3_000; i++) {
+    const { id } = picker.pick(undefined, list)!;
+    picker.done(id);
+    if (id === 'c0') rare++;
+  }
+  t.ok(Math.abs(rare - 1_000) <= 20, `${rare}`);
+  t.end();
+});

@@ -157,3 +157,10 @@ t.test('over lists: one that joins after 10,000 picks gets its share from then o
   }
   t.end();
 });
+
+t.test('callers begin at different places', (t) => {
+  const list: Candidate[] = Array.from({ length: 8 }, (_, i) => ({ id: `c${i}`, weight: 1, isSuspect: false }));
+  const first = (seed: number): string => new LeastDispatchedPicker(new SeededRandom(seed)).pick(undefined, list)!.id;
+  t.equal(new Set(Array.from({ length: 200 }, (_, seed) => first(seed))).size, 8);
+  t.end();
+});

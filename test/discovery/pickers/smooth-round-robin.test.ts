@@ -53,6 +53,10 @@ t.test("nginx's order for any weights, pick by pick", (t) => {
     }),
     { numRuns: 200 },
   );
+  const weights = [7, 3, 3, 1, 10_000, 250, 7];
+  const expected = picks(new Nginx(weights), 200_000);
+  const differs = picks(new SmoothRoundRobin(weights), 200_000).findIndex((member, i) => member !== expected[i]);
+  t.equal(differs, -1, 'and for long');
   const equal = Array.from({ length: 7 }, () => 3);
   t.same(picks(new SmoothRoundRobin(equal), 14), [0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 5, 6]);
   t.end();
