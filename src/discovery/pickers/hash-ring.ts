@@ -55,12 +55,12 @@ export class HashRing {
   /** Performs what `setPoints` has noted: one pass over the points, which stay sorted. */
   apply(): void {
     if (this.#added.length === 0 && this.#dropped.length === 0) return;
-    const added = Float64Array.from(this.#added).sort();
-    const dropped = Float64Array.from(this.#dropped).sort();
+    const old = this.#points;
+    const points = new Float64Array(old.length + this.#added.length - this.#dropped.length);
+    const added = sorted(this.#added);
+    const dropped = sorted(this.#dropped);
     this.#added = [];
     this.#dropped = [];
-    const old = this.#points;
-    const points = new Float64Array(old.length + added.length - dropped.length);
     let size = 0;
     let nextAdded = 0;
     let nextDropped = 0;
@@ -70,10 +70,10 @@ export class HashRing {
         nextDropped++;
         continue;
       }
-      while (nextAdded < added.length && added[nextAdded]! < point) points[size++] = added[nextAdded++]!;
+      while (added[nextAdded]! < point) points[size++] = added[nextAdded++]!;
       points[size++] = point;
     }
-    while (nextAdded < added.length) points[size++] = added[nextAdded++]!;
+    while (size < points.length) points[size++] = added[nextAdded++]!;
     this.#points = points;
     this.#index();
   }
@@ -110,4 +110,10 @@ export class HashRing {
     }
     this.#starts = starts;
   }
+}
+
+/** With an end that no point reaches, so that nobody reads beyond it. */
+function sorted(points: number[]): Float64Array {
+  points.push(Number.POSITIVE_INFINITY);
+  return Float64Array.from(points).sort();
 }
