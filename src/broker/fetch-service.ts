@@ -17,7 +17,7 @@ import type { ClientQuota } from './client-quota.js';
 import { LentBytes } from './lent-bytes.js';
 import type { Partition } from './partition.js';
 import type { Partitions } from './partitions.js';
-import { Purgatory, type Waiting } from './purgatory.js';
+import { Purgatory, type PurgatoryLimits, type Waiting } from './purgatory.js';
 
 type FetchCall = ServerCall<taskd.IFetchResponse>;
 
@@ -28,8 +28,11 @@ export const fetchBytesMax: number = 8 * 1024 * 1024;
 /** A fetch that asks for no limit gets this one. */
 const fetchBytesDefault: number = 1024 * 1024;
 export const fetchWaitMaxMs = 30_000;
-/** Fetches that wait at once. */
-export const fetchesWaitingMax = 100_000;
+/**
+ * Fetches that wait at once, and the partitions that they name: each costs some hundred bytes while it waits, and a look
+ * when all of them are answered.
+ */
+const waitingLimits: PurgatoryLimits = { waitingMax: 100_000, keysMax: 262_144, peerKeysMax: 32_768 };
 /** Fetches that open or read files at once. */
 const coldReadsMax = 8;
 /** A peer for which so much waits gets no more data: parts of files cost little, but each holds its segment. */
@@ -44,6 +47,8 @@ interface Wanted {
   readonly partition: number;
   readonly offset: number;
   readonly bytesMax: number;
+  /** What is below is in the fetch's `readyBytes`. */
+  counted: number;
 }
 
 interface Fetch extends Waiting {
@@ -52,6 +57,8 @@ interface Fetch extends Waiting {
   readonly bytesMax: number;
   readonly bytesMin: number;
   readonly isChecked: boolean;
+  /** Of all its partitions, as they were when they were looked at. */
+  readyBytes: number;
   timer: number;
 }
 
@@ -70,7 +77,7 @@ export class FetchService {
   readonly #timers: Timers;
   readonly #quota: ClientQuota;
   readonly #clock: Clock;
-  readonly #purgatory = new Purgatory<Fetch>(fetchesWaitingMax);
+  readonly #purgatory = new Purgatory<Fetch>(waitingLimits);
   readonly #lent = new LentBytes(lentBytesMax);
   readonly #coldQueue: Fetch[] = [];
   #coldReads = 0;
@@ -116,15 +123,23 @@ export class FetchService {
         partition: partition ?? 0,
         offset: offset ?? 0,
         bytesMax: bytesMax || fetchBytesMax,
+        counted: offset ?? 0,
       };
     });
+    const keys = wanted.map(({ topicId, partition }) => placeOf(topicId, partition));
+    if (new Set(keys).size < keys.length) {
+      call.fail(new TaskdError(ErrorCode.INVALID, 'a fetch names each partition once; ask again without the others'));
+      return;
+    }
     const fetch: Fetch = {
-      keys: wanted.map(({ topicId, partition }) => placeOf(topicId, partition)),
+      keys,
+      peerId: call.peer.id,
       call,
       wanted,
       bytesMax: Math.min(request.bytesMax || fetchBytesDefault, fetchBytesMax),
       bytesMin: Math.min(request.bytesMin, fetchBytesMax),
       isChecked: request.checked,
+      readyBytes: 0,
       timer: 0,
     };
     const waitMs = Math.min(request.waitMs, fetchWaitMaxMs, call.remainingMs() - answerEarlyMs);
@@ -154,7 +169,7 @@ export class FetchService {
   }
 
   #wake(partition: Partition): void {
-    for (const fetch of this.#purgatory.wake(partition.key, (each) => this.#isReady(each))) {
+    for (const fetch of this.#purgatory.wake(partition.key, (each, index) => this.#look(each, index))) {
       this.#timers.cancel(fetch.timer);
       this.#answer(fetch);
     }
@@ -162,17 +177,23 @@ export class FetchService {
 
   /** True when the answer need not wait: enough bytes, a reason to complain, or bytes that only the file has. */
   #isReady(fetch: Fetch): boolean {
-    let bytes = 0;
-    for (const wanted of fetch.wanted) {
-      const partition = this.#partitions.find(wanted.topicId, wanted.partition);
-      if (partition === undefined || problemOf(partition, wanted.offset) !== undefined) return true;
-      if (wanted.offset >= partition.highWatermark) continue;
-      if (fetch.bytesMin <= 1) return true;
-      const chunks = partition.readHot(wanted.offset, fetch.bytesMin);
-      if (chunks === undefined) return true;
-      bytes += bytesOf(chunks);
-    }
-    return fetch.bytesMin === 0 || bytes >= fetch.bytesMin;
+    if (fetch.bytesMin === 0) return true;
+    for (let index = 0; index < fetch.wanted.length; index++) if (this.#look(fetch, index)) return true;
+    return false;
+  }
+
+  /** Counts what one of its partitions has got since the last look. True as with `#isReady`. */
+  #look(fetch: Fetch, index: number): boolean {
+    const wanted = fetch.wanted[index]!;
+    const partition = this.#partitions.find(wanted.topicId, wanted.partition);
+    if (partition === undefined || problemOf(partition, wanted.offset) !== undefined) return true;
+    const { highWatermark } = partition;
+    if (wanted.counted >= highWatermark) return false;
+    const bytes = fetch.bytesMin > 1 ? partition.hotBytes(wanted.counted) : undefined;
+    if (bytes === undefined) return true;
+    wanted.counted = highWatermark;
+    fetch.readyBytes += bytes;
+    return fetch.readyBytes >= fetch.bytesMin;
   }
 
   #answer(fetch: Fetch): void {

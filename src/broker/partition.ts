@@ -322,6 +322,11 @@ export class Partition {
     return this.#log.readHot(offset, bytesMax);
   }
 
+  /** See `PartitionLog.hotBytes`. */
+  hotBytes(offset: number): number | undefined {
+    return this.#log.hotBytes(offset);
+  }
+
   /** See `PartitionLog.regionsAt`. */
   regionsAt(offset: number, bytesMax: number): LogRegion[] | undefined {
     return this.#log.regionsAt(offset, bytesMax);

@@ -279,6 +279,12 @@ export class PartitionLog {
     return offset === this.#syncedEnd ? [] : this.#tail.read(offset, bytesMax);
   }
 
+  /** Bytes of what may be read from the batch that holds `offset` on, if that is in memory; else undefined. Throws like `read`. */
+  hotBytes(offset: number): number | undefined {
+    this.#checkReadable(offset);
+    return offset === this.#syncedEnd ? 0 : this.#tail.bytesFrom(offset);
+  }
+
   #checkReadable(offset: number): void {
     if (this.#isClosed) throw closed(this.#name);
     if (offset < this.logStart || offset > this.#syncedEnd) throw outOfRange(this, offset);

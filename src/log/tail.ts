@@ -161,6 +161,21 @@ export class Tail {
     return chunks;
   }
 
+  /** Bytes of the synced batches from the one that holds `offset` on; undefined when that one isn't here. */
+  bytesFrom(offset: number): number | undefined {
+    const slabs = this.#slabs;
+    if (slabs.length === 0 || slabs[0]!.bases.length === 0 || offset < slabs[0]!.bases[0]!) return undefined;
+    let bytes = 0;
+    for (let at = slabs.length - 1; at >= 0; at--) {
+      const slab = slabs[at]!;
+      const batch = Math.max(0, above(slab.bases, offset) - 1);
+      const from = slab.positions[batch] ?? slab.length;
+      bytes += Math.max(0, this.#endOfRun(slab, batch, Number.POSITIVE_INFINITY, false) - from);
+      if (slab.bases.length > 0 && slab.bases[0]! <= offset) break;
+    }
+    return bytes;
+  }
+
   /** Position after the last synced batch that ends at or before `limit`; one batch at least when `atLeastOne`. */
   #endOfRun(slab: Slab, batch: number, limit: number, atLeastOne: boolean): number {
     const { positions, bases } = slab;

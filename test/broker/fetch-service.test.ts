@@ -3,10 +3,12 @@ import { ErrorCode } from '../../src/base/errors.js';
 import { BatchClass, readBatch } from '../../src/batch/header.js';
 import { Fetcher } from '../../src/client/fetcher.js';
 import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
+import { correlationOf, Kind } from '../../src/wire/frame.js';
 import { taskd } from '../../src/wire/generated/messages.js';
 import { fetch, listOffsets } from '../../src/wire/methods.js';
 import { BrokerNode, brokerAndClient, ClientKit, temporaryFolder } from '../support/broker-node.js';
 import { GatedFiles } from '../support/gated-files.js';
+import { frameBytes, RawPeer } from '../support/raw-peer.js';
 import { MemoryLogger } from '../support/rpc-pair.js';
 
 const value = (text: string): { value: Uint8Array } => ({ value: Buffer.from(text) });
@@ -48,6 +50,59 @@ t.test('bytesMin gathers over partitions', async (t) => {
   const { partitions, payload } = await waiting;
   t.ok(payload.length >= 250);
   t.ok(partitions.every(({ payloadBytes }) => payloadBytes! > 0));
+});
+
+t.test('bytesMin is reached by batches of any size, those that were there and those that come', async (t) => {
+  const { ids, ask, producer } = await setUp(t);
+  const topicId = ids[0]!;
+  const send = () => producer.send(topicId, 0, { value: new Uint8Array(100) }, BatchClass.CLIENT);
+  await send();
+  const { length } = (await ask({ partitions: [{ topicId, offset: 1 }] })).payload;
+  const bytesMin = 3 * length - 50;
+  const waiting = ask({ partitions: [{ topicId, offset: 1 }], bytesMin, waitMs: 25_000, bytesMax: 1_000_000 });
+  await send();
+  await send();
+  t.equal((await waiting).payload.length, 3 * length);
+  const again = await ask({ partitions: [{ topicId, offset: 1 }], bytesMin, waitMs: 25_000, bytesMax: 1_000_000 });
+  t.equal(again.payload.length, 3 * length, 'at once');
+});
+
+t.test('from a raw socket: a partition is named once in a fetch', async (t) => {
+  const { node, ids } = await setUp(t, 2);
+  const raw = await RawPeer.greeted(node.address);
+  t.teardown(() => raw.socket.destroy());
+  const [first, second] = ids.map((topicId) => ({ topicId, partition: 0, offset: 1 }));
+  const ask = (partitions: unknown[]): Promise<string> =>
+    raw.ask(fetch.id, taskd.FetchRequest, { partitions, bytesMin: 1, waitMs: 5 });
+  t.equal(await ask([first, second]), 'ok');
+  t.equal(await ask([first, second, first]), 'INVALID');
+  t.equal(await ask(new Array(1_024).fill(first)), 'INVALID');
+  t.notOk(raw.closed);
+});
+
+t.test('a connection whose fetches name too many partitions waits no more, and others do', async (t) => {
+  const { node, client, ids, ask, producer } = await setUp(t);
+  const { topicId: wide } = await client.topics.create('wide', 1_024, false);
+  const raw = await RawPeer.greeted(node.address);
+  t.teardown(() => raw.socket.destroy());
+  const partitions = Array.from({ length: 1_024 }, (_, partition) => ({ topicId: wide, partition, offset: 1 }));
+  const message = { partitions, bytesMin: 1, waitMs: 30_000 };
+  const frames = Array.from({ length: 40 }, (_, i) =>
+    frameBytes({
+      kind: Kind.REQ,
+      method: fetch.id,
+      correlation: correlationOf(i, 1),
+      codec: taskd.FetchRequest,
+      message,
+    }),
+  );
+  raw.send(...frames);
+  await raw.until(() => raw.frames.length >= 8);
+  t.equal(raw.frames.length, 8, 'those beyond 32 are answered, the others wait');
+  const topicId = ids[0]!;
+  const waiting = ask({ partitions: [{ topicId, offset: 1 }], bytesMin: 1, waitMs: 20_000 });
+  const { offset } = await producer.send(topicId, 0, value('x'), BatchClass.CLIENT);
+  t.match((await waiting).partitions, [{ highWatermark: offset + 1 }]);
 });
 
 t.test('whole batches up to bytesMax, at least one, and no cut', async (t) => {

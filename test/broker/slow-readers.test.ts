@@ -16,6 +16,8 @@ import { MemoryLogger } from '../support/rpc-pair.js';
 
 const logBytes = 3 * 1024 * 1024;
 const segmentBytes = 1024 * 1024;
+/** The first one has the long log. */
+const partitionCount = 4;
 
 /** A log of some segments, of which a broker that has just started has nothing in memory. */
 async function coldBroker(t: Test, isZeroCopy: boolean) {
@@ -28,10 +30,13 @@ async function coldBroker(t: Test, isZeroCopy: boolean) {
       () => {},
     );
   const first = await BrokerNode.start(runtime, folder, { segmentBytes });
-  const topicId = await first.broker.ensureTopic('old', 1);
+  const topicId = await first.broker.ensureTopic('old', partitionCount);
   const records = Array.from({ length: 100 }, (_, i) => ({ value: runtime.random.bytes(4_000 + i) }));
   const writer = first.broker.taskLog(topicId, 0);
   for (let bytes = 0; bytes < logBytes; bytes += 100 * 4_000) await writer.append(records, BatchClass.CLIENT);
+  for (let other = 1; other < partitionCount; other++) {
+    await first.broker.taskLog(topicId, other).append(records, BatchClass.CLIENT);
+  }
   await first.stop();
   const node = await BrokerNode.start(runtime, folder, { segmentBytes });
   t.teardown(() => node.stop());
@@ -132,7 +137,8 @@ for (const isZeroCopy of [true, false]) {
 
 t.test('many partitions, strange offsets', async (t) => {
   const { topicId, ask } = await coldBroker(t, true);
-  const places = (count: number, offset: number) => new Array(count).fill({ topicId, offset });
+  const places = (count: number, offset: number) =>
+    Array.from({ length: count }, (_, partition) => ({ topicId, partition, offset }));
   const many = await ask({ partitions: places(fetchPartitionsMax, 3), bytesMax: fetchBytesMax });
   t.equal(many.message.partitions.length, fetchPartitionsMax);
   const bytes = many.message.partitions.map(({ payloadBytes }) => payloadBytes!);
@@ -140,6 +146,7 @@ t.test('many partitions, strange offsets', async (t) => {
     bytes.reduce((a, b) => a + b),
     many.payload.length,
   );
+  t.equal(bytes.filter((each) => each > 0).length, partitionCount);
   t.ok(many.payload.length <= fetchBytesMax + segmentBytes);
   for (let at = 0; at < many.payload.length; ) {
     const header = readBatch(many.payload, at);

@@ -91,6 +91,11 @@ t.test('a read is bounded, but gives at least one batch', async (t) => {
       await t.rejects(log.read(offset, 10), { code: ErrorCode.OFFSET_OUT_OF_RANGE });
     }
     t.equal(log.readHot(0, 10) !== undefined, tailBytesMax > 1);
+    for (const offset of [0, 1, 99, 100, 101, 299, 300]) {
+      const whole = log.readHot(offset, Number.POSITIVE_INFINITY)?.reduce((sum, each) => sum + each.length, 0);
+      t.equal(log.hotBytes(offset), whole, `bytes from ${offset} on`);
+    }
+    t.throws(() => log.hotBytes(301), { code: ErrorCode.OFFSET_OUT_OF_RANGE });
     await store.close();
   }
 });
