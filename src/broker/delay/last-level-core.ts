@@ -51,6 +51,8 @@ export class LastLevelCore {
   readonly #cancels = new Map<number, LiveCancel>();
   /** Cancels that may go once the ladder holds nothing that is due by their time. */
   #outlived: number[] = [];
+  /** Records that were fired, and are not due yet by the log's own time: the clock was set back meanwhile. By origin. */
+  readonly #early = new Map<number, { readonly dueMs: number; readonly low: number }>();
   /** A Cancel's offset, and that of the record which it struck later. */
   #spans: { readonly from: number; readonly to: number }[] = [];
   /** Targets that have something to do. */
@@ -134,7 +136,12 @@ export class LastLevelCore {
     if (this.#isActive) this.#wheel.add(dueMs, offset);
   }
 
-  fired(offset: number, fire: Fire): void {
+  /**
+   * A record is due by the clock when its Fire is decided. Set back since then, the clock may date the Fire, and Cancels
+   * after it, before that time, so those whose record left early are kept until the log's time has come to it.
+   */
+  fired(offset: number, fire: Fire, appendTimestampMs: number): void {
+    this.#forgetEarly(appendTimestampMs);
     const target = this.#target(fire.topicId, fire.partition);
     const before = fire.insteadOf === undefined ? undefined : this.#open.get(fire.insteadOf);
     let records: Pending[] = [];
@@ -146,6 +153,8 @@ export class LastLevelCore {
         if (record === undefined) continue;
         this.#leave(record);
         records.push(record);
+        const { origin, dueMs } = record;
+        if (dueMs > appendTimestampMs) this.#early.set(origin, { dueMs, low: each });
       }
       records.sort(byDue);
     } else {
@@ -190,7 +199,8 @@ export class LastLevelCore {
       this.struck++;
       return true;
     }
-    if (!carried && appendTimestampMs >= dueMs) return false;
+    this.#forgetEarly(appendTimestampMs);
+    if (!carried && (appendTimestampMs >= dueMs || this.#early.has(origin))) return false;
     // No record can be due then; a Cancel that waited for one would wait for as long.
     if (dueMs > appendTimestampMs + aheadMsMax) return false;
     // Clients say when the record is due, and one that errs must not undo what another was promised.
@@ -309,6 +319,7 @@ export class LastLevelCore {
       break;
     }
     for (const fire of this.#open.values()) low = Math.min(low, fire.low);
+    for (const early of this.#early.values()) low = Math.min(low, early.low);
     for (const { offset } of this.#cancels.values()) {
       low = Math.min(low, offset);
       break;
@@ -367,6 +378,14 @@ export class LastLevelCore {
     this.#pending.delete(record.offset);
     this.#byOrigin.delete(record.origin);
     record.target.pending--;
+  }
+
+  /** Those at the front, so that each costs once; one that was fired later and is due sooner waits a little longer. */
+  #forgetEarly(logTimeMs: number): void {
+    for (const [origin, { dueMs }] of this.#early) {
+      if (dueMs > logTimeMs) return;
+      this.#early.delete(origin);
+    }
   }
 
   #drop(record: Pending): void {

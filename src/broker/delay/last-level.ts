@@ -183,7 +183,7 @@ export class LastLevel implements CommitListener {
 
   #replayOwn({ type, value, offset }: StoredRecord, appendTimestampMs: number): void {
     if (value === undefined) return;
-    if (type === FireRecord.FIRE) this.core.fired(offset, readFire(value));
+    if (type === FireRecord.FIRE) this.core.fired(offset, readFire(value), appendTimestampMs);
     else if (type === FireRecord.FIRE_DONE) this.core.fireDone(readFireDone(value));
     else if (type === FireRecord.CANCEL) {
       const isCancelled = this.core.cancelled(offset, readCancel(value), appendTimestampMs);

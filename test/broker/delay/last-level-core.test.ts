@@ -9,7 +9,7 @@ import { LastLevelCore } from '../../../src/broker/delay/last-level-core.js';
 
 type Entry =
   | { readonly kind: 'record'; readonly delayed: Delayed }
-  | { readonly kind: 'fire'; readonly fire: Fire }
+  | { readonly kind: 'fire'; readonly fire: Fire; readonly atMs: number }
   | { readonly kind: 'done'; readonly done: FireDone }
   | { readonly kind: 'cancel'; readonly cancel: Cancel; readonly atMs: number };
 
@@ -22,7 +22,7 @@ function delayed(offset: number, dueMs: number, target: number, origin = 0): Del
 
 function apply(core: LastLevelCore, offset: number, entry: Entry): boolean {
   if (entry.kind === 'record') core.arrived(entry.delayed);
-  else if (entry.kind === 'fire') core.fired(offset, entry.fire);
+  else if (entry.kind === 'fire') core.fired(offset, entry.fire, entry.atMs);
   else if (entry.kind === 'done') core.fireDone(entry.done);
   else return core.cancelled(offset, entry.cancel, entry.atMs);
   return false;
@@ -51,7 +51,7 @@ t.test('records fire in the order of their times, one Fire a target, others mean
   );
   core.advance(40);
   t.same(core.compose(), [], 'target 1 is asked for');
-  core.fired(3, fires[0]!);
+  core.fired(3, fires[0]!, 20);
   core.advance(41);
   t.same(core.compose(), [], 'and then open');
   const [open] = core.toProduce();
@@ -80,17 +80,41 @@ t.test('a cancel strikes what is pending, what comes later, and nothing after it
   t.end();
 });
 
+t.test('a cancel of a record that left is refused, also when the clock was set back before its Fire was dated', (t) => {
+  const core = new LastLevelCore(0);
+  core.activate();
+  core.arrived(delayed(0, 990, 1));
+  core.arrived(delayed(1, 1_000, 1));
+  core.arrived(delayed(2, 1_000, 1, originOf(3, 7)));
+  core.advance(990);
+  core.fired(3, core.compose()[0]!, 990);
+  core.advance(1_000);
+  core.produced(core.toProduce()[0]!);
+  core.fired(4, core.compose()[0]!, 995);
+  const cancel = (origin: number, atMs: number): boolean =>
+    core.cancelled(5, { origin, dueMs: 1_000, carried: false }, atMs);
+  t.equal(cancel(originOf(lastDelayLevel, 1), 998), false);
+  t.equal(cancel(originOf(3, 7), 999), false);
+  t.equal(cancel(originOf(3, 8), 999), true, 'it has not come yet');
+  for (const open of core.toProduce()) core.produced(open);
+  for (const done of core.dones()) core.fireDone(done);
+  t.equal(core.low(6), 1, 'the log tells of it until its time');
+  t.equal(cancel(originOf(3, 7), 1_000), false);
+  t.equal(core.low(6), 5);
+  t.end();
+});
+
 t.test('a Fire for a target that is gone is taken over', (t) => {
   const core = new LastLevelCore(0);
   core.activate();
   core.arrived(delayed(0, 1, 1));
   core.advance(5);
-  core.fired(1, core.compose()[0]!);
-  core.fired(2, { topicId: 9, partition: 0, offsets: [], insteadOf: 1 });
+  core.fired(1, core.compose()[0]!, 5);
+  core.fired(2, { topicId: 9, partition: 0, offsets: [], insteadOf: 1 }, 20);
   const [open] = core.toProduce();
   t.match(open, { offset: 2, target: { topicId: 9 } });
   t.equal(open!.records[0]!.target.topicId, 1, 'the record knows where it was to go');
-  core.fired(3, { topicId: 9, partition: 0, offsets: [], insteadOf: 1 });
+  core.fired(3, { topicId: 9, partition: 0, offsets: [], insteadOf: 1 }, 20);
   t.equal(core.toProduce().length, 1, 'once');
   t.equal(core.low(4), 0);
   core.produced(open!);
@@ -107,10 +131,10 @@ t.test('a target is forgotten when nothing is left of it, however that came', (t
   core.cancelled(3, { origin: originOf(lastDelayLevel, 0), dueMs: 10, carried: false }, 5);
   t.equal(core.targets, 2, 'cancelled');
   core.advance(20);
-  for (const [at, fire] of core.compose().entries()) core.fired(4 + at, fire);
-  core.fired(6, { topicId: 9, partition: 0, offsets: [], insteadOf: 4 });
+  for (const [at, fire] of core.compose().entries()) core.fired(4 + at, fire, 20);
+  core.fired(6, { topicId: 9, partition: 0, offsets: [], insteadOf: 4 }, 20);
   t.equal(core.targets, 2, 'taken over');
-  core.fired(7, { topicId: 8, partition: 0, offsets: [], insteadOf: 4 });
+  core.fired(7, { topicId: 8, partition: 0, offsets: [], insteadOf: 4 }, 20);
   t.equal(core.targets, 2, 'a second take-over does nothing');
   for (const open of core.toProduce()) core.produced(open);
   for (const done of core.dones()) core.fireDone(done);
@@ -138,7 +162,7 @@ t.test('no number of a partition makes a record one of another target', (t) => {
       [5, [2]],
     ],
   );
-  for (const [at, fire] of fires.entries()) core.fired(3 + at, fire);
+  for (const [at, fire] of fires.entries()) core.fired(3 + at, fire, 20);
   t.same(
     core.toProduce().map(({ target, records }) => [target.topicId, records.length]),
     [
@@ -157,7 +181,7 @@ t.test('memory for records is bounded: those beyond are read again', (t) => {
   t.equal(core.payloadBytes, 200);
   t.equal(core.hasRoom, false);
   core.advance(5);
-  core.fired(4, core.compose()[0]!);
+  core.fired(4, core.compose()[0]!, 5);
   const [open] = core.toProduce();
   t.same(
     open!.records.map(({ record }) => record !== undefined),
@@ -174,7 +198,7 @@ t.test('memory for records is bounded: those beyond are read again', (t) => {
   t.end();
 });
 
-/** What reading the log from `start` makes of it: live records, open Fires. */
+/** What reading the log from `start` makes of it: live records, open Fires, and who may still be cancelled. */
 function state(log: readonly Entry[], start: number): unknown {
   const core = new LastLevelCore(0);
   log.forEach((entry, offset) => {
@@ -184,7 +208,15 @@ function state(log: readonly Entry[], start: number): unknown {
   core.advance(1e9);
   const fires = core.compose().map(({ topicId, offsets }) => [topicId, offsets]);
   const open = core.toProduce().map(({ offset, records }: OpenFire) => [offset, records.map((each) => each.offset)]);
-  return { pending: core.pending, fires: fires.sort(), open: open.sort() };
+  const { pending } = core;
+  const logMs = log.reduce((latest, entry) => ('atMs' in entry ? Math.max(latest, entry.atMs) : latest), 0);
+  const cancelled = log.map((entry) => {
+    if (entry.kind !== 'record') return false;
+    const { offset, record } = entry.delayed;
+    const origin = record.origin || originOf(lastDelayLevel, offset);
+    return core.cancelled(log.length, { origin, dueMs: record.deliverAtMs, carried: false }, logMs);
+  });
+  return { pending, fires: fires.sort(), open: open.sort(), cancelled };
 }
 
 interface Step {
@@ -210,6 +242,11 @@ function play(steps: readonly Step[]): { log: Entry[]; lows: Set<number> } {
   core.activate();
   const moved = new Set<number>();
   let nowMs = 0;
+  let logMs = 0;
+  const at = (): number => {
+    logMs = Math.max(logMs, nowMs);
+    return logMs;
+  };
   for (const { what, a, b } of steps) {
     if (what < 3) {
       const origin = moved.has(a % 8) ? 0 : originOf(3, a % 8);
@@ -217,14 +254,15 @@ function play(steps: readonly Step[]): { log: Entry[]; lows: Set<number> } {
       add({ kind: 'record', delayed: delayed(log.length, nowMs + a, b, origin) });
     } else if (what < 5) {
       const origin = b === 2 ? originOf(lastDelayLevel, a) : originOf(3, a % 8);
-      add({ kind: 'cancel', cancel: { origin, dueMs: nowMs + a, carried: false }, atMs: nowMs });
+      add({ kind: 'cancel', cancel: { origin, dueMs: nowMs + a, carried: false }, atMs: at() });
     } else if (what < 8) {
-      nowMs += a;
+      // Now and then the clock is set back.
+      nowMs = what === 7 && b === 0 ? Math.max(0, nowMs - a) : nowMs + a;
       core.advance(nowMs);
-      for (const fire of core.compose()) add({ kind: 'fire', fire });
+      for (const fire of core.compose()) add({ kind: 'fire', fire, atMs: at() });
     } else if (what < 10) for (const fire of core.toProduce()) core.produced(fire);
     else if (what < 12) for (const done of core.dones()) add({ kind: 'done', done });
-    else for (const cancel of core.carried(log.length, 10)) add({ kind: 'cancel', cancel, atMs: nowMs });
+    else for (const cancel of core.carried(log.length, 10)) add({ kind: 'cancel', cancel, atMs: at() });
   }
   return { log, lows };
 }
