@@ -56,16 +56,40 @@ export const delayMutants: readonly Mutant[] = [
     name: 'Fire produced before it is committed',
     world: 'delay',
     file: 'src/broker/delay/last-level.js',
-    find: `            this.#append([fireRecord(fire)], () => {
-                this.core.notAppended(fire);
-                this.#pump.wakeIn(againMs);
-            });`,
-    replace: `            const offset = this.#append([fireRecord(fire)], () => {
-                this.core.notAppended(fire);
-                this.#pump.wakeIn(againMs);
-            });
-            if (offset !== undefined) this.core.fired(offset, fire);`,
+    find: `        this.#append([fireRecord(fire)], () => {
+            this.core.notAppended(fire);
+            this.#pump.wakeIn(againMs);
+        });`,
+    replace: `        const offset = this.#append([fireRecord(fire)], () => {
+            this.core.notAppended(fire);
+            this.#pump.wakeIn(againMs);
+        });
+        if (offset !== undefined) this.core.fired(offset, fire, Number.MAX_SAFE_INTEGER);`,
     seeds: 120,
+  },
+  {
+    name: 'a Fire that its target may have got is parked',
+    world: 'delay',
+    file: 'src/broker/delay/last-level.js',
+    find: `            this.#tellStuck(topicId, partition, destination);
+            this.#pump.wakeIn(againMs);`,
+    replace: `            const through = this.#partition.partition;
+            const level = destination.kind === 'away' ? this.#host.parking(1, through) : undefined;
+            if (level !== undefined) {
+                fire.isBusy = true;
+                const instead = { topicId: level, partition: through, offsets: [], insteadOf: fire.offset };
+                this.#append([fireRecord(instead)], () => this.#again(fire));
+            }
+            this.#pump.wakeIn(againMs);`,
+    seeds: 120,
+  },
+  {
+    name: 'parked records do not wait',
+    world: 'delay',
+    file: 'src/broker/delay/level-mover.js',
+    find: 'if (dueMs < expiryMs && delayed.record.type !== parkedType)',
+    replace: 'if (dueMs < expiryMs)',
+    seeds: 60,
   },
   {
     name: 'cancel of a record that has not come is forgotten',

@@ -6,9 +6,6 @@ const Cancel = { ASKED: 1, PROMISED: 2 } as const;
 const orderedLeadMs = 500;
 const orderedLateMs = 20;
 
-/** So late a record may come while the broker runs, for whatever reason. */
-const lateMsMax = 3_000;
-
 /** Where a record was read. */
 export type Place = 'target' | 'dead letters';
 
@@ -34,6 +31,8 @@ export class DelayedRecords {
   readonly #delivered: Uint8Array;
   readonly #cancelled: Uint8Array;
   readonly #doomed: Uint8Array;
+  /** So late a record may come while the broker runs, for whatever reason. */
+  allowedLateMs = 3_000;
   /** When the broker's life began. */
   startedMs = 0;
   /** When the doomed topic was deleted, at the earliest and at the latest. */
@@ -115,7 +114,7 @@ export class DelayedRecords {
       }
       const lateMs = appendMs - dueMs;
       const since = appendMs - Math.max(dueMs, this.#stored[id]!, this.startedMs);
-      if (since > lateMsMax) this.#wrong(id, `came ${lateMs} ms late, ${since} ms of it while the broker ran`);
+      if (since > this.allowedLateMs) this.#wrong(id, `came ${lateMs} ms late, ${since} ms of it while the broker ran`);
       if (lateMs > this.lateMsMax) this.lateMsMax = lateMs;
       if (dueMs < latestMs) {
         this.overtaken++;

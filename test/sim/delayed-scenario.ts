@@ -5,10 +5,14 @@ import type { ScenarioOptions, WorldResult } from './world-result.js';
 
 /** After the last record was due, everything must be there within so long. */
 const settleMs = 120_000;
+/** A parked record is away for so long at least. */
+const parkedMsMin = 4_000;
 
 export interface DelayedScenario {
   readonly seed: number;
   readonly crashes: number;
+  /** So many times the disk fails a target, which takes nothing until the next crash. Default 0. */
+  readonly breaks?: number;
   /** One more crash, at the broker's n-th operation on files after its start. */
   readonly crashAt?: { readonly operation: number; readonly powerLoss: boolean };
   readonly delayed: DelayedOptions;
@@ -23,7 +27,7 @@ export async function runDelayed(
   scenario: DelayedScenario,
   options: ScenarioOptions & { readonly look?: () => void } = {},
 ): Promise<DelayedResult> {
-  const { seed, crashes } = scenario;
+  const { seed, crashes, breaks = 0 } = scenario;
   const world = new SimWorld(seed, options);
   const delayed = new Delayed(world, scenario.delayed);
   const { random } = world;
@@ -40,6 +44,9 @@ export async function runDelayed(
     if (random.below(3) === 0) world.network.cut('broker', 'client');
   };
   for (let i = 0; i < crashes; i++) world.after(random.unit() * spanMs, crash);
+  for (let i = 0; i < breaks; i++) world.after(random.unit() * spanMs, () => delayed.breakTarget());
+  // What was parked comes back when it has been late for twice as long.
+  if (breaks > 0) delayed.records.allowedLateMs += spanMs + parkedMsMin;
   const { crashAt } = scenario;
   const watch = (): void => {
     if (delayed.broker.isAlive) {
@@ -63,6 +70,11 @@ export async function runDelayed(
       watch();
     }
     await world.run({ untilMs: spanMs });
+    if (breaks > 0) {
+      delayed.broker.disk.failingSyncs = 0;
+      kills++;
+      delayed.broker.restart();
+    }
     await world.run({ untilMs: world.nowMs + settleMs, until: () => delayed.isSent });
     // Looks at all records, so not after each event.
     for (let waited = 0; waited < settleMs && !(delayed.isSent && delayed.records.isComplete()); waited += 1_000) {
@@ -87,6 +99,7 @@ export async function runDelayed(
       cancelled: records.cancelled,
       'dead letters': records.deadLetters,
       overtaken: records.overtaken,
+      parked: delayed.parked,
       lives: broker.lives,
     },
     events: world.events,
@@ -143,5 +156,10 @@ export function runDelayedSeed(seed: number, options: ScenarioOptions = {}): Pro
     gridMs: 1,
     pollMs: 500,
   };
-  return runDelayed({ seed, crashes: 2 + random.below(10), delayed }, options);
+  const crashes = 2 + random.below(10);
+  if (random.below(3) > 0) return runDelayed({ seed, crashes, delayed }, options);
+  // A target that takes nothing, and memory for a few records.
+  const heldMax = 6 + random.below(20);
+  const scenario = { seed, crashes: random.below(4), breaks: 1 + random.below(3), delayed: { ...delayed, heldMax } };
+  return runDelayed(scenario, options);
 }

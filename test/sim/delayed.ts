@@ -35,6 +35,8 @@ export interface DelayedOptions {
   readonly gridMs: number;
   /** How long a reader's poll waits. */
   readonly pollMs: number;
+  /** Records that one partition of the last level holds. Default: the broker's. */
+  readonly heldMax?: number;
 }
 
 /** One broker, a client that sends delayed records and cancels some, readers of their targets. */
@@ -45,6 +47,7 @@ export class Delayed {
   readonly #options: DelayedOptions;
   readonly #targets = new Map<string, number>();
   #metrics = new MetricSet();
+  #parkedBefore = 0;
   #open = 0;
   #isSent = false;
   /** The most delayed records that were in the broker's memory at once, by looks every virtual second. */
@@ -74,6 +77,20 @@ export class Delayed {
     look();
   }
 
+  /** The next write to one of the targets fails: that partition takes nothing any more until the broker starts again. */
+  breakTarget(): void {
+    const topicId = this.#targets.get('target');
+    if (topicId === undefined) return;
+    const { disk } = this.broker;
+    disk.failingUnder = `${folder}/data/${topicId}/0-`;
+    disk.failingSyncs = 1;
+  }
+
+  /** Records that went round since their target took none. */
+  get parked(): number {
+    return this.#parkedBefore + this.metric('delay_parked_total');
+  }
+
   metric(name: string): number {
     let sum = 0;
     for (const metric of this.#metrics.all()) if (metric.name === name) sum += metric.read();
@@ -84,13 +101,14 @@ export class Delayed {
     const identity = { nodeId: 'broker-1', incarnation: this.broker.lives, roles: ['broker'], clusterId: '' };
     this.records.startedMs = runtime.clock.wallMs();
     const server = new RpcServer(runtime, identity);
-    const { segmentBytes, trimBytes } = this.#options;
+    const { segmentBytes, trimBytes, heldMax } = this.#options;
     const broker = await Broker.start(runtime, server, identity, () => address, {
       dataFolder: folder,
       autoCreateTopics: false,
       segmentBytes,
-      delay: { partitions: 2, trimBytes },
+      delay: { partitions: 2, trimBytes, ...(heldMax === undefined ? {} : { heldMax }) },
     });
+    this.#parkedBefore = this.parked;
     this.#metrics = new MetricSet();
     broker.registerMetrics(this.#metrics);
     await server.listen(address);

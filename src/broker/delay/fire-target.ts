@@ -77,15 +77,25 @@ export class FireTarget {
     return upTo > this.saidUpTo ? upTo : undefined;
   }
 
+  /** The record is due, or could not be fired. */
   due(record: Pending): void {
     const last = this.#ready[this.#ready.length - 1];
     if (last !== undefined && isBefore(record, last)) this.#isSorted = false;
     this.#ready.push(record);
   }
 
-  /** Takes the records of the next Fire, those that are due first before the others; none while one is under way. */
+  /** When the first of the ready records was due. */
+  get readySinceMs(): number {
+    return this.#ready.reduce((first, { dueMs }) => Math.min(first, dueMs), Number.POSITIVE_INFINITY);
+  }
+
+  /** A Fire for this target is under way. */
+  get isFiring(): boolean {
+    return this.isAsked || this.current !== undefined;
+  }
+
+  /** Takes the records of the next Fire, those that are due first before the others. */
   takeReady(): Pending[] {
-    if (this.isAsked || this.current !== undefined) return [];
     const ready = this.#ready.filter(({ isOver }) => !isOver);
     if (!this.#isSorted) ready.sort(byDue);
     this.#isSorted = true;
@@ -98,12 +108,6 @@ export class FireTarget {
     }
     this.#ready = ready.slice(count);
     return ready.slice(0, count);
-  }
-
-  /** Gives back what `takeReady` has taken. */
-  giveBack(records: readonly Pending[]): void {
-    this.#ready = [...records, ...this.#ready];
-    this.#isSorted = false;
   }
 }
 

@@ -23,6 +23,7 @@ import type { Pending } from './fire-target.js';
 import { type Destination, LastLevel, type LastLevelHost } from './last-level.js';
 import { Lateness } from './lateness.js';
 import { LevelMover, type MoverHost } from './level-mover.js';
+import { parked } from './parked-record.js';
 import { StuckTargets } from './stuck-targets.js';
 
 /** Where records go whose target was deleted. */
@@ -33,6 +34,8 @@ const makeAgainMs = 5_000;
 export interface LadderOptions {
   /** Of each level, fixed at the first use. Default 4. */
   readonly partitions?: number;
+  /** Records that one partition of the last level holds in memory. Default 100,000. */
+  readonly heldMax?: number;
   /** A level's log is trimmed from so many bytes on. Default 96 MiB: whole segments go only. */
   readonly trimBytes?: number;
 }
@@ -40,6 +43,7 @@ export interface LadderOptions {
 export class DelayLadder implements MoverHost, LastLevelHost {
   readonly runtime: Runtime;
   readonly trimBytes: number;
+  readonly heldMax: number | undefined;
   readonly lateness: Lateness = new Lateness();
   readonly stuck: StuckTargets;
   readonly #partitions: Partitions;
@@ -56,8 +60,9 @@ export class DelayLadder implements MoverHost, LastLevelHost {
   /** Topics that are being made, or could not be a moment ago. */
   readonly #making = new Set<string>();
   #isStopped = false;
-  /** Records that went to the dead letters, for metrics. */
+  /** Records that went to the dead letters, and those that were parked, for metrics. */
   deadLetters = 0;
+  parked = 0;
 
   constructor(
     runtime: Runtime,
@@ -72,6 +77,7 @@ export class DelayLadder implements MoverHost, LastLevelHost {
     this.#cluster = cluster;
     this.#topics = topics;
     this.#newPartitions = options.partitions ?? 4;
+    this.heldMax = options.heldMax;
     this.trimBytes = options.trimBytes ?? 96 * 1024 * 1024;
   }
 
@@ -150,13 +156,19 @@ export class DelayLadder implements MoverHost, LastLevelHost {
     const topic = this.#cluster.shard.topic(topicId);
     if (topic === undefined) return { kind: 'gone', instead: this.#deadLetters() };
     const found = this.#partitions.find(topicId, partition);
-    if (found === undefined || !found.isActive) return { kind: 'away', why: found?.problem ?? 'it is not open' };
+    if (found === undefined || !takesRecords(found)) return { kind: 'away', why: found?.problem ?? 'it is not open' };
+    if (this.#byTopic.has(topicId)) return { kind: 'serving', partition: found, rewrite: parked, isLevel: true };
     if (topic.name !== delayDeadLetters) return { kind: 'serving', partition: found, rewrite: delivered };
     return { kind: 'serving', partition: found, rewrite: (record, delta) => this.#deadLetter(record, delta, topicId) };
   }
 
+  parking(level: number, partition: number): number | undefined {
+    const found = this.destination(level, partition);
+    return found !== undefined && takesRecords(found) ? found.topicId : undefined;
+  }
+
   hasPassed(partition: number, dueMs: number): boolean {
-    // From the top down: records only move down.
+    // From the top down: records only move down. Those that are parked go up, but they are due, and no Cancel waits for one.
     for (let level = lastDelayLevel - 1; level >= 0; level--) {
       if (this.#levels[level] !== undefined && !this.#movers[level]?.[partition]?.hasPassed(dueMs)) return false;
     }
@@ -167,7 +179,7 @@ export class DelayLadder implements MoverHost, LastLevelHost {
   get held(): number {
     let held = 0;
     for (const movers of this.#movers) for (const mover of movers ?? []) held += mover?.held ?? 0;
-    for (const last of this.#lasts) held += last?.core.pending ?? 0;
+    for (const last of this.#lasts) held += last?.core.held ?? 0;
     return held;
   }
 
@@ -191,6 +203,7 @@ export class DelayLadder implements MoverHost, LastLevelHost {
     metrics.counter('delay_dead_letters_total', 'Delayed records without a target', () => this.deadLetters);
     const help = 'Partitions that have taken none of their due delayed records for half a minute or longer';
     metrics.gauge('delay_stuck_targets', help, () => this.stuck.count);
+    metrics.counter('delay_parked_total', 'Due records sent round, since their target takes none', () => this.parked);
     this.lateness.register(metrics);
   }
 
@@ -265,6 +278,11 @@ export class DelayLadder implements MoverHost, LastLevelHost {
     if (level === lastDelayLevel) return this.#lasts.reduce((sum, last) => sum + (last?.core.pending ?? 0), 0);
     return (this.#movers[level] ?? []).reduce((sum, mover) => sum + (mover?.waiting ?? 0), 0);
   }
+}
+
+/** One whose disk failed, or whose log is damaged, takes none until a person has mended it. */
+function takesRecords({ isActive, problem }: Partition): boolean {
+  return isActive && problem === undefined;
 }
 
 function delivered({ record }: Pending, timestampDelta: number): Onward {

@@ -8,6 +8,8 @@
  *     └── a Cancel came before it: gone
  * ```
  *
+ * What is ready for a target that takes nothing may go to another place instead (`divert`), when memory is short.
+ *
  * Reading the log back (`arrived`, `fired`, `fireDone`, `cancelled`) is all that changes what is true; *ready* and
  * *asked* are the owner's own and die with it. A Fire counts from the moment in which it is read back, committed, and
  * its records leave exactly then, but for those that a Cancel before it in the log has taken.
@@ -36,7 +38,7 @@ interface LiveCancel {
 /** Cancels for records that have not come, in one delay partition. */
 export const liveCancelsMax = 1_000_000;
 /** Records in one last level from which on it takes no more, but for what is in its log already. */
-const pendingMax = 100_000;
+const heldMax = 100_000;
 /** Bytes of records that are kept in memory; those beyond are read again when they are due. */
 const payloadBytesMax = 16 * 1024 * 1024;
 /** A Cancel is kept for so long after its record was due at the least. */
@@ -59,26 +61,32 @@ export class LastLevelCore {
   readonly #busy = new Set<FireTarget>();
   readonly #wheel: TimingWheel;
   readonly #cancelWheel: TimingWheel;
-  readonly #pendingMax: number;
+  readonly #heldMax: number;
   readonly #payloadBytesMax: number;
   #payloadBytes = 0;
+  #openRecords = 0;
   #nowMs: number;
   #isActive = false;
   /** Counters for metrics. */
   fires = 0;
   struck = 0;
 
-  constructor(nowMs: number, limits: { pendingMax?: number; payloadBytesMax?: number } = {}) {
+  constructor(nowMs: number, limits: { heldMax?: number; payloadBytesMax?: number } = {}) {
     this.#nowMs = nowMs;
     this.#wheel = new TimingWheel(nowMs);
     this.#cancelWheel = new TimingWheel(nowMs);
-    this.#pendingMax = limits.pendingMax ?? pendingMax;
+    this.#heldMax = limits.heldMax ?? heldMax;
     this.#payloadBytesMax = limits.payloadBytesMax ?? payloadBytesMax;
   }
 
   /** Records that are not fired. */
   get pending(): number {
     return this.#pending.size;
+  }
+
+  /** Records in memory: those, and the ones of Fires that are not produced. */
+  get held(): number {
+    return this.#pending.size + this.#openRecords;
   }
 
   get liveCancels(): number {
@@ -90,7 +98,12 @@ export class LastLevelCore {
   }
 
   get hasRoom(): boolean {
-    return this.#pending.size < this.#pendingMax;
+    return this.held < this.#heldMax;
+  }
+
+  /** Targets that take nothing must leave room for the others. */
+  get isCrowded(): boolean {
+    return this.held * 2 >= this.#heldMax;
   }
 
   /** Target partitions that have records here, or Fires that are not done. */
@@ -152,11 +165,13 @@ export class LastLevelCore {
         const record = this.#pending.get(each);
         if (record === undefined) continue;
         this.#leave(record);
+        if (record.target !== target) this.#forgetIdle(record.target);
         records.push(record);
         const { origin, dueMs } = record;
         if (dueMs > appendTimestampMs) this.#early.set(origin, { dueMs, low: each });
       }
       records.sort(byDue);
+      this.#openRecords += records.length;
     } else {
       if (before === undefined) {
         this.#forgetIdle(target);
@@ -236,26 +251,40 @@ export class LastLevelCore {
     });
   }
 
-  /** The Fires that are to be appended now; each target's records count as asked for. */
-  compose(): AskedFire[] {
+  /**
+   * The Fires that are to be appended now; each target's records count as asked for. Those of a target that `takes` does
+   * not let through wait: no Fire is decided for it that it may have got when it is asked again.
+   */
+  compose(takes: (target: FireTarget) => boolean = () => true): AskedFire[] {
     const fires: AskedFire[] = [];
     for (const target of this.#busy) {
-      const records = target.takeReady();
-      if (records.length === 0) continue;
-      target.isAsked = true;
-      const { topicId, partition } = target;
-      const offsets = records.map(({ offset }) => offset).sort((a, b) => a - b);
-      fires.push({ topicId, partition, offsets, insteadOf: undefined, records });
+      if (!target.hasReady || !takes(target) || target.isFiring) continue;
+      const fire = this.#ask(target, target);
+      if (fire !== undefined) fires.push(fire);
     }
     return fires;
   }
 
-  /** A Fire of `compose` could not be appended. */
+  /**
+   * A Fire of what is ready for `target` that goes to another place instead, one at a time. Only for records that no Fire
+   * has named: one that has gone out may be in its target, whatever that has answered.
+   */
+  divert(target: FireTarget, topicId: number, partition: number): AskedFire | undefined {
+    const instead = this.#target(topicId, partition);
+    const fire = instead.isFiring ? undefined : this.#ask(target, instead);
+    this.#forgetIdle(instead);
+    return fire;
+  }
+
+  /** A Fire of `compose` or `divert` could not be appended. */
   notAppended({ topicId, partition, records }: AskedFire): void {
-    const target = this.#target(topicId, partition);
-    target.isAsked = false;
-    target.giveBack(records);
-    this.#busy.add(target);
+    const asked = this.#target(topicId, partition);
+    asked.isAsked = false;
+    for (const record of records) {
+      record.target.due(record);
+      this.#busy.add(record.target);
+    }
+    this.#forgetIdle(asked);
   }
 
   /** The Fires that wait to be produced, one a target. Targets without any work leave the rounds. */
@@ -276,8 +305,10 @@ export class LastLevelCore {
       const pending = fire.records[i]!;
       if (pending.record !== undefined) continue;
       pending.record = found.get(pending.offset)?.record;
-      if (pending.record === undefined) fire.records.splice(i, 1);
-      else this.#payloadBytes += pending.bytes;
+      if (pending.record === undefined) {
+        fire.records.splice(i, 1);
+        this.#openRecords--;
+      } else this.#payloadBytes += pending.bytes;
     }
     if (fire.records.length === 0) fire.isProduced = true;
   }
@@ -373,6 +404,15 @@ export class LastLevelCore {
     this.#busy.delete(target);
   }
 
+  #ask(from: FireTarget, to: FireTarget): AskedFire | undefined {
+    const records = from.takeReady();
+    if (records.length === 0) return undefined;
+    to.isAsked = true;
+    const { topicId, partition } = to;
+    const offsets = records.map(({ offset }) => offset).sort((a, b) => a - b);
+    return { topicId, partition, offsets, insteadOf: undefined, records };
+  }
+
   #leave(record: Pending): void {
     record.isOver = true;
     this.#pending.delete(record.offset);
@@ -396,6 +436,7 @@ export class LastLevelCore {
 
   #forgetPayload(fire: OpenFire): void {
     for (const record of fire.records) this.#drop(record);
+    this.#openRecords -= fire.records.length;
     fire.records.length = 0;
   }
 }

@@ -23,10 +23,11 @@ import {
   readFire,
   readFireDone,
 } from './fire-records.js';
-import type { OpenFire, Pending } from './fire-target.js';
-import { LastLevelCore, liveCancelsMax } from './last-level-core.js';
+import type { FireTarget, OpenFire, Pending } from './fire-target.js';
+import { type AskedFire, LastLevelCore, liveCancelsMax } from './last-level-core.js';
 import type { Lateness } from './lateness.js';
 import { LogTrimmer } from './log-trimmer.js';
+import { parkingLevel } from './parked-record.js';
 import { Pump } from './pump.js';
 import { readBack } from './read-back.js';
 import type { StuckTargets } from './stuck-targets.js';
@@ -36,7 +37,7 @@ export type Rewrite = (record: Pending, timestampDelta: number) => Onward;
 
 /** Where a Fire's records go. */
 export type Destination =
-  | { readonly kind: 'serving'; readonly partition: Partition; readonly rewrite: Rewrite }
+  | { readonly kind: 'serving'; readonly partition: Partition; readonly rewrite: Rewrite; readonly isLevel?: true }
   /** Its topic was deleted: the records go to the dead letters, which are `instead` once they are there. */
   | { readonly kind: 'gone'; readonly instead: number | undefined }
   | { readonly kind: 'away'; readonly why: string };
@@ -46,7 +47,13 @@ export interface LastLevelHost {
   readonly lateness: Lateness;
   readonly stuck: StuckTargets;
   readonly trimBytes: number;
+  /** Records in memory from which on no more are taken; undefined: the usual. */
+  readonly heldMax: number | undefined;
+  /** Records that went to a level again; counted here. */
+  parked: number;
   target(topicId: number, partition: number): Destination;
+  /** The topic of a level whose partition takes records, made if it is not there; undefined as long as there is none. */
+  parking(level: number, partition: number): number | undefined;
   /** True when no level above holds anything for this partition that is due by `dueMs`. */
   hasPassed(partition: number, dueMs: number): boolean;
 }
@@ -88,7 +95,8 @@ export class LastLevel implements CommitListener {
     this.#host = host;
     this.#partition = partition;
     this.#pump = new Pump(host.runtime.clock, () => this.#look());
-    this.core = new LastLevelCore(host.runtime.clock.wallMs());
+    const { heldMax } = host;
+    this.core = new LastLevelCore(host.runtime.clock.wallMs(), heldMax === undefined ? {} : { heldMax });
     this.#from = partition.logStart;
     this.#batches = new BatchCursor(host.runtime, partition, this.#from, () => this.wake());
     this.#producerId = moverProducerId(fireCursor, partition.topicId, partition.partition);
@@ -192,13 +200,45 @@ export class LastLevel implements CommitListener {
     }
   }
 
+  /** What is ready is fired; for targets that take nothing it waits, and goes round when memory for others is short. */
   #fire(): void {
-    for (const fire of this.core.compose()) {
-      this.#append([fireRecord(fire)], () => {
-        this.core.notAppended(fire);
-        this.#pump.wakeIn(againMs);
-      });
-    }
+    const stuck: FireTarget[] = [];
+    const fires = this.core.compose((target) => {
+      const takes = this.#takes(target);
+      if (!takes) stuck.push(target);
+      return takes;
+    });
+    for (const fire of fires) this.#appendFire(fire);
+    if (stuck.length === 0) return;
+    this.#pump.wakeIn(againMs);
+    for (const target of stuck) if (this.core.isCrowded) this.#park(target);
+  }
+
+  #takes({ topicId, partition }: FireTarget): boolean {
+    const destination = this.#host.target(topicId, partition);
+    if (destination.kind === 'serving') return true;
+    this.#tellStuck(topicId, partition, destination);
+    return destination.kind === 'gone' && destination.instead !== undefined;
+  }
+
+  #tellStuck(topicId: number, partition: number, destination: Exclude<Destination, { kind: 'serving' }>): void {
+    if (destination.kind === 'gone') this.#host.stuck.went(topicId, partition);
+    else this.#host.stuck.refused(topicId, partition, destination.why);
+  }
+
+  #park(target: FireTarget): void {
+    const lateMs = this.#host.runtime.clock.wallMs() - target.readySinceMs;
+    const { partition } = this.#partition;
+    const topicId = this.#host.parking(parkingLevel(lateMs), partition);
+    const fire = topicId === undefined ? undefined : this.core.divert(target, topicId, partition);
+    if (fire !== undefined) this.#appendFire(fire);
+  }
+
+  #appendFire(fire: AskedFire): void {
+    this.#append([fireRecord(fire)], () => {
+      this.core.notAppended(fire);
+      this.#pump.wakeIn(againMs);
+    });
   }
 
   /** One batch of this level's own; `refused` when it can't be appended. Returns the offset of its first record. */
@@ -220,10 +260,9 @@ export class LastLevel implements CommitListener {
   #produce(fire: OpenFire): void {
     const { topicId, partition } = fire.target;
     const destination = this.#host.target(topicId, partition);
-    if (destination.kind === 'gone') this.#host.stuck.went(topicId, partition);
     if (destination.kind === 'gone' && destination.instead !== undefined) this.#fireInstead(fire, destination.instead);
-    if (destination.kind === 'away') this.#host.stuck.refused(topicId, partition, destination.why);
     if (destination.kind !== 'serving') {
+      this.#tellStuck(topicId, partition, destination);
       this.#pump.wakeIn(againMs);
       return;
     }
@@ -245,7 +284,8 @@ export class LastLevel implements CommitListener {
         endOffset,
         committed: () => {
           const nowMs = this.#host.runtime.clock.wallMs();
-          for (const each of dueMs) this.#host.lateness.add(nowMs - each);
+          if (destination.isLevel) this.#host.parked += dueMs.length;
+          else for (const each of dueMs) this.#host.lateness.add(nowMs - each);
           this.#host.stuck.went(topicId, partition);
           this.core.produced(fire);
           this.wake();

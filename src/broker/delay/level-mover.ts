@@ -11,6 +11,8 @@
  * | before append time + 4^k s     | express | at once            | time due − append time               |
  * | later                          | due     | after its 4^k s    | time due − (append time + 4^k s)     |
  *
+ * A parked record (see parked-record.ts) counts as due later, however long it has been due.
+ *
  * Both look at logged fields only, so a mover that starts again makes the same moves, and what is at a destination
  * already is found to be so by its sequence. The order of effects: read what is committed; move; when a move is
  * committed there, and a second has passed, write `Moved`; when that is committed, trim.
@@ -27,6 +29,7 @@ import { type Delayed, eachDelayed, moverBatch, type Onward, originOf } from './
 import { LogTrimmer } from './log-trimmer.js';
 import { MoveQueues } from './move-queues.js';
 import { lastMoved, type Moved, movedRecord } from './moved-record.js';
+import { parkedType } from './parked-record.js';
 import { Pump } from './pump.js';
 
 /** What a mover sees of the rest of the ladder. */
@@ -181,7 +184,8 @@ export class LevelMover implements CommitListener {
       eachDelayed(batch, from, (delayed) => {
         this.#hasPassedData = true;
         const dueMs = delayed.record.deliverAtMs;
-        if (dueMs < appendTimestamp + this.#spanMs) queues.add(delayLevelFor(dueMs - appendTimestamp), delayed);
+        if (dueMs < appendTimestamp + this.#spanMs && delayed.record.type !== parkedType)
+          queues.add(delayLevelFor(dueMs - appendTimestamp), delayed);
       });
       batches.step();
       queues.passed(batches.offset);
@@ -204,7 +208,7 @@ export class LevelMover implements CommitListener {
       eachDelayed(batch, from, (delayed) => {
         count++;
         const dueMs = delayed.record.deliverAtMs;
-        if (dueMs < expiryMs) return;
+        if (dueMs < expiryMs && delayed.record.type !== parkedType) return;
         if (isOver) queues.add(delayLevelFor(dueMs - expiryMs), delayed);
         else soonestMs = Math.min(soonestMs, dueMs);
       });

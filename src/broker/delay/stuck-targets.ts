@@ -8,8 +8,8 @@ export const stuckMs = 30_000;
 const againMs = 3_600_000;
 
 /**
- * Targets that take none of the delayed records that are due. Those wait, however long it takes, and the last level keeps
- * its log for them; so somebody must be told.
+ * Targets that take none of the delayed records that are due. Those wait, however long it takes, in the last level or
+ * going round a level (see parked-record.ts); so somebody must be told.
  */
 export class StuckTargets {
   readonly #clock: Clock;
@@ -41,7 +41,7 @@ export class StuckTargets {
       'see "taskctl topics describe"; mend the partition, or delete its topic, which sends the records to dlq.delay';
     this.#logger.warn(
       { topicId, partition, why, stuckMs: Math.round(nowMs - target.sinceMs), remedy },
-      'delayed records are due and their partition takes none: they wait, and the log of the last level grows',
+      'delayed records are due and their partition takes none: they wait, and go round a level when they are many',
     );
   }
 

@@ -31,8 +31,9 @@ const unlimitedBytes = 2 ** 40;
 export class SimDisk {
   /** Bytes that fit; may be set below what is used. */
   limitBytes: number = Number.POSITIVE_INFINITY;
-  /** So many of the next file syncs fail. */
+  /** So many of the next file syncs fail, of files whose path begins with `failingUnder`. */
   failingSyncs = 0;
+  failingUnder = '/';
   /** A sync takes so much longer than usual. */
   syncExtraMs = 0;
   readonly #random: Random;
@@ -71,21 +72,13 @@ export class SimDisk {
 
   /** Completes a sync that was asked for after `writes` writes to the file. */
   sync(path: string, file: SimFile, writes: number): void {
-    if (this.failingSyncs > 0) {
-      this.failingSyncs--;
-      file.failSync();
-      throw new FileError('EIO', path);
-    }
+    this.#failSync(path, file);
     file.sync(writes);
   }
 
   /** Completes a write through: these bytes are on disk, others need not be. */
   syncRange(path: string, file: SimFile, position: number, length: number): void {
-    if (this.failingSyncs > 0) {
-      this.failingSyncs--;
-      file.failSync();
-      throw new FileError('EIO', path);
-    }
+    this.#failSync(path, file);
     file.syncRange(position, length);
   }
 
@@ -205,6 +198,13 @@ export class SimDisk {
       else folder.entries.set(name, node);
     }
     this.#unsynced.push(changes);
+  }
+
+  #failSync(path: string, file: SimFile): void {
+    if (this.failingSyncs === 0 || !path.startsWith(this.failingUnder)) return;
+    this.failingSyncs--;
+    file.failSync();
+    throw new FileError('EIO', path);
   }
 
   #find(path: string): SimNode {

@@ -4,7 +4,7 @@ import { lastDelayLevel } from '../../../src/base/delay-level.js';
 import type { StoredRecord } from '../../../src/batch/record.js';
 import { type Delayed, originOf } from '../../../src/broker/delay/delayed-record.js';
 import type { Cancel, Fire, FireDone } from '../../../src/broker/delay/fire-records.js';
-import type { OpenFire } from '../../../src/broker/delay/fire-target.js';
+import type { FireTarget, OpenFire } from '../../../src/broker/delay/fire-target.js';
 import { LastLevelCore } from '../../../src/broker/delay/last-level-core.js';
 
 type Entry =
@@ -104,6 +104,59 @@ t.test('a cancel of a record that left is refused, also when the clock was set b
   t.end();
 });
 
+t.test('what waits for a target that takes nothing goes elsewhere, and the others have room', (t) => {
+  const core = new LastLevelCore(0, { heldMax: 100 });
+  core.activate();
+  const takes = ({ topicId }: { topicId: number }): boolean => topicId !== 1;
+  core.arrived(delayed(0, 10, 1));
+  core.advance(11);
+  core.fired(1, core.compose()[0]!, 11);
+  for (let offset = 2; offset < 101; offset++) core.arrived(delayed(offset, 12, 1));
+  t.equal(core.hasRoom, false, 'what is on its way to the target takes room too');
+  t.equal(core.isCrowded, true);
+  core.advance(20);
+  const stuck: FireTarget[] = [];
+  t.same(
+    core.compose((target) => {
+      if (!takes(target)) stuck.push(target);
+      return takes(target);
+    }),
+    [],
+  );
+  t.equal(stuck.length, 1);
+  const parked = core.divert(stuck[0]!, 77, 3)!;
+  t.match(parked, { topicId: 77, partition: 3, insteadOf: undefined });
+  t.equal(parked.offsets.length, 99, 'all but the one whose Fire the target may have got');
+  t.equal(core.divert(stuck[0]!, 77, 3), undefined, 'one at a time');
+  core.notAppended(parked);
+  core.fired(101, core.divert(stuck[0]!, 77, 3)!, 20);
+  const open = core.toProduce().find(({ offset }) => offset === 101)!;
+  core.produced(open);
+  t.equal(core.held, 1);
+  t.equal(core.isCrowded, false);
+  t.equal(core.low(102), 0, 'the first Fire holds the log');
+  for (const done of core.dones()) core.fireDone(done);
+  t.equal(core.targets, 1);
+  t.end();
+});
+
+t.test('a target that takes nothing gets no new Fire, which it might have got without saying so', (t) => {
+  const core = new LastLevelCore(0);
+  core.activate();
+  core.arrived(delayed(0, 10, 1));
+  core.arrived(delayed(1, 10, 2));
+  core.advance(11);
+  t.same(
+    core.compose(({ topicId }) => topicId === 2).map(({ offsets }) => offsets),
+    [[1]],
+  );
+  t.same(
+    core.compose().map(({ offsets }) => offsets),
+    [[0]],
+  );
+  t.end();
+});
+
 t.test('a Fire for a target that is gone is taken over', (t) => {
   const core = new LastLevelCore(0);
   core.activate();
@@ -175,7 +228,7 @@ t.test('no number of a partition makes a record one of another target', (t) => {
 });
 
 t.test('memory for records is bounded: those beyond are read again', (t) => {
-  const core = new LastLevelCore(0, { payloadBytesMax: 250, pendingMax: 3 });
+  const core = new LastLevelCore(0, { payloadBytesMax: 250, heldMax: 3 });
   core.activate();
   for (let offset = 0; offset < 4; offset++) core.arrived(delayed(offset, 1, 1));
   t.equal(core.payloadBytes, 200);
