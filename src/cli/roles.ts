@@ -190,7 +190,8 @@ class RolesProcess implements RunningRoles {
   #state(role: Role): RoleState {
     if (this.#isStopping) return 'draining';
     if (!this.#isUp) return 'starting';
-    return role === 'scheduler' && this.#scheduler?.isReady !== true ? 'starting' : 'ready';
+    if (role === 'scheduler' && this.#scheduler?.isReady !== true) return 'starting';
+    return role === 'nameserver' && this.#nameServer?.isReady !== true ? 'starting' : 'ready';
   }
 
   #has(role: Role): boolean {

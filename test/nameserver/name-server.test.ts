@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
+import { MetricSet } from '../../src/base/counters.js';
 import { silentLogger } from '../../src/base/logger.js';
 import { Registry } from '../../src/discovery/registry.js';
 import { NameServer } from '../../src/nameserver/name-server.js';
@@ -183,4 +184,22 @@ t.test('random bytes as requests are answered, whatever they are', async (t) => 
   await clock.advance(60_000);
   t.equal(names.watcherCount, 0);
   await names.stop();
+});
+
+t.test('every number of a name server can be read', async (t) => {
+  const { server, names } = await serve();
+  const metrics = new MetricSet();
+  names.registerMetrics(metrics);
+  const read = new Map(
+    metrics.all().map(({ name, labels, read }) => [`${name} ${labels['kind'] ?? ''}`.trim(), read()]),
+  );
+  for (const [name, value] of read) t.ok(Number.isFinite(value), name);
+  t.equal(read.get('nameserver_ready'), 1);
+  t.equal(read.get('nameserver_frozen'), 0);
+  t.equal(read.get('nameserver_frames_sent_total delta'), 0);
+  t.equal(read.size, metrics.all().length, 'no two have one name');
+  const [owners] = metrics.families();
+  t.same(new Map(owners!.read()).get('self'), 1);
+  await names.stop();
+  server.close();
 });
