@@ -19,6 +19,8 @@ export const preHelloConnectionsMax: number = 1_024;
  * have only 20,000 descriptors: the rest is for segments, the log and other servers.
  */
 export const connectionsMax: number = 15_000;
+/** The same for a process that is a name server and nothing else: it has hardly any files. */
+export const nameServerConnectionsMax: number = 18_000;
 /** Memory for frames that are not complete, over all connections of a server; who needs more is cut. */
 export const gatheredBytesMax: number = 256 * MIB;
 /** Time from the first byte of a frame until it must be complete, after the hello. */

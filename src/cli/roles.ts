@@ -6,6 +6,7 @@
  * Order of a stop: discovery is told, shards are given up, peers are asked to leave, the logs are closed.
  */
 import type { MetricSet } from '../base/counters.js';
+import { connectionsMax, nameServerConnectionsMax } from '../base/limits.js';
 import { Broker } from '../broker/broker.js';
 import { noQuota, type QuotaRates } from '../broker/client-quota.js';
 import { brokerService, nameServerService, schedulerService } from '../discovery/instance.js';
@@ -101,7 +102,9 @@ class RolesProcess implements RunningRoles {
     this.nodeId = options.nodeId ?? `${runtime.process.hostName}-${address.port}`;
     const incarnation = runtime.clock.wallMs();
     this.#identity = { nodeId: this.nodeId, incarnation, roles: options.roles, clusterId: '' };
-    this.#server = new RpcServer(runtime, this.#identity);
+    const isNameServerOnly = options.roles.length === 1 && options.roles[0] === 'nameserver';
+    const connections = isNameServerOnly ? nameServerConnectionsMax : connectionsMax;
+    this.#server = new RpcServer(runtime, this.#identity, connections);
     this.#connections = new Connections(runtime, { clientId: this.nodeId, kind: options.roles.join('+') });
   }
 

@@ -3,8 +3,9 @@ import { Budget } from '../transport/budget.js';
 /** Frames that one name server may send at once, and a second in the long run: many times what it needs. */
 const frameBurst = 20_000;
 const framesPerSecond = 4_000;
-/** Different senders in the life of this process: a few more than there are name servers, as ids may change. */
+/** Different senders at a time: a few more than there are name servers. Ids may change: one not heard of for long makes room. */
 const sendersMax = 64;
+const forgottenMs = 600_000;
 const senderPattern = /^[\x21-\x7e]{1,128}$/;
 
 /** Who may send frames of the cluster, and how many: what a connection says about its sender is checked against its hello. */
@@ -12,7 +13,7 @@ export class PeerGate {
   /** Frames that were not let in. */
   refused = 0;
   readonly #isClustered: boolean;
-  readonly #budgets = new Map<string, Budget>();
+  readonly #senders = new Map<string, { readonly budget: Budget; heardMs: number }>();
 
   /** Without configured peers nobody may. */
   constructor(isClustered: boolean) {
@@ -29,11 +30,20 @@ export class PeerGate {
   #check(sender: string, clientId: string, nowMs: number): string | undefined {
     if (!this.#isClustered) return 'this name server has no others: list them in --name-servers';
     if (!senderPattern.test(sender) || sender !== clientId) return `a frame of another sender than ${clientId}`;
-    let budget = this.#budgets.get(sender);
-    if (budget === undefined) {
-      if (this.#budgets.size >= sendersMax) return `more than ${sendersMax} different name servers`;
-      this.#budgets.set(sender, (budget = new Budget(frameBurst, framesPerSecond)));
+    let known = this.#senders.get(sender);
+    if (known === undefined) {
+      if (this.#senders.size >= sendersMax) this.#forget(nowMs);
+      if (this.#senders.size >= sendersMax) return `more than ${sendersMax} different name servers`;
+      known = { budget: new Budget(frameBurst, framesPerSecond), heardMs: nowMs };
+      this.#senders.set(sender, known);
     }
-    return budget.take(nowMs) ? undefined : `more than ${framesPerSecond} frames a second of one name server`;
+    known.heardMs = nowMs;
+    return known.budget.take(nowMs) ? undefined : `more than ${framesPerSecond} frames a second of one name server`;
+  }
+
+  #forget(nowMs: number): void {
+    for (const [sender, { heardMs }] of this.#senders) {
+      if (nowMs - heardMs >= forgottenMs) this.#senders.delete(sender);
+    }
   }
 }

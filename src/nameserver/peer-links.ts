@@ -50,6 +50,8 @@ interface Link {
   /** When it came up, or a frame of the peer came, whichever was later. */
   heardMs: number;
   isSelf: boolean;
+  /** Its silence was logged; nothing more of it is until a frame of it comes. */
+  isSilent: boolean;
   timer: Timer | undefined;
   /** True while the last dials failed and that was logged. */
   isMissed: boolean;
@@ -85,6 +87,7 @@ export class PeerLinks {
       connection: undefined,
       heardMs: 0,
       isSelf: false,
+      isSilent: false,
       timer: undefined,
       isMissed: false,
     }));
@@ -109,7 +112,11 @@ export class PeerLinks {
 
   /** A frame of this peer came. */
   heard(nodeId: string, nowMs: number): void {
-    for (const link of this.#links) if (link.nodeId === nodeId) link.heardMs = nowMs;
+    for (const link of this.#links) {
+      if (link.nodeId !== nodeId) continue;
+      link.heardMs = nowMs;
+      link.isSilent = false;
+    }
   }
 
   /** Makes links to silent peers anew. To be called about every half second. */
@@ -122,7 +129,11 @@ export class PeerLinks {
       // After a stop of our own, what they sent meanwhile is still to be read.
       if (wasLate) link.heardMs = nowMs;
       if (nowMs - link.heardMs < silentMs) continue;
-      this.#logger.info({ peer: link.nodeId }, 'nothing comes from a name server: the link is made anew');
+      if (!link.isSilent) {
+        const hint = 'nothing comes from a name server: it is cut off, or this one is not in its --name-servers';
+        this.#logger.warn({ peer: link.nodeId, address: formatAddress(link.address) }, hint);
+      }
+      link.isSilent = true;
       this.#cut(link, connection, 'the peer is silent');
     }
   }
@@ -213,7 +224,7 @@ export class PeerLinks {
     link.heardMs = this.#runtime.clock.monotonicMs();
     link.backoff.succeeded();
     link.isMissed = false;
-    this.#logger.info({ peer: nodeId, address: peer }, 'a name server is linked');
+    if (!link.isSilent) this.#logger.info({ peer: nodeId, address: peer }, 'a name server is linked');
     connection.onClose((error) => this.#lost(link, connection, error?.message ?? 'closed'));
     connection.onDrain(() => this.#lost(link, connection, 'it is leaving'));
   }

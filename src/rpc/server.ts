@@ -29,6 +29,7 @@ const cutLogPerSecond = 1;
 /** The one listener of a process: every role puts its handlers here before `listen`. */
 export class RpcServer implements ServiceRegistry {
   readonly stats: RpcStats = new RpcStats();
+  readonly #connectionsMax: number;
   readonly #runtime: Runtime;
   readonly #identity: NodeIdentity;
   readonly #routes = new Routes();
@@ -46,7 +47,9 @@ export class RpcServer implements ServiceRegistry {
   #isClosing = false;
   #lastPeerId = 0;
 
-  constructor(runtime: Runtime, identity: NodeIdentity) {
+  /** `connections`: how many it takes at once. */
+  constructor(runtime: Runtime, identity: NodeIdentity, connections: number = connectionsMax) {
+    this.#connectionsMax = connections;
     this.#runtime = runtime;
     this.#identity = identity;
     this.#ticker = new Ticker(runtime.clock);
@@ -114,7 +117,7 @@ export class RpcServer implements ServiceRegistry {
 
   #accept(connection: Connection): void {
     this.stats.connectionsAccepted++;
-    if (this.#isClosing || this.#open.size + this.#pending.size >= connectionsMax) {
+    if (this.#isClosing || this.#open.size + this.#pending.size >= this.#connectionsMax) {
       connection.start({ data() {}, end() {}, drained() {}, closed() {} });
       connection.reset();
       if (!this.#isClosing) this.#logRefusal(connection.remote);
@@ -179,7 +182,7 @@ export class RpcServer implements ServiceRegistry {
 
   #logRefusal(peer: Address): void {
     this.stats.connectionsRefused++;
-    const reason = `this server takes ${connectionsMax} connections at once (connectionsMax)`;
+    const reason = `this server takes ${this.#connectionsMax} connections at once (connectionsMax)`;
     this.#logSeldom({ peer, reason }, 'a connection was refused');
   }
 

@@ -23,6 +23,8 @@ t.test('names that are made up cost no memory without end', (t) => {
   let senders = 0;
   while (gate.refusal(`n${senders}`, `n${senders}`, 0) === undefined) senders++;
   t.ok(senders < 1_000, `${senders} senders`);
-  t.equal(gate.refusal('n0', 'n0', 0), undefined, 'those that are known go on');
+  t.equal(gate.refusal('n0', 'n0', 600_000), undefined, 'those that are known go on');
+  t.equal(gate.refusal('new', 'new', 600_000), undefined, 'those not heard of for long make room');
+  t.equal(gate.refusal('n0', 'n0', 600_000), undefined);
   t.end();
 });
