@@ -210,6 +210,11 @@ export class Broker {
       'Bytes of the logs in memory that may still wait to leave',
       () => this.#parts?.fetch.lentBytes ?? 0,
     );
+    metrics.gauge(
+      'broker_fetch_checked_bytes',
+      'Bytes read for answers of checked batches that may still wait to leave',
+      () => this.#parts?.fetch.ownedBytes ?? 0,
+    );
     metrics.counter(
       'broker_fetch_memory_bytes_total',
       'Bytes that fetches were given from memory',

@@ -15,6 +15,7 @@ import type { Timers } from '../timer/timers.js';
 import type { taskd } from '../wire/generated/messages.js';
 import type { ClientQuota } from './client-quota.js';
 import { LentBytes } from './lent-bytes.js';
+import { OwnedBytes } from './owned-bytes.js';
 import type { Partition } from './partition.js';
 import type { Partitions } from './partitions.js';
 import { Purgatory, type PurgatoryLimits, type Waiting } from './purgatory.js';
@@ -37,6 +38,11 @@ const waitingLimits: PurgatoryLimits = { waitingMax: 100_000, keysMax: 262_144, 
 const coldReadsMax = 8;
 /** A peer for which so much waits gets no more data: parts of files cost little, but each holds its segment. */
 const peerQueuedBytesMax = 256 * 1024 * 1024;
+/** Bytes in an answer of checked batches, which are memory until the reader took them; a single batch may be larger. */
+const checkedBytesMax: number = 1024 * 1024;
+/** Of such answers, what may be read or wait to leave; of one peer, beyond which nothing more is read for it. */
+const ownedBytesMax: number = 64 * 1024 * 1024;
+const peerOwnedBytesMax: number = 1024 * 1024;
 /** Of the logs' tails in memory, what may wait to leave. */
 const lentBytesMax = 32 * 1024 * 1024;
 /** The answer leaves so long before the caller gives up. */
@@ -79,6 +85,7 @@ export class FetchService {
   readonly #clock: Clock;
   readonly #purgatory = new Purgatory<Fetch>(waitingLimits);
   readonly #lent = new LentBytes(lentBytesMax);
+  readonly #owned = new OwnedBytes(ownedBytesMax, peerOwnedBytesMax);
   readonly #coldQueue: Fetch[] = [];
   #coldReads = 0;
   /** Bytes given from the log's tail in memory, for metrics. */
@@ -96,6 +103,11 @@ export class FetchService {
   /** Fetches that wait for data. */
   get waiting(): number {
     return this.#purgatory.size;
+  }
+
+  /** Upper bound of what was read, or is being read, for answers of checked batches. */
+  get ownedBytes(): number {
+    return this.#owned.bytes;
   }
 
   /** Upper bound of what answers keep of the logs' tails. */
@@ -136,7 +148,7 @@ export class FetchService {
       peerId: call.peer.id,
       call,
       wanted,
-      bytesMax: Math.min(request.bytesMax || fetchBytesDefault, fetchBytesMax),
+      bytesMax: Math.min(request.bytesMax || fetchBytesDefault, request.checked ? checkedBytesMax : fetchBytesMax),
       bytesMin: Math.min(request.bytesMin, fetchBytesMax),
       isChecked: request.checked,
       readyBytes: 0,
@@ -248,9 +260,16 @@ export class FetchService {
       this.#coldQueue.push(fetch);
       return;
     }
+    const { peer } = fetch.call;
+    const reserved = fetch.isChecked ? fetch.bytesMax : 0;
+    if (fetch.isChecked && !this.#owned.begin(peer, reserved)) {
+      fetch.call.fail(tooMuchRead());
+      return;
+    }
     this.#coldReads++;
     void this.#readCold(fetch).then((answer) => {
       this.#coldReads--;
+      if (fetch.isChecked) this.#owned.end(peer, reserved, answer instanceof TaskdError ? 0 : answer.bytes);
       if (answer instanceof TaskdError) fetch.call.fail(answer);
       else if (fetch.call.peer.queuedBytes > peerQueuedBytesMax) {
         answer.drop();
@@ -322,6 +341,12 @@ function endOf(pieces: readonly Piece[]): number | undefined {
 
 function tooMuchWaits(): TaskdError {
   const message = `more than ${peerQueuedBytesMax} bytes wait for this connection to read them; ask for less at once`;
+  return new TaskdError(ErrorCode.BUSY, message, { retry: Retry.AFTER, retryAfterMs: 100 });
+}
+
+function tooMuchRead(): TaskdError {
+  const message =
+    'checked batches that were asked for before wait to be read; read them first, and ask for fewer at once';
   return new TaskdError(ErrorCode.BUSY, message, { retry: Retry.AFTER, retryAfterMs: 100 });
 }
 

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { ErrorCode } from '../../src/base/errors.js';
+import { ErrorCode, Retry } from '../../src/base/errors.js';
 import { BatchClass, readBatch } from '../../src/batch/header.js';
 import { fetchBytesMax, fetchPartitionsMax } from '../../src/broker/fetch-service.js';
 import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
@@ -64,8 +64,8 @@ async function coldBroker(t: Test, isZeroCopy: boolean) {
 }
 
 /** A fetch of all that a segment has, as bytes. */
-function wholeLog(topicId: number, slot: number): Uint8Array {
-  const message = { partitions: [{ topicId }], bytesMax: fetchBytesMax };
+function wholeLog(topicId: number, slot: number, checked = false): Uint8Array {
+  const message = { partitions: [{ topicId }], bytesMax: fetchBytesMax, checked };
   const fields = { kind: Kind.REQ, method: fetch.id, codec: taskd.FetchRequest, message };
   return frameBytes({ ...fields, correlation: correlationOf(slot, 1) });
 }
@@ -134,6 +134,31 @@ for (const isZeroCopy of [true, false]) {
     }
   });
 }
+
+t.test("readers of checked batches that never read don't fill the memory", async (t) => {
+  const { node, client, topicId, readAll } = await coldBroker(t, false);
+  const peers: RawPeer[] = [];
+  for (let i = 0; i < 15; i++) {
+    const peer = await RawPeer.greeted(node.address);
+    peer.socket.pause();
+    peer.send(...Array.from({ length: 40 }, (_, slot) => wholeLog(topicId, slot, true)));
+    peers.push(peer);
+  }
+  t.ok((await readAll()) > 700);
+  const { arrayBuffers } = process.memoryUsage();
+  t.ok(arrayBuffers < 200e6, `${arrayBuffers} bytes for ${15 * 40} answers that wait`);
+  const request = { partitions: [{ topicId }], bytesMax: fetchBytesMax, checked: true };
+  const { message } = await client.connections.to(node.address, 'bulk').call(fetch, request, { deadlineMs: 20_000 });
+  t.ok(message.partitions[0]!.payloadBytes! > 0, 'others get them');
+
+  const [first] = peers;
+  first!.socket.resume();
+  await first!.until(() => first!.frames.length === 40);
+  const busy = first!.frames.filter(({ kind }) => kind === Kind.ERR);
+  t.ok(busy.length > 0 && busy.length < 40, `${busy.length} of 40 were to ask again`);
+  for (const { meta } of busy) t.match(taskd.ErrorInfo.decode(meta), { code: ErrorCode.BUSY, retry: Retry.AFTER });
+  for (const peer of peers) peer.socket.destroy();
+});
 
 t.test('many partitions, strange offsets', async (t) => {
   const { topicId, ask } = await coldBroker(t, true);
