@@ -24,7 +24,7 @@ const classMax = 2;
  */
 export class ProduceService {
   readonly #partitions: Partitions;
-  readonly #topics: Pick<ClusterShard, 'topic'>;
+  readonly #topics: Pick<ClusterShard, 'topic' | 'nextProducerId'>;
   readonly #delay: Pick<DelayLadder, 'admission'>;
   readonly #quota: ClientQuota;
   readonly #clock: Clock;
@@ -38,7 +38,7 @@ export class ProduceService {
 
   constructor(
     partitions: Partitions,
-    topics: Pick<ClusterShard, 'topic'>,
+    topics: Pick<ClusterShard, 'topic' | 'nextProducerId'>,
     delay: Pick<DelayLadder, 'admission'>,
     quota: ClientQuota,
     clock: Clock,
@@ -91,6 +91,9 @@ export class ProduceService {
     const nowMs = this.#clock.monotonicMs();
     this.#quota.check(clientId, nowMs);
     const batches = readProduced(call.payload, this.#destination(partition, batchClass as BatchClass));
+    // All batches of a request are of one producer.
+    const { producerId } = batches[0]!.header;
+    if (producerId >= this.#topics.nextProducerId) throw neverGivenOut(producerId);
     const appended = partition.append(batches);
     const isEarly = partition.flushIntervalMs > 0 && !appended.duplicate;
     const lateMs = this.#quota.take(clientId, bytes, nowMs);
@@ -113,6 +116,12 @@ export class ProduceService {
 
 function writtenByBrokers(name: string): TaskdError {
   return new TaskdError(ErrorCode.FORBIDDEN, `${name} is written by brokers only`);
+}
+
+/** A partition knows a limited number of producers for a day: whoever invents ids could close it to all others. */
+function neverGivenOut(producerId: number): TaskdError {
+  const message = `producer id ${producerId} was not given out by this cluster; ask a broker for one (initProducer)`;
+  return new TaskdError(ErrorCode.UNKNOWN_PRODUCER, message);
 }
 
 /** Tells a mover up to where its records are here already. */

@@ -9,6 +9,7 @@ import type { Cluster, NewTopic } from './cluster.js';
 import { clusterTopic, type TopicInfo } from './cluster-shard.js';
 import type { Partition } from './partition.js';
 import type { Partitions } from './partitions.js';
+import { ProducerIdShares } from './producer-ids.js';
 import { isBrokersName, isInternalName } from './topic-name.js';
 
 /** Names and ids in one request. */
@@ -23,6 +24,7 @@ export class TopicService {
   readonly #partitions: Partitions;
   readonly #address: () => Address;
   readonly #autoCreate: boolean;
+  readonly #producerIds = new ProducerIdShares();
   /** What is being done to a topic's partitions, by topic id: one thing after another. */
   readonly #effects = new Map<number, Promise<void>>();
 
@@ -115,7 +117,10 @@ export class TopicService {
   }
 
   initProducer(call: ServerCall<taskd.IInitProducerResponse>): void {
-    answer(call, async () => ({ producerId: await this.#cluster.newProducerId(), producerEpoch: 0 }));
+    answer(call, async () => {
+      this.#producerIds.take(call.peer.address.host, this.#runtime.clock.monotonicMs());
+      return { producerId: await this.#cluster.newProducerId(), producerEpoch: 0 };
+    });
   }
 
   /** The topics that exist of those named; with auto-creation, all that may. */

@@ -33,7 +33,7 @@ async function inBroker(
       partitions.get(1, 0).flushIntervalMs = 3_600_000;
       const service = new ProduceService(
         partitions,
-        { topic: () => undefined },
+        { topic: () => undefined, nextProducerId: 1_000 },
         { admission: () => undefined },
         new ClientQuota(noQuota, 'produce quota'),
         runtime.clock,

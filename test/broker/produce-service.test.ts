@@ -23,7 +23,7 @@ t.test('what waits for the disk is bounded, for a connection and for all', (t) =
   };
   const service = new ProduceService(
     { get: () => partition } as unknown as Partitions,
-    { topic: () => undefined },
+    { topic: () => undefined, nextProducerId: 1_000 },
     { admission: () => undefined },
     new ClientQuota(noQuota, 'produce quota'),
     clock,

@@ -9,7 +9,7 @@ import type { Address } from '../../src/runtime/net.js';
 import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
 import { Kind } from '../../src/wire/frame.js';
 import { taskd } from '../../src/wire/generated/messages.js';
-import { fetch, produce } from '../../src/wire/methods.js';
+import { fetch, initProducer, produce } from '../../src/wire/methods.js';
 import { BrokerNode, brokerAndClient, ClientKit } from '../support/broker-node.js';
 import { altered, batchOf, batchWithBody } from '../support/produce-payload.js';
 import { frameBytes, RawPeer } from '../support/raw-peer.js';
@@ -69,11 +69,25 @@ function flipped(at: number): Uint8Array {
 /** A copy that announces another length than it has, with a header CRC that fits. */
 const announcing = (length: number): Uint8Array => altered(good, 16, 32, length);
 
+t.test('producer ids that were never given out take no place in a partition', async (t) => {
+  const { node, client } = await brokerAndClient(t);
+  const { topicId } = await client.topics.create('target', 1, false);
+  const raw = await RawProducer.at(node.address, topicId);
+  t.teardown(() => raw.end());
+  t.equal(await raw.send(by(1, 0)), 'UNKNOWN_PRODUCER', 'none was asked for yet');
+  const given = await client.topics.ask(initProducer, {});
+  for (let i = 0; i < 100; i++) t.equal(await raw.send(by(5_000_000 + i, 0)), 'UNKNOWN_PRODUCER');
+  t.equal(await raw.send(by(given.producerId, 0)), 'ok');
+  t.equal(await raw.send(by(given.producerId, 0)), 'duplicate');
+});
+
 t.test('from a raw socket: each lie has its code, and the connection goes on', async (t) => {
   const { node, client } = await brokerAndClient(t);
   const { topicId } = await client.topics.create('target', 1, false);
   const raw = await RawProducer.at(node.address, topicId);
   t.teardown(() => raw.end());
+  // A whole block of ids is taken with the first one.
+  await client.topics.ask(initProducer, {});
   const groups = await client.topics.named('__groups');
   const headers = Array.from({ length: 65 }, () => ({ name: 'h', value: Buffer.of(1) }));
   const cases: [string, string, Uint8Array, Partial<taskd.IProduceRequest>?][] = [
