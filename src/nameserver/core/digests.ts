@@ -1,6 +1,7 @@
 import { nameLengthMax } from '../../base/limits.js';
 import type { Random } from '../../runtime/random.js';
 import type { taskd } from '../../wire/generated/messages.js';
+import { hearsayMax } from './incarnation.js';
 import type { LiveTime } from './live-time.js';
 import type { LogTable } from './log-table.js';
 import { goneMs, type Owner, type Owners } from './owners.js';
@@ -93,14 +94,17 @@ export class Digests {
   /** A digest of `from`: what this node is behind in. */
   takeDigest(from: Owner, digest: taskd.Digest.$Properties): Behind[] {
     const behind: Behind[] = [];
-    from.readiness = { isReady: digest.ready === true, atMs: this.#time.nowMs };
+    const madeAfterMs = this.#echoed(digest.echoes ?? []);
+    from.readiness = { isReady: digest.ready === true, atMs: this.#time.nowMs, madeAfterMs };
     for (const each of digest.owners ?? []) {
       const owner = this.#learnAge(from, each.owner ?? '', each.ageMs ?? 0);
       if (owner === undefined) continue;
       const incarnation = each.incarnation ?? 0;
       const sequence = each.sequence ?? 0;
-      if (owner === from) this.#noteOwn(from, incarnation, sequence, digest.echoes ?? []);
+      if (incarnation <= hearsayMax) owner.floor = Math.max(owner.floor, incarnation);
+      if (owner === from) from.digest = { incarnation, sequence, atMs: this.#time.nowMs, madeAfterMs };
       const { log } = owner;
+      if (incarnation < owner.floor) continue;
       if (!log.covers(incarnation, sequence)) behind.push({ owner, isWhole: incarnation !== log.incarnation });
       else if (
         owner === from &&
@@ -120,12 +124,12 @@ export class Digests {
     return Math.max(0, Math.floor(this.#time.nowMs));
   }
 
-  #noteOwn(from: Owner, incarnation: number, sequence: number, echoes: readonly taskd.Echo.$Properties[]): void {
-    let madeAfterMs = Number.NEGATIVE_INFINITY;
+  /** A time of ours after which whoever sends these echoes made them. */
+  #echoed(echoes: readonly taskd.Echo.$Properties[]): number {
     for (const { node, boot, stamp } of echoes) {
-      if (node === this.#logs.own.owner && boot === this.#boot && (stamp ?? 0) <= this.#stamp) madeAfterMs = stamp ?? 0;
+      if (node === this.#logs.own.owner && boot === this.#boot && (stamp ?? 0) <= this.#stamp) return stamp ?? 0;
     }
-    from.digest = { incarnation, sequence, atMs: this.#time.nowMs, madeAfterMs };
+    return Number.NEGATIVE_INFINITY;
   }
 
   /** Takes what `from` says about an owner's age; undefined for ourselves and for one owner too many. */

@@ -3,6 +3,8 @@ export const askMs = 500;
 const askAgainMs = 100;
 /** What lies above was never drawn from a clock: whoever says so isn't believed. */
 export const incarnationMax: number = 2 ** 48;
+/** The same for what others say about an owner: there must be room to go above it. */
+export const hearsayMax: number = 2 ** 47;
 /** When others know higher incarnations of us again and again, another process has our id. */
 const raisesMax = 8;
 const raiseWindowMs = 60_000;

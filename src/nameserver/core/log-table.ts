@@ -76,7 +76,7 @@ export class LogTable {
       if (this.#entries >= entriesMax && log !== this.own) return false;
       log.append(change);
       const place = this.#places.at(change.claim);
-      log.set(place, change.claim, change.health, log.sequence);
+      log.set(place, change.claim, change.health, log.sequence, liveMs);
       this.#places.touch(place);
     } else {
       log.append(change);
@@ -109,7 +109,7 @@ export class LogTable {
     log.restart(incarnation, sequence);
     for (const { claim, health } of claims) {
       const place = this.#places.at(claim);
-      log.set(place, claim, health, sequence);
+      log.set(place, claim, health, sequence, liveMs);
       this.#places.touch(place);
     }
     this.#entries += log.entries.size;

@@ -1,12 +1,12 @@
-import { compareVersions, type Health, type InstanceClaim } from '../instance.js';
+import { compareVersions, type Health, type InstanceClaim, type InstanceVersion } from '../instance.js';
 import type { Owners } from './owners.js';
-import type { LogEntry, Place, Service, Shown, Tombstone } from './place.js';
+import type { LogEntry, Place, Service, Shown } from './place.js';
 
 /**
- * A tombstone of another process hides a claim whose owner lives only after so long: its client hears of it at its next
- * beat and registers above it.
+ * A tombstone, or a hidden owner's claim, of another process hides a claim whose owner lives only after so long: its
+ * client hears of it at its next beat and registers above it.
  */
-export const tombstoneWaitMs = 5_000;
+export const hiderWaitMs = 5_000;
 /** An owner heard within this time lives. */
 const livesMs = 2_000;
 
@@ -46,32 +46,32 @@ export class MergedView {
     const isGhost =
       ghost !== undefined && (best === undefined || compareVersions(ghost.claim.version, best.claim.version) > 0);
     const claim = isGhost ? ghost.claim : best?.claim;
-    let isWaiting = false;
-    let isContested = false;
-    let isShown = claim !== undefined;
-    if (claim !== undefined && tombstone !== undefined && compareVersions(tombstone.version, claim.version) >= 0) {
-      isWaiting = !isGhost && this.#waits(place, best!, tombstone, liveMs);
-      isShown = isWaiting;
-      isContested = !isGhost && best!.log.owner !== this.#self;
-    } else if (!isGhost && best?.log.isHidden === true && best.sequence <= best.log.hiddenSequence) {
-      isShown = false;
-    }
-    toggle(this.waiting, place, isWaiting);
-    toggle(this.contested, place, isContested);
-    if (!isShown) this.#show(place, undefined, 'up', '');
-    else if (isGhost) this.#show(place, claim, 'suspect', ghost.owner);
-    else this.#show(place, claim, best!.log.isSuspect ? 'suspect' : best!.health, best!.log.owner);
+    const isEnded =
+      claim !== undefined && tombstone !== undefined && compareVersions(tombstone.version, claim.version) >= 0;
+    let entry = isGhost ? undefined : best;
+    let stays: LogEntry | undefined;
+    if (isEnded) stays = this.#staying(place, tombstone.version, tombstone.atMs, liveMs);
+    else if (entry?.log.hides(entry) === true) stays = this.#staying(place, entry.claim.version, entry.atMs, liveMs);
+    const isHidden = isEnded || entry?.log.hides(entry) === true;
+    toggle(this.waiting, place, stays !== undefined);
+    toggle(this.contested, place, isEnded && entry !== undefined && entry.log.owner !== this.#self);
+    if (isHidden) entry = stays;
+    if (entry !== undefined)
+      this.#show(place, entry.claim, entry.log.isSuspect ? 'suspect' : entry.health, entry.log.owner);
+    else if (isGhost && !isEnded) this.#show(place, ghost.claim, 'suspect', ghost.owner);
+    else this.#show(place, undefined, 'up', '');
   }
 
-  #waits(place: Place, best: LogEntry, tombstone: Tombstone, liveMs: number): boolean {
-    const { version } = best.claim;
-    return (
-      tombstone.version.incarnation !== version.incarnation &&
-      liveMs - tombstone.atMs < tombstoneWaitMs &&
-      best.health === 'up' &&
-      place.shown !== undefined &&
-      compareVersions(place.shown.claim.version, version) === 0 &&
-      (best.log.owner === this.#self || this.#owners.isHeard(best.log.owner, livesMs, liveMs))
+  /** The claim in view, if it stays for a moment although something of another process, learnt just now, hides it. */
+  #staying(place: Place, by: InstanceVersion, atMs: number, liveMs: number): LogEntry | undefined {
+    const shown = place.shown?.claim.version;
+    if (shown === undefined || liveMs - atMs >= hiderWaitMs) return undefined;
+    return place.entries.find(
+      ({ claim, health, log }) =>
+        compareVersions(claim.version, shown) === 0 &&
+        claim.version.incarnation !== by.incarnation &&
+        health === 'up' &&
+        (log.owner === this.#self || this.#owners.isHeard(log.owner, livesMs, liveMs)),
     );
   }
 

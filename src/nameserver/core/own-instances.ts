@@ -3,7 +3,7 @@ import { compareVersions, formatVersion, type InstanceClaim, type InstanceVersio
 import { type InstanceKey, instanceKey } from './instance-key.js';
 import type { LiveTime } from './live-time.js';
 import { instancesMax, type LogTable } from './log-table.js';
-import { tombstoneWaitMs } from './merged-view.js';
+import { hiderWaitMs } from './merged-view.js';
 import type { Change } from './owner-log.js';
 import type { Place, Places } from './place.js';
 import { type Session, Sessions, sessionInstancesMax } from './sessions.js';
@@ -15,7 +15,7 @@ export class OwnInstances {
   readonly #places: Places;
   readonly #logs: LogTable;
   readonly #sessions = new Sessions();
-  /** Claims that a tombstone of another process ends, and when their sessions were told. */
+  /** Claims that something of another process hides, and when their sessions were told. */
   readonly #told = new Map<Place, number>();
 
   constructor(time: LiveTime, places: Places, logs: LogTable) {
@@ -115,23 +115,25 @@ export class OwnInstances {
     if (session === undefined || own === undefined) return;
     const { version } = own.claim;
     const claimed = place.claimed()!;
-    if (tombstone !== undefined && compareVersions(tombstone.version, claimed) >= 0) {
-      session.supersede(lost(place, tombstone.version));
-      if (tombstone.version.incarnation !== version.incarnation && this.#mayAnswer(place)) return;
-      this.#end(place, version, undefined);
-    } else if (compareVersions(claimed, version) > 0) {
-      session.supersede(lost(place, claimed));
-      this.#end(place, version, claimed);
-    } else {
+    const isEnded = tombstone !== undefined && compareVersions(tombstone.version, claimed) >= 0;
+    const by = isEnded ? tombstone.version : claimed;
+    if (!isEnded && compareVersions(claimed, version) <= 0) {
       this.#told.delete(place);
+      return;
     }
+    session.supersede(lost(place, by));
+    const best = place.best()!;
+    const isSeen = !isEnded && (best.claim.version !== claimed || !best.log.hides(best));
+    // What shows nothing in its place, and is of another process, leaves the session a while to register above it.
+    if (!isSeen && by.incarnation !== version.incarnation && this.#mayAnswer(place)) return;
+    this.#end(place, version, isEnded ? undefined : claimed);
   }
 
-  /** The session of a claim that a tombstone of another process ends gets a while to register above it. */
+  /** The session was told not long ago, or just now. */
   #mayAnswer(place: Place): boolean {
     const toldMs = this.#told.get(place);
     if (toldMs === undefined) this.#told.set(place, this.#time.nowMs);
-    return toldMs === undefined || this.#time.nowMs - toldMs < tombstoneWaitMs;
+    return toldMs === undefined || this.#time.nowMs - toldMs < hiderWaitMs;
   }
 
   #end(key: InstanceKey, version: InstanceVersion, movedBy: InstanceVersion | undefined): void {

@@ -51,6 +51,11 @@ export class OwnerLog {
     if (this.#history.length >= 2 * historyMax) this.#history.splice(0, historyMax);
   }
 
+  /** The entry is one of those that are hidden with their owner. */
+  hides(entry: LogEntry): boolean {
+    return this.isHidden && entry.sequence <= this.hiddenSequence;
+  }
+
   /** Changes from this number on; undefined when they are not all kept. */
   changesFrom(sequence: number): readonly Change[] | undefined {
     const back = this.sequence - sequence + 1;
@@ -58,10 +63,10 @@ export class OwnerLog {
     return back <= 0 ? [] : this.#history.slice(this.#history.length - back);
   }
 
-  set(place: Place, claim: InstanceClaim, health: Health, sequence: number): void {
+  set(place: Place, claim: InstanceClaim, health: Health, sequence: number, atMs: number): void {
     const before = this.entries.get(place);
     if (before !== undefined) this.#add(before, -1);
-    const entry: LogEntry = { log: this, place, claim, health, sequence };
+    const entry: LogEntry = { log: this, place, claim, health, sequence, atMs };
     this.#add(entry, 1);
     this.entries.set(place, entry);
     place.setEntry(this, entry);
@@ -90,7 +95,7 @@ export class OwnerLog {
   renumber(incarnation: number): void {
     const entries = [...this.entries.values()];
     this.restart(incarnation, 0);
-    for (const { place, claim, health } of entries) this.set(place, claim, health, ++this.sequence);
+    for (const { place, claim, health, atMs } of entries) this.set(place, claim, health, ++this.sequence, atMs);
   }
 
   #add({ place, claim, health }: LogEntry, sign: number): void {

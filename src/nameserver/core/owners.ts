@@ -4,9 +4,9 @@ import type { OwnerLog } from './owner-log.js';
 import { removalMs } from './sessions.js';
 import type { OwnerInfo } from './view-state.js';
 
-/** Silence of an owner, to all whom we hear, from which on it isn't taken for alive. */
+/** An owner heard of within this time is alive. */
 const silentMs = 2_000;
-/** A peer not heard for so long is out of reach. Silence of `silentMs` and this more: the owner is gone. */
+/** A peer not heard for so long is out of reach; an owner of whom nobody heard anything for so long is gone. */
 export const goneMs = 5_000;
 /** A gone owner's instances are hidden after so long. */
 export const hideMs = 15_000;
@@ -16,10 +16,9 @@ export const forgetMs: number = 24 * 60 * 60_000;
 /**
  * Another name server, as seen from here. Times are live time.
  *
- *   ALIVE ──silent to all for 2 s──▶ SILENT ──5 s──▶ GONE (suspect) ──15 s──▶ GONE, HIDDEN
- *     ▲                                │               │                        │
- *     ├──heard of────────────────────────┴───────────────┘                      │ heard of
- *     └──caught up to its own digest── HIDDEN (counts as suspect) ◀───────────────┘
+ *   ALIVE ──silent to all for 5 s──▶ GONE (suspect) ──15 s──▶ GONE, HIDDEN
+ *     ▲◀──────────heard of──────────────┘                        │ heard of
+ *     └──caught up to its own digest── HIDDEN (counts as suspect) ◀─┘
  */
 export class Owner {
   readonly id: string;
@@ -31,7 +30,6 @@ export class Owner {
   aliveSkippedMs = 0;
   /** When it last told that it hears us. */
   hearsUsMs: number = Number.NEGATIVE_INFINITY;
-  silentSinceMs: number | undefined;
   goneSinceMs: number | undefined;
   leftMs: number | undefined;
   /** It stopped cleanly and hasn't come back. */
@@ -47,7 +45,10 @@ export class Owner {
     | undefined;
   /** All that it had said by this time is known. */
   caughtMs: number = Number.NEGATIVE_INFINITY;
-  readiness: { readonly isReady: boolean; readonly atMs: number } | undefined;
+  /** Whether it is ready: said when, and made after which time of ours. */
+  readiness: { readonly isReady: boolean; readonly atMs: number; readonly madeAfterMs: number } | undefined;
+  /** The incarnation that it said it has: what is of an older one is refused, whoever passes it on. */
+  floor = 0;
   /** The process that it is, and the stamp of its last beat. */
   boot = 0;
   stamp = 0;
@@ -145,7 +146,7 @@ export class Owners {
     for (const { goneSinceMs, log } of this.#owners.values())
       if ((goneSinceMs !== undefined) !== log.isHidden) return true;
     const isAnyMissing = this.#owners.size < this.#configured;
-    return isAnyMissing && this.#time.nowMs - this.#startMs < silentMs + goneMs + hideMs;
+    return isAnyMissing && this.#time.nowMs - this.#startMs < goneMs + hideMs;
   }
 
   /** Every owner's log has been caught up to a digest that was made after this time. */
@@ -162,20 +163,17 @@ export class Owners {
   sweep(isFrozen: boolean, isLoneExpiry: boolean): void {
     const nowMs = this.#time.nowMs;
     for (const owner of this.#owners.values()) {
-      if (nowMs - owner.aliveMs < silentMs) {
-        this.#back(owner);
-        continue;
-      }
-      owner.silentSinceMs ??= owner.aliveMs + silentMs;
+      if (nowMs - owner.aliveMs < silentMs) this.#back(owner);
       const isAsked = isLoneExpiry || this.#isOtherHeard(owner);
-      if (owner.goneSinceMs === undefined && nowMs - owner.silentSinceMs >= goneMs && isAsked) {
-        owner.goneSinceMs = owner.aliveMs + silentMs + goneMs;
+      if (owner.goneSinceMs === undefined && nowMs - owner.aliveMs >= goneMs && isAsked) {
+        owner.goneSinceMs = owner.aliveMs + goneMs;
         owner.log.isSuspect = true;
         this.#touchLog(owner.log);
       }
       if (owner.goneSinceMs !== undefined && nowMs - owner.goneSinceMs >= hideMs && !isFrozen) this.#hide(owner);
       if (nowMs - owner.aliveMs >= forgetMs) this.#forget(owner);
     }
+    if (isFrozen) return;
     for (const owner of this.#owners.values()) {
       if (owner.leftMs === undefined || nowMs - owner.leftMs < removalMs || nowMs - owner.heardMs <= silentMs) continue;
       owner.leftMs = undefined;
@@ -195,12 +193,22 @@ export class Owners {
     owner.hasLeft = false;
   }
 
-  /** Whoever passes on this log hides it, up to this number; so do we, unless we know better. */
+  /** A sign of life is known that isn't old: what others hide of it isn't for us, we shall have it from itself. */
+  isAlive(owner: Owner): boolean {
+    return this.#time.nowMs - owner.aliveMs < goneMs;
+  }
+
+  /** Whoever passes on this log hides it, up to this number; so do we. */
   takeHiddenMark(owner: Owner, sequence: number): void {
-    if (sequence <= owner.log.hiddenSequence || this.#time.nowMs - owner.aliveMs < goneMs) return;
+    if (sequence <= owner.log.hiddenSequence) return;
     owner.log.isHidden = true;
     owner.log.hiddenSequence = sequence;
     this.#touchLog(owner.log);
+  }
+
+  /** Its log came over somebody else, and it wasn't heard of for so long that it would be hidden by now. */
+  takeOld(owner: Owner): void {
+    if (this.#time.nowMs - owner.aliveMs >= goneMs + hideMs) this.#hide(owner);
   }
 
   /** Notes what its log has been caught up to; an owner that is back is shown again then. */
@@ -219,7 +227,7 @@ export class Owners {
       incarnation: owner.log.incarnation,
       sequence: owner.log.sequence,
       ageMs: Math.round(this.ageMs(owner)),
-      state: stateOf(owner),
+      state: this.#stateOf(owner),
       instances: owner.log.entries.size,
     }));
   }
@@ -231,7 +239,6 @@ export class Owners {
   }
 
   #back(owner: Owner): void {
-    owner.silentSinceMs = undefined;
     if (owner.goneSinceMs === undefined) return;
     owner.goneSinceMs = undefined;
     owner.log.isSuspect = false;
@@ -256,11 +263,11 @@ export class Owners {
     this.#owners.delete(owner.id);
     this.#logs.forget(owner.id);
   }
-}
 
-function stateOf({ hasLeft, log, goneSinceMs, silentSinceMs }: Owner): OwnerInfo['state'] {
-  if (hasLeft) return 'left';
-  if (log.isHidden) return 'hidden';
-  if (goneSinceMs !== undefined) return 'gone';
-  return silentSinceMs === undefined ? 'alive' : 'suspect';
+  #stateOf(owner: Owner): OwnerInfo['state'] {
+    if (owner.hasLeft) return 'left';
+    if (owner.log.isHidden) return 'hidden';
+    if (owner.goneSinceMs !== undefined) return 'gone';
+    return this.#time.nowMs - owner.aliveMs < silentMs ? 'alive' : 'suspect';
+  }
 }

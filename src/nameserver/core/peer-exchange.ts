@@ -76,7 +76,7 @@ export class PeerExchange {
 
   /** Asks for what a node keeps of our former incarnations. */
   pullRemains(from: Owner): void {
-    if (this.#receiver.mayPull(remainsOf(from), from.id, this.#known.time.nowMs)) {
+    if (this.#receiver.mayPull(remainsOf(from), from.id, this.#known.time.nowMs, 0)) {
       this.#send(from.id, { pull: { owner: this.#self, remains: true } });
     }
   }
@@ -127,13 +127,14 @@ export class PeerExchange {
   #onDigest(from: Owner, digest: taskd.Digest.$Properties): void {
     const { digests, owners, readiness } = this.#known;
     for (const { owner, isWhole } of digests.takeDigest(from, digest)) this.#pull(owner, from, isWhole);
+    const madeAfterMs = from.readiness?.madeAfterMs ?? Number.NEGATIVE_INFINITY;
     if (digest.ready === true) {
       const positions = (digest.owners ?? []).map(({ owner, incarnation, sequence }) => ({
         owner: owner ?? '',
         incarnation: incarnation ?? 0,
         sequence: sequence ?? 0,
       }));
-      readiness.offer(from.id, positions, digest.coldLeftMs ?? 0);
+      readiness.offer(from.id, positions, digest.coldLeftMs ?? 0, madeAfterMs);
     }
     owners.settle(from);
   }
@@ -145,15 +146,13 @@ export class PeerExchange {
     const first = delta.from ?? 0;
     if (owner === undefined || incarnation === 0 || incarnation > incarnationMax || first === 0) return;
     const { log } = owner;
-    if (incarnation < log.incarnation) return;
+    if (incarnation < log.incarnation || incarnation < owner.floor) return;
+    const hiddenMark = from === owner ? 0 : (delta.hiddenMark ?? 0);
+    if (hiddenMark > 0 && owners.isAlive(owner)) return;
     if (incarnation > log.incarnation) {
-      // What it held stays as it was until its successor is known whole.
-      if (first > 1) {
-        this.#pull(owner, from, true);
-        return;
-      }
-      logs.restart(log, incarnation, time.nowMs);
-      owners.restarted(owner);
+      // What it held stays as it was until its successor is known whole, with the tombstones that are no log's.
+      this.#pull(owner, from, true);
+      return;
     }
     if (first > log.sequence + 1) {
       this.#pull(owner, from, false);
@@ -165,7 +164,7 @@ export class PeerExchange {
       break;
     }
     this.#receiver.answered(owner.id, from.id);
-    if (from !== owner && (delta.hiddenMark ?? 0) > 0) owners.takeHiddenMark(owner, delta.hiddenMark! - 1);
+    if (hiddenMark > 0) owners.takeHiddenMark(owner, hiddenMark - 1);
     owners.settle(owner);
   }
 
@@ -207,7 +206,9 @@ export class PeerExchange {
 
   #install(owner: Owner, state: ReceivedState, from: Owner): void {
     const { logs, owners, time } = this.#known;
-    if (state.incarnation === 0 || state.incarnation > incarnationMax) return;
+    if (state.incarnation === 0 || state.incarnation > incarnationMax || state.incarnation < owner.floor) return;
+    const isMarked = from !== owner && state.hiddenSequence >= 0;
+    if (isMarked && owners.isAlive(owner)) return;
     const isNew = state.incarnation > owner.log.incarnation;
     if (!logs.install(owner.log, state, time.nowMs)) {
       this.refused++;
@@ -215,7 +216,8 @@ export class PeerExchange {
     }
     if (isNew) owners.restarted(owner);
     this.#takeGhosts(state);
-    if (from !== owner && state.hiddenSequence >= 0) owners.takeHiddenMark(owner, state.hiddenSequence);
+    if (isMarked) owners.takeHiddenMark(owner, state.hiddenSequence);
+    if (from !== owner) owners.takeOld(owner);
     owners.settle(owner);
   }
 
@@ -255,7 +257,7 @@ export class PeerExchange {
   }
 
   #pull(owner: Owner, from: Owner, isWhole: boolean): void {
-    if (!this.#receiver.mayPull(owner.id, from.id, this.#known.time.nowMs)) return;
+    if (!this.#receiver.mayPull(owner.id, from.id, this.#known.time.nowMs, owner.floor)) return;
     const { incarnation, sequence } = owner.log;
     this.#send(from.id, { pull: { owner: owner.id, incarnation, sequence, whole: isWhole } });
   }

@@ -11,6 +11,8 @@ export interface LogEntry {
   readonly claim: InstanceClaim;
   readonly health: Health;
   readonly sequence: number;
+  /** When this node learnt of it, in live time. */
+  readonly atMs: number;
 }
 
 /** Hides every claim up to its version. */

@@ -85,6 +85,16 @@ export class Readiness {
     this.look();
   }
 
+  /** This node stood still: what it has may be old. */
+  wake(): void {
+    this.#shut();
+  }
+
+  /** The gate is shut: digests are to be asked for. */
+  get isAsking(): boolean {
+    return this.#isShut;
+  }
+
   leave(): void {
     this.#status = 'leaving';
   }
@@ -101,9 +111,13 @@ export class Readiness {
     this.look();
   }
 
-  /** A peer that is ready says how far it has each log. */
-  offer(from: string, positions: readonly OwnerPosition[], coldLeftMs: number): void {
-    if (this.#isShut && this.#want?.from !== from) this.#want = { from, positions, coldLeftMs };
+  /**
+   * A peer that is ready says how far it has each log, after this time of ours. What was said before the gate shut says
+   * nothing about now.
+   */
+  offer(from: string, positions: readonly OwnerPosition[], coldLeftMs: number, madeAfterMs: number): void {
+    if (this.#isShut && this.#want?.from !== from && this.#isAnswer(madeAfterMs))
+      this.#want = { from, positions, coldLeftMs };
   }
 
   /** Passes the gate if it can. */
@@ -120,18 +134,24 @@ export class Readiness {
 
   #hasAllOf({ owner, incarnation, sequence }: OwnerPosition): boolean {
     const log = this.#logs.get(owner);
-    return log === this.#logs.own || log?.covers(incarnation, sequence) === true || incarnation === 0;
+    const isStale = incarnation < (this.#owners.get(owner)?.floor ?? 0);
+    return isStale || log === this.#logs.own || log?.covers(incarnation, sequence) === true || incarnation === 0;
   }
 
   #isNobodyReady(): boolean {
     const sinceMs = Math.max(this.#time.nowMs - goneMs, this.#shutMs);
     let heard = 0;
     for (const { readiness } of this.#owners.all()) {
-      if (readiness === undefined || readiness.atMs < sinceMs) continue;
+      if (readiness === undefined || readiness.atMs < sinceMs || !this.#isAnswer(readiness.madeAfterMs)) continue;
       if (readiness.isReady) return false;
       heard++;
     }
     return heard >= this.#owners.configured;
+  }
+
+  /** Stamps are whole milliseconds. */
+  #isAnswer(madeAfterMs: number): boolean {
+    return madeAfterMs >= Math.floor(this.#shutMs);
   }
 
   #shut(): void {

@@ -19,7 +19,7 @@ import type { InstanceClaim, InstanceVersion } from '../instance.js';
 import { DeltaSender } from './delta-sender.js';
 import { Digests, isName } from './digests.js';
 import { Ghosts } from './ghosts.js';
-import { Incarnation, incarnationMax } from './incarnation.js';
+import { hearsayMax, Incarnation } from './incarnation.js';
 import type { InstanceKey } from './instance-key.js';
 import { LiveTime } from './live-time.js';
 import { LogTable } from './log-table.js';
@@ -105,6 +105,11 @@ export class RegistryCore {
     };
     this.#exchange = new PeerExchange(known, (to, body) => this.#send(to, body));
     this.#start(wallMs);
+  }
+
+  /** Serves. */
+  get isReady(): boolean {
+    return this.#readiness.isReady;
   }
 
   /** 0 until the first one is stored. */
@@ -207,7 +212,7 @@ export class RegistryCore {
   tick(nowMs: number, wallMs: number): void {
     this.#observe(nowMs);
     this.#start(wallMs);
-    if (this.#digests.takeBeatDue()) this.#send(allPeers, { beat: this.#digests.beat(false) });
+    if (this.#digests.takeBeatDue()) this.#send(allPeers, { beat: this.#digests.beat(this.#readiness.isAsking) });
     if (this.#readiness.isStarted) {
       if (this.#digests.takeDigestDue()) this.#send(allPeers, { digest: this.#digests.digest() });
       if (!this.#digests.isQuiet) this.#sweep();
@@ -328,6 +333,7 @@ export class RegistryCore {
   #observe(nowMs: number): void {
     if (this.#time.observe(nowMs) === 0) return;
     this.#digests.wake();
+    this.#readiness.wake();
     this.#send(allPeers, { beat: this.#digests.beat(true) });
   }
 
@@ -352,13 +358,14 @@ export class RegistryCore {
       owner.boot = boot;
       owner.stamp = 0;
     }
+    const incarnation = message.incarnation ?? 0;
+    if (incarnation <= hearsayMax) owner.floor = Math.max(owner.floor, incarnation);
     if (!this.#digests.isQuiet && this.#owners.hear(owner)) this.#send(from, { beat: this.#digests.beat(true) });
     try {
       if (message.incarnationQuestion) this.#answer(owner);
       else if (message.incarnationTold) {
-        const { incarnation, remains } = message.incarnationTold;
-        this.#told(from, incarnation ?? 0, 0, wallMs);
-        if (remains === true) this.#exchange.pullRemains(owner);
+        this.#told(from, message.incarnationTold.incarnation ?? 0, 0, wallMs);
+        if (message.incarnationTold.remains === true) this.#exchange.pullRemains(owner);
       } else this.#exchange.receive(owner, message);
     } catch (error) {
       if (!isTaskdError(error, ErrorCode.INVALID)) throw error;
@@ -377,7 +384,7 @@ export class RegistryCore {
 
   /** A peer knows so much of our own log. More than we do: it is of a former life, and we go above it. */
   #told(from: string, incarnation: number, sequence: number, wallMs: number): void {
-    if (incarnation > incarnationMax) return;
+    if (incarnation > hearsayMax) return;
     this.#incarnation.told(from, incarnation);
     this.#start(wallMs);
     if (this.#logs.own.covers(incarnation, sequence) || this.#incarnation.current === 0) return;

@@ -22,6 +22,7 @@ export interface ReceivedState {
 
 interface Pulling {
   readonly from: string;
+  readonly floor: number;
   progressMs: number;
   snapshot: number;
   nextChunk: number;
@@ -43,11 +44,14 @@ const none: ChunkOutcome = { kind: 'none' };
 export class SnapshotReceiver {
   readonly #pulls = new Map<string, Pulling>();
 
-  /** Notes a pull, unless one is on its way and makes progress; true when it is to be sent. */
-  mayPull(log: string, from: string, liveMs: number): boolean {
+  /**
+   * Notes a pull, unless one is on its way and makes progress; true when it is to be sent. `floor`: older incarnations
+   * won't be taken, so a pull that was sent before this was known doesn't count.
+   */
+  mayPull(log: string, from: string, liveMs: number, floor: number): boolean {
     const pull = this.#pulls.get(log);
-    if (pull !== undefined && liveMs - pull.progressMs < pullMs) return false;
-    this.#pulls.set(log, { from, progressMs: liveMs, snapshot: 0, nextChunk: 0, state: undefined });
+    if (pull !== undefined && pull.floor >= floor && liveMs - pull.progressMs < pullMs) return false;
+    this.#pulls.set(log, { from, floor, progressMs: liveMs, snapshot: 0, nextChunk: 0, state: undefined });
     return true;
   }
 

@@ -165,6 +165,8 @@ export class ClusterNode implements Party {
         }
       }
       this.#perform();
+      // Whoever waits until this node covers what it knew is looked at as time passes.
+      for (const { known } of this.#watching.values()) if (known !== undefined) this.#pushSoon();
     });
   }
 
