@@ -34,11 +34,11 @@ export const delayMutants: readonly Mutant[] = [
     name: 'no express cursor',
     world: 'delay',
     file: 'src/broker/delay/level-mover.js',
-    find: 'if (dueMs < appendTimestamp + this.#spanMs)',
+    find: 'if (dueMs < appendTimestamp + this.#spanMs && delayed.record.type !== parkedType)',
     replace: 'if (false)',
     also: {
       file: 'src/broker/delay/level-mover.js',
-      find: `                if (dueMs < expiryMs)
+      find: `                if (dueMs < expiryMs && delayed.record.type !== parkedType)
                     return;`,
       replace: '',
     },

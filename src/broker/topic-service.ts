@@ -95,15 +95,18 @@ export class TopicService {
       return;
     }
     answer(call, async () => {
-      const topics =
-        asked === 0 ? [clusterTopic, ...this.#cluster.shard.topics()] : await this.#named(names, mayCreate);
+      // Each topic once, so that an answer is never longer than what there is.
+      const topics = new Map<number, TopicInfo>();
+      const found =
+        asked === 0 ? [clusterTopic, ...this.#cluster.shard.topics()] : await this.#named(new Set(names), mayCreate);
+      for (const topic of found) topics.set(topic.topicId, topic);
       for (const id of topicIds) {
         const topic = id === clusterTopic.topicId ? clusterTopic : this.#cluster.shard.topic(id);
-        if (topic !== undefined && !topics.includes(topic)) topics.push(topic);
+        if (topic !== undefined) topics.set(id, topic);
       }
       return {
-        topics: topics.map((topic) => this.#describe(topic)),
-        partitions: topics.flatMap((topic) => this.#states(topic)),
+        topics: [...topics.values()].map((topic) => this.#describe(topic)),
+        partitions: [...topics.values()].flatMap((topic) => this.#states(topic)),
       };
     });
   }
@@ -124,7 +127,7 @@ export class TopicService {
   }
 
   /** The topics that exist of those named; with auto-creation, all that may. */
-  async #named(names: readonly string[], mayCreate: boolean): Promise<TopicInfo[]> {
+  async #named(names: ReadonlySet<string>, mayCreate: boolean): Promise<TopicInfo[]> {
     const topics: TopicInfo[] = [];
     for (const name of names) {
       let topic = name === clusterTopic.name ? clusterTopic : this.#cluster.shard.topicNamed(name);

@@ -6,9 +6,11 @@ import { BatchClass } from '../../src/batch/header.js';
 import { type TopicChange, Topics } from '../../src/client/topics.js';
 import type { Files } from '../../src/runtime/files.js';
 import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
-import { alterTopic, createTopic, fetch, produce } from '../../src/wire/methods.js';
+import { taskd } from '../../src/wire/generated/messages.js';
+import { alterTopic, createTopic, describeTopics, fetch, produce } from '../../src/wire/methods.js';
 import { BrokerNode, brokerAndClient, ClientKit, temporaryFolder } from '../support/broker-node.js';
 import { batchOf } from '../support/produce-payload.js';
+import { RawPeer } from '../support/raw-peer.js';
 import { MemoryLogger } from '../support/rpc-pair.js';
 
 const value = (text: string): { value: Uint8Array } => ({ value: Buffer.from(text) });
@@ -144,4 +146,19 @@ t.test('files that a deletion left behind go at the next start', async (t) => {
   t.ok(dataOf(other));
   t.match(readdirSync(join(folder, 'trash')), [new RegExp(`^${topicId}-`)]);
   await again.stop();
+});
+
+t.test('from a raw socket: an answer tells of each topic once, however often it is named', async (t) => {
+  const { node, client } = await brokerAndClient(t);
+  const { topicId } = await client.topics.create('wide', 128, false);
+  const raw = await RawPeer.greeted(node.address);
+  t.teardown(() => raw.socket.destroy());
+  const ask = async (request: taskd.IDescribeTopicsRequest): Promise<[number, number]> => {
+    t.equal(await raw.ask(describeTopics.id, taskd.DescribeTopicsRequest, request), 'ok');
+    const { topics, partitions } = taskd.DescribeTopicsResponse.decode(Buffer.from(raw.frames.at(-1)!.meta));
+    return [topics.length, partitions.length];
+  };
+  t.same(await ask({ names: new Array(1_000).fill('wide') }), [1, 128]);
+  t.same(await ask({ names: new Array(500).fill('wide'), topicIds: new Array(500).fill(topicId) }), [1, 128]);
+  t.same(await ask({ names: ['wide', '__cluster', 'absent'], topicIds: [0] }), [2, 129]);
 });

@@ -41,7 +41,7 @@ export class StuckTargets {
       'see "taskctl topics describe"; mend the partition, or delete its topic, which sends the records to dlq.delay';
     this.#logger.warn(
       { topicId, partition, why, stuckMs: Math.round(nowMs - target.sinceMs), remedy },
-      'delayed records are due and their partition takes none: they wait, and go round a level when they are many',
+      'delayed records are due and their partition takes none: they wait, and the log of the last level grows',
     );
   }
 
