@@ -175,8 +175,18 @@ export class LastLevel implements CommitListener {
       bytes += batch.bytes.length;
       if (bytes > turnBytes) {
         this.wake();
-        return;
+        break;
       }
+    }
+    this.#settleLost();
+  }
+
+  /** Cancels that were passed and not read: the disk has lost them. */
+  #settleLost(): void {
+    for (const [offset, { reject }] of this.#cancels) {
+      if (offset >= this.#batches.offset) return;
+      this.#cancels.delete(offset);
+      reject(lostCancel());
     }
   }
 
@@ -361,6 +371,11 @@ export class LastLevel implements CommitListener {
 function notReady(): TaskdError {
   const message = 'the delayed records are being read after a start; ask again in a moment';
   return new TaskdError(ErrorCode.NOT_READY, message, { retry: Retry.AFTER, retryAfterMs: 100 });
+}
+
+function lostCancel(): TaskdError {
+  const message = 'the cancel was lost with the disk before it was read; ask again';
+  return new TaskdError(ErrorCode.OUTCOME_UNKNOWN, message, { retry: Retry.SAME });
 }
 
 function tooManyCancels(): TaskdError {

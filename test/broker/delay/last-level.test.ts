@@ -1,4 +1,5 @@
 import t from 'tap';
+import { ErrorCode, TaskdError } from '../../../src/base/errors.js';
 import { silentLogger } from '../../../src/base/logger.js';
 import { BatchBuilder } from '../../../src/batch/builder.js';
 import { Attribute, BatchClass } from '../../../src/batch/header.js';
@@ -71,6 +72,50 @@ t.test('records of a target that takes none wait, somebody is told, and they go 
     await pause(runtime, 2_000);
     t.equal(target.highWatermark, before + 1);
     t.equal(stuck.count, 0);
+    last.stop();
+    await store.close();
+    isOver = true;
+  });
+  t.ok(await world.run({ untilMs: 200_000, until: () => isOver }));
+});
+
+t.test('a cancel whose record the disk has lost is answered', async (t) => {
+  const world = new SimWorld(1);
+  let isOver = false;
+  world.process('broker').start(async (runtime) => {
+    const store = await LogStore.open(runtime, '/var/taskd');
+    const partition = await openPartition(store, 1, true);
+    const lost = partition.logEnd;
+    // What the log of a damaged disk answers.
+    const damaged = new Proxy(partition, {
+      get: (target, name) => {
+        if (name === 'readHot') {
+          return (offset: number, bytesMax: number) => {
+            if (offset !== lost) return target.readHot(offset, bytesMax);
+            throw new TaskdError(ErrorCode.DATA_LOSS, 'it is gone', { hint: `${lost}-${lost + 1}` });
+          };
+        }
+        const member: unknown = Reflect.get(target, name, target);
+        return typeof member === 'function' ? member.bind(target) : member;
+      },
+    });
+    const host = {
+      runtime,
+      lateness: new Lateness(),
+      stuck: new StuckTargets(runtime.clock, silentLogger),
+      trimBytes: 1024 * 1024,
+      heldMax: undefined,
+      parked: 0,
+      target: (): Destination => ({ kind: 'away', why: 'nobody asks' }),
+      parking: () => undefined,
+      hasPassed: () => true,
+    };
+    const last = new LastLevel(host, damaged);
+    last.start();
+    await pause(runtime, 1_000);
+    const dueMs = runtime.clock.wallMs() + 60_000;
+    await t.rejects(last.cancel(17, dueMs), { code: ErrorCode.OUTCOME_UNKNOWN });
+    t.equal(await last.cancel(17, dueMs), true, 'the next one is read');
     last.stop();
     await store.close();
     isOver = true;
