@@ -103,6 +103,11 @@ export class OffsetService {
     const refusal = groupNameProblem(request.group) ?? coordinator.refusal ?? byHandProblem(coordinator, request.group);
     if (refusal !== undefined) throw refusal;
     const changes = await this.#changes(coordinator, request);
+    // Times are looked up in files; the topic may have been deleted meanwhile, and its offsets with it.
+    for (const change of changes) {
+      const problem = this.#problem(change);
+      if (problem !== undefined) throw problem;
+    }
     if (request.dryRun || changes.length === 0) return { changes };
     const { group } = request;
     const offsets = changes.map(({ topicId, partition, to }) => ({
@@ -115,7 +120,7 @@ export class OffsetService {
     return { changes };
   }
 
-  #problem(offset: Commit): TaskdError | undefined {
+  #problem(offset: Pick<Commit, 'topicId' | 'partition' | 'metadata'>): TaskdError | undefined {
     const { topicId, partition } = whereOf(offset);
     const topic = this.#topics.byId(topicId);
     if (topic !== undefined && partition < topic.partitions) return metadataProblem(offset.metadata ?? '');
@@ -170,7 +175,10 @@ export class OffsetService {
   }
 }
 
-function whereOf({ topicId, partition }: Commit): { topicId: number; partition: number } {
+function whereOf({ topicId, partition }: Pick<Commit, 'topicId' | 'partition'>): {
+  topicId: number;
+  partition: number;
+} {
   return { topicId: topicId ?? 0, partition: partition ?? 0 };
 }
 
