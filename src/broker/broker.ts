@@ -227,14 +227,18 @@ export class Broker {
     if (this.#isStopped) return;
     this.#isStopped = true;
     this.#isServing = false;
-    this.#timers.close();
     this.#groups?.stop();
     const parts = this.#parts;
-    if (parts === undefined) return;
+    if (parts === undefined) {
+      this.#timers.close();
+      return;
+    }
     parts.maintenance.stop();
     parts.scrub.stop();
     parts.fetch.stop();
+    parts.produce.stop();
     parts.delay.stop();
+    this.#timers.close();
     parts.cluster.close();
     await parts.partitions.stop();
     await parts.store.close();

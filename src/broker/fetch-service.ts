@@ -14,6 +14,7 @@ import { bytesOf, type Piece, releasePieces } from '../runtime/file-region.js';
 import type { Timers } from '../timer/timers.js';
 import type { taskd } from '../wire/generated/messages.js';
 import type { ClientQuota } from './client-quota.js';
+import { LateAnswers } from './late-answers.js';
 import { LentBytes } from './lent-bytes.js';
 import { OwnedBytes } from './owned-bytes.js';
 import type { Partition } from './partition.js';
@@ -81,6 +82,7 @@ interface Found {
 export class FetchService {
   readonly #partitions: Partitions;
   readonly #timers: Timers;
+  readonly #late: LateAnswers;
   readonly #quota: ClientQuota;
   readonly #clock: Clock;
   readonly #purgatory = new Purgatory<Fetch>(waitingLimits);
@@ -95,6 +97,7 @@ export class FetchService {
   constructor(partitions: Partitions, timers: Timers, quota: ClientQuota, clock: Clock) {
     this.#partitions = partitions;
     this.#timers = timers;
+    this.#late = new LateAnswers(timers);
     this.#quota = quota;
     this.#clock = clock;
     partitions.onCommitted = (partition) => this.#wake(partition);
@@ -118,9 +121,7 @@ export class FetchService {
   /** A client that is over its quota is served late, within its deadline. */
   handle(request: taskd.FetchRequest, call: FetchCall): void {
     const quotaMs = this.#quota.waitMs(call.peer.clientId, this.#clock.monotonicMs());
-    const lateMs = Math.min(quotaMs, call.remainingMs() - answerEarlyMs);
-    if (lateMs > 0) this.#timers.after(lateMs, () => this.#handle(request, call));
-    else this.#handle(request, call);
+    this.#late.after(Math.min(quotaMs, call.remainingMs() - answerEarlyMs), () => this.#handle(request, call));
   }
 
   #handle(request: taskd.FetchRequest, call: FetchCall): void {
@@ -163,6 +164,7 @@ export class FetchService {
   /** Answers everyone who waits with what is there, and lets nobody wait any more. */
   stop(): void {
     this.#isStopped = true;
+    this.#late.stop();
     for (const fetch of this.#purgatory.drain()) {
       this.#timers.cancel(fetch.timer);
       this.#answer(fetch);

@@ -9,6 +9,7 @@ import type { ClientQuota } from './client-quota.js';
 import { type ClusterShard, clusterTopic } from './cluster-shard.js';
 import type { CommitWaiter } from './commit-waiters.js';
 import type { DelayLadder } from './delay/ladder.js';
+import { LateAnswers } from './late-answers.js';
 import type { Appended, Partition } from './partition.js';
 import type { Partitions } from './partitions.js';
 import { type Destination, readProduced } from './produced-batches.js';
@@ -28,7 +29,7 @@ export class ProduceService {
   readonly #delay: Pick<DelayLadder, 'admission'>;
   readonly #quota: ClientQuota;
   readonly #clock: Clock;
-  readonly #timers: Timers;
+  readonly #late: LateAnswers;
   /** Requests that were refused, for metrics. */
   refused = 0;
   /** Bytes of requests that were appended and not answered yet. */
@@ -49,7 +50,7 @@ export class ProduceService {
     this.#delay = delay;
     this.#quota = quota;
     this.#clock = clock;
-    this.#timers = timers;
+    this.#late = new LateAnswers(timers);
   }
 
   /** Answers, late when the client's quota wants it. */
@@ -58,9 +59,12 @@ export class ProduceService {
     const left = (this.#peerBytes.get(waiter.peerId) ?? 0) - waiter.bytes;
     if (left > 0) this.#peerBytes.set(waiter.peerId, left);
     else this.#peerBytes.delete(waiter.peerId);
-    const lateMs = waiter.dueMs === 0 ? 0 : waiter.dueMs - this.#clock.monotonicMs();
-    if (lateMs > 0) this.#timers.after(lateMs, answer);
-    else answer();
+    this.#late.after(waiter.dueMs === 0 ? 0 : waiter.dueMs - this.#clock.monotonicMs(), answer);
+  }
+
+  /** Sends the answers that are late only for the quota; from now on none is. */
+  stop(): void {
+    this.#late.stop();
   }
 
   /** Runs in the turn of the frame: the payload is a view of the receive buffer. */
