@@ -3,7 +3,8 @@
  *
  * Order of effects after every input: the core's effects in the order in which it gives them, which are
  *
- *   1. store     a new incarnation goes to disk; nothing that carries it comes from the core before it is there
+ *   1. store     a new incarnation goes to disk; nothing that carries it comes from the core before it is there, or the
+ *                disk was found full
  *   2. send      frames to the peers whose links are up
  *   3. changed   names of what watchers must hear, kept in the watch set; sessions that shall end are cut
  *   4. answer    of the call that was the input
@@ -15,7 +16,7 @@
  *      all calls but `registry.nodes` are answered NOT_READY, retry OTHER, in every state but READY
  */
 import type { MetricSet } from '../base/counters.js';
-import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
+import { ErrorCode, isTaskdError, Retry, TaskdError } from '../base/errors.js';
 import type { Logger } from '../base/logger.js';
 import type { NodeIdentity } from '../rpc/server.js';
 import type { Peer, ServerCall, ServiceRegistry } from '../rpc/service.js';
@@ -101,7 +102,7 @@ export class NameServer {
     this.#logger = logger;
     this.#options = options;
     this.#folder = folder;
-    this.#overrides = new OverrideStore(folder, logger, nodeId, allPeers, {
+    this.#overrides = new OverrideStore(folder, logger, nodeId, {
       changed: ({ namespace, group, service, instanceId }) => {
         this.#watches.changed(namespace, group, service, instanceId);
         this.#watching.flushSoon();
@@ -384,20 +385,38 @@ export class NameServer {
     this.#traffic.sent(frame, peers);
   }
 
-  /** Stores it, however often that takes; resolves at the first try that works, or when this server was stopped. */
-  async #store(incarnation: number): Promise<void> {
+  /**
+   * Stores it, however often that takes, and lets the core use it then. A full disk is the exception: the clock and what
+   * the others know keep the next start above it, so it is used at once, and stored when there is room. Resolves when it
+   * is used, or when this server was stopped before.
+   */
+  #store(incarnation: number): Promise<void> {
+    return new Promise((resolve) => {
+      let isUsed = false;
+      const use = (): void => {
+        if (!isUsed && !this.#isStopped) {
+          isUsed = true;
+          this.#core.incarnationStored(incarnation, this.#clock.monotonicMs());
+          this.#settle();
+        }
+        resolve();
+      };
+      void this.#tryStore(incarnation, use);
+    });
+  }
+
+  async #tryStore(incarnation: number, use: () => void): Promise<void> {
     try {
-      await this.#folder.storeIncarnation(incarnation);
+      if (!this.#isStopped) await this.#folder.storeIncarnation(incarnation);
+      use();
     } catch (error) {
-      if (this.#isStopped) return;
-      this.#logger.error({ error: (error as Error).message }, 'the incarnation is not on disk; trying again');
-      await new Promise<void>((resolve) => this.#clock.timer(storeAgainMs, resolve));
-      if (!this.#isStopped) await this.#store(incarnation);
-      return;
+      this.#logger.warn({ error: (error as Error).message }, 'the incarnation is not on disk; trying again');
+      if (isTaskdError(error, ErrorCode.STORAGE_FULL)) use();
+      // A later one has a try of its own.
+      if (this.#core.incarnation <= incarnation) {
+        this.#clock.timer(storeAgainMs, () => void this.#tryStore(incarnation, use));
+      }
     }
-    if (this.#isStopped) return;
-    this.#core.incarnationStored(incarnation, this.#clock.monotonicMs());
-    this.#settle();
   }
 
   #protect(effect: RegistryEffect & { kind: 'protection' }): void {

@@ -1,61 +1,58 @@
 /**
- * What a name server keeps on disk, in a folder of its own: its incarnation, and the overrides. All else comes back
- * from clients and from other name servers.
+ * What a name server keeps on disk, in a folder of its own: its incarnation (see `incarnation-file.ts`), and the
+ * overrides. All else comes back from clients and from other name servers.
  *
- * `incarnation`, text, so that a person can read it:
+ * `overrides`: u32 CRC-32 of what follows, u32 magic "TKO1", one message `Overrides`; written whole (`replaceFile`).
  *
- *     taskd name server
- *     incarnation 1764136000123
- *     check 89abcdef             CRC-32 of everything above
- *
- * `overrides`: u32 CRC-32 of what follows, u32 magic "TKO1", one message `Overrides`.
- *
- * Both are written whole (see `replaceFile`). A file that isn't what was written is set aside as `NAME.damaged` and the
- * start goes on without it: a new incarnation is above the old one by the clock and by what the others know, and they
- * also have the overrides.
+ * A file that isn't what was written is set aside as `NAME.damaged` and the start goes on without it: a new incarnation
+ * is above the old one by the clock and by what the others know, and they also have the overrides. A full disk keeps no
+ * name server from starting.
  */
 import { readU32, writeU32 } from '../base/bytes.js';
 import { crc32 } from '../base/crc32.js';
-import { ErrorCode, TaskdError } from '../base/errors.js';
+import { ErrorCode, isTaskdError, Retry, TaskdError } from '../base/errors.js';
 import type { Logger } from '../base/logger.js';
 import { FileError, type Files, type FolderLock } from '../runtime/files.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { readFile, replaceFile, syncParents } from '../runtime/whole-file.js';
 import { taskd } from '../wire/generated/messages.js';
+import { IncarnationFile } from './incarnation-file.js';
 import { overrideFrom, overrideMessage } from './override-message.js';
 import type { Override } from './overrides.js';
 
-const incarnationBytesMax = 256;
 /** Entries of the largest names that there can be take half of it. */
 const overridesBytesMax = 32 * 1024 * 1024;
 const overridesMagic = 0x544b_4f31;
 const overridesHeadBytes = 8;
-const incarnationPattern = /^(taskd name server\nincarnation (\d{1,16})\n)check ([0-9a-f]{8})\n$/;
+const fullRetryMs = 5_000;
 
 export class NodeFolder {
-  /** What the last start used; 0 when there was none. */
-  readonly incarnation: number;
+  /** Of the last start; none stand for those that can't be read. */
   readonly overrides: readonly Override[];
+  readonly #files: Files;
+  readonly #path: string;
   readonly #lock: FolderLock;
-  readonly #incarnationFile: LatestContent;
-  readonly #overridesFile: LatestContent;
+  readonly #incarnation: IncarnationFile;
+  #written: Promise<void> = Promise.resolve();
 
   private constructor(
     files: Files,
     path: string,
     lock: FolderLock,
-    kept: { incarnation: number; overrides: readonly Override[] },
+    incarnation: IncarnationFile,
+    overrides: readonly Override[],
   ) {
-    this.#incarnationFile = new LatestContent(files, path, 'incarnation');
-    this.#overridesFile = new LatestContent(files, path, 'overrides');
+    this.#files = files;
+    this.#path = path;
     this.#lock = lock;
-    this.incarnation = kept.incarnation;
-    this.overrides = kept.overrides;
+    this.#incarnation = incarnation;
+    this.overrides = overrides;
   }
 
   /**
-   * Takes the folder, made when missing, and reads it. Rejects with CONFLICT while another name server has it, and with
-   * STORAGE_FAILED when it can't be used; both say what to do.
+   * Takes the folder, made when missing, and reads it. Rejects with CONFLICT while another name server has it, with
+   * STORAGE_FULL when there is no room even for the folder, and with STORAGE_FAILED when it can't be used; all say what
+   * to do.
    */
   static async open({ files, logger }: Runtime, path: string): Promise<NodeFolder> {
     let lock: FolderLock | undefined;
@@ -63,11 +60,12 @@ export class NodeFolder {
       await files.makeFolder(path);
       lock = await files.lock(path);
       await syncParents(files, path);
-      const incarnation = (await readOrSetAside(files, logger, `${path}/incarnation`, decodeIncarnation)) ?? 0;
-      const overrides = (await readOrSetAside(files, logger, `${path}/overrides`, decodeOverrides)) ?? [];
-      const folder = new NodeFolder(files, path, lock, { incarnation, overrides });
+      const incarnation = await openIncarnation(files, logger, path);
+      const folder = new NodeFolder(files, path, lock, incarnation, await readOverrides(files, logger, path));
       // Whether it can be written shows now, not when it is needed.
-      await folder.storeIncarnation(incarnation);
+      await folder.storeIncarnation(incarnation.newest).catch((error: unknown) => {
+        if (!isTaskdError(error, ErrorCode.STORAGE_FULL)) throw error;
+      });
       return folder;
     } catch (error) {
       await lock?.release();
@@ -75,90 +73,55 @@ export class NodeFolder {
     }
   }
 
-  /** Durable when it resolves: this one, or a later one. Rejects with STORAGE_FAILED; then it must not be used. */
+  /** The last one that was stored; 0: none. */
+  get incarnation(): number {
+    return this.#incarnation.newest;
+  }
+
+  /** Durable when it resolves. Rejects with STORAGE_FULL or STORAGE_FAILED. */
   storeIncarnation(incarnation: number): Promise<void> {
-    return this.#incarnationFile.store(encodeIncarnation(incarnation));
+    return this.#incarnation.store(incarnation).catch((error) => {
+      throw explain(error, this.#path);
+    });
   }
 
-  /** Stores all of `overrides` in place of those before; durable when it resolves. Rejects with STORAGE_FAILED. */
+  /**
+   * Stores all of `overrides` in place of those before; durable when it resolves. Rejects with STORAGE_FULL or
+   * STORAGE_FAILED; then those before are there, or these. One call at a time.
+   */
   storeOverrides(overrides: readonly Override[]): Promise<void> {
-    return this.#overridesFile.store(encodeOverrides(overrides));
+    const written = replaceFile(this.#files, `${this.#path}/overrides`, encodeOverrides(overrides)).catch((error) => {
+      throw explain(error, this.#path);
+    });
+    this.#written = written.catch(() => {});
+    return written;
   }
 
-  /** Lets the folder go, once all is written. */
+  /** Lets the folder go, once what is being written is written. */
   async release(): Promise<void> {
-    await Promise.all([this.#incarnationFile.settled(), this.#overridesFile.settled()]);
+    await Promise.all([this.#incarnation.settled(), this.#written]);
     await this.#lock.release();
   }
 }
 
-/** A file that is written whole again and again: what comes while it is written is written as one, the last of it. */
-class LatestContent {
-  readonly #files: Files;
-  readonly #folder: string;
-  readonly #name: string;
-  #next: Uint8Array = new Uint8Array(0);
-  /** Will write `#next`; not begun. */
-  #round: Promise<void> | undefined;
-  #written: Promise<void> = Promise.resolve();
-
-  constructor(files: Files, folder: string, name: string) {
-    this.#files = files;
-    this.#folder = folder;
-    this.#name = name;
-  }
-
-  store(content: Uint8Array): Promise<void> {
-    this.#next = content;
-    if (this.#round !== undefined) return this.#round;
-    const round = this.#written.then(() => {
-      this.#round = undefined;
-      return replaceFile(this.#files, `${this.#folder}/${this.#name}`, this.#next).catch((error) => {
-        throw explain(error, this.#folder);
-      });
-    });
-    this.#round = round;
-    this.#written = round.catch(() => {});
-    return round;
-  }
-
-  /** Resolves when nothing is being written or waits. */
-  settled(): Promise<void> {
-    return this.#written;
-  }
+async function openIncarnation(files: Files, logger: Logger, folder: string): Promise<IncarnationFile> {
+  const found = await IncarnationFile.open(files, folder);
+  if (found !== undefined) return found;
+  await setAside(files, logger, `${folder}/incarnation`);
+  return (await IncarnationFile.open(files, folder))!;
 }
 
-async function readOrSetAside<T>(
-  files: Files,
-  logger: Logger,
-  path: string,
-  decode: (bytes: Uint8Array) => T | undefined,
-): Promise<T | undefined> {
+async function readOverrides(files: Files, logger: Logger, folder: string): Promise<Override[]> {
+  const path = `${folder}/overrides`;
   const bytes = await readFile(files, path, overridesBytesMax);
-  if (bytes === undefined) return undefined;
-  const content = decode(bytes);
-  if (content !== undefined) return content;
+  const overrides = bytes === undefined ? [] : decodeOverrides(bytes);
+  if (overrides === undefined) await setAside(files, logger, path);
+  return overrides ?? [];
+}
+
+async function setAside(files: Files, logger: Logger, path: string): Promise<void> {
   await files.rename(path, `${path}.damaged`);
   logger.error({ path: `${path}.damaged` }, 'not what this name server wrote: set aside, the others have its content');
-  return undefined;
-}
-
-export function encodeIncarnation(incarnation: number): Uint8Array {
-  const text = `taskd name server\nincarnation ${incarnation}\n`;
-  return Buffer.from(`${text}check ${checkOf(text)}\n`);
-}
-
-/** Undefined when these are not the bytes that were written. Never throws. */
-export function decodeIncarnation(bytes: Uint8Array): number | undefined {
-  if (bytes.length > incarnationBytesMax) return undefined;
-  const match = incarnationPattern.exec(Buffer.from(bytes).toString('latin1'));
-  if (match === null || checkOf(match[1]!) !== match[3]) return undefined;
-  const incarnation = Number(match[2]);
-  return Number.isSafeInteger(incarnation) ? incarnation : undefined;
-}
-
-function checkOf(text: string): string {
-  return crc32(Buffer.from(text)).toString(16).padStart(8, '0');
 }
 
 export function encodeOverrides(overrides: readonly Override[]): Uint8Array {
@@ -191,16 +154,19 @@ function explain(error: unknown, path: string): unknown {
       cause: error,
     });
   }
-  const remedy =
-    error.code === 'EACCES' || error.code === 'EROFS'
-      ? 'give this user the right to write there'
-      : error.code === 'ENOSPC'
-        ? 'free some space'
-        : 'mend it';
+  if (error.code === 'ENOSPC') {
+    const what = `the disk is full, and a name server can't write in ${path}`;
+    return new TaskdError(ErrorCode.STORAGE_FULL, `${what}; free some space, or choose another folder with --data`, {
+      retry: Retry.AFTER,
+      retryAfterMs: fullRetryMs,
+      cause: error,
+    });
+  }
+  const isForbidden = error.code === 'EACCES' || error.code === 'EROFS';
   return new TaskdError(
     ErrorCode.STORAGE_FAILED,
-    `a name server keeps its incarnation in ${path}, which can't be used (${error.code}): ${remedy}, or choose another ` +
-      'folder with --data',
+    `a name server keeps its incarnation in ${path}, which can't be used (${error.code}): ` +
+      `${isForbidden ? 'give this user the right to write there' : 'mend it'}, or choose another folder with --data`,
     { cause: error },
   );
 }

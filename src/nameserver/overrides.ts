@@ -47,6 +47,16 @@ export class Overrides {
   #low = 0;
   #high = 0;
 
+  /** Another one with the same entries. */
+  copy(): Overrides {
+    const copy = new Overrides();
+    for (const [key, entry] of this.#entries) copy.#entries.set(key, entry);
+    copy.#inForce = this.#inForce;
+    copy.#low = this.#low;
+    copy.#high = this.#high;
+    return copy;
+  }
+
   /** Overrides in force. */
   get size(): number {
     return this.#inForce;

@@ -10,12 +10,18 @@ import { FileError, type Files } from './files.js';
 export async function replaceFile(files: Files, path: string, bytes: Uint8Array): Promise<void> {
   const fresh = `${path}.new`;
   if (await files.exists(fresh)) await files.remove(fresh);
-  const handle = await files.open(fresh, 'create');
   try {
-    await handle.write([bytes], 0);
-    await handle.dataSync();
-  } finally {
-    await handle.close();
+    const handle = await files.open(fresh, 'create');
+    try {
+      await handle.write([bytes], 0);
+      await handle.dataSync();
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    // A half of it would keep the room that a full disk needs.
+    await files.remove(fresh).catch(() => {});
+    throw error;
   }
   await files.rename(fresh, path);
   await files.syncFolder(parentOf(path));

@@ -31,6 +31,35 @@ t.test('an incarnation grows over restarts, though the clock goes back', async (
   }
 });
 
+t.test('a full disk keeps no name server from starting, only from taking what a person says', async (t) => {
+  for (const isFirst of [true, false]) {
+    const net = new NameServerWorld(11, 3);
+    const [one] = net.nodes;
+    if (!isFirst) {
+      await net.start();
+      one!.kill();
+    }
+    const { freeBytes, totalBytes } = one!.process.disk.space();
+    one!.process.disk.limitBytes = totalBytes - freeBytes;
+    await net.start();
+    const client = await net.client('c');
+    await net.register(client, one!, 'a');
+    const target = { namespace: 'n', service: 's', instanceId: 'a', mode: OVERRIDE_DRAINING };
+    await t.rejects(net.ask(client, one!, setOverride, target), { code: ErrorCode.STORAGE_FULL });
+    await net.ask(client, net.nodes[1]!, setOverride, target);
+    const watch = client.watch(one!);
+    await net.until(() => watch.view.get('s/a')?.health === HEALTH_DRAINING);
+    one!.process.disk.limitBytes = Number.POSITIVE_INFINITY;
+    await net.elapse(10_000);
+    const { incarnation } = await net.ask(client, one!, listNodes, {});
+    one!.process.kill({ powerLoss: true });
+    one!.process.stepWall(-86_400_000);
+    await net.start();
+    t.ok((await net.ask(client, one!, listNodes, {})).incarnation > incarnation, 'it was stored when there was room');
+    t.equal((await net.ask(client, one!, listOverrides, {})).overrides.length, 1);
+  }
+});
+
 t.test('what a person says reaches all name servers, and outlives instances and restarts', async (t) => {
   const net = new NameServerWorld(2, 3);
   await net.start();

@@ -2,16 +2,13 @@ import fc from 'fast-check';
 import t from 'tap';
 import { ErrorCode } from '../../src/base/errors.js';
 import { silentLogger } from '../../src/base/logger.js';
-import {
-  decodeIncarnation,
-  decodeOverrides,
-  encodeIncarnation,
-  encodeOverrides,
-  NodeFolder,
-} from '../../src/nameserver/node-folder.js';
+import { decodeSlot, encodeSlot } from '../../src/nameserver/incarnation-file.js';
+import { decodeOverrides, encodeOverrides, NodeFolder } from '../../src/nameserver/node-folder.js';
 import type { Override } from '../../src/nameserver/overrides.js';
 import { FileError, type Files } from '../../src/runtime/files.js';
 import type { Runtime } from '../../src/runtime/runtime.js';
+import type { SimProcess } from '../../src/runtime/sim/sim-process.js';
+import { SimWorld } from '../../src/runtime/sim/sim-world.js';
 import { MemoryLogger } from '../support/rpc-pair.js';
 import { type Image, TracedFiles } from '../support/traced-files.js';
 
@@ -37,11 +34,12 @@ t.test('what is stored is found again', async (t) => {
   t.equal(first.incarnation, 0);
   t.same(first.overrides, []);
   await first.storeIncarnation(7);
-  await Promise.all([1, 2, 3].map((count) => first.storeOverrides([1, 2, 3].slice(0, count).map(override))));
+  await first.storeOverrides([1].map(override));
+  await first.storeOverrides([1, 2, 3].map(override));
   await first.release();
   const second = await NodeFolder.open(on(files), path);
   t.equal(second.incarnation, 7);
-  t.same(second.overrides, [1, 2, 3].map(override), 'the last of those that came together');
+  t.same(second.overrides, [1, 2, 3].map(override));
 });
 
 t.test('whenever the power goes, what was promised is there', async (t) => {
@@ -84,7 +82,7 @@ t.test('a damaged file is set aside, and told', async (t) => {
   await folder.storeOverrides([override(1)]);
   for (const name of ['incarnation', 'overrides']) {
     const handle = await files.open(`${path}/${name}`, 'write');
-    await handle.write([Uint8Array.of(0xff)], 20);
+    for (const at of [20, 4_096 + 20]) await handle.write([Uint8Array.of(0xff)], at);
     await handle.close();
   }
   const logger = new MemoryLogger();
@@ -110,18 +108,18 @@ t.test('a folder that can not be used is an error that says what to do', async (
     message: /right to write/,
   });
   await t.rejects(NodeFolder.open(failing('ENOSPC'), path), {
-    code: ErrorCode.STORAGE_FAILED,
+    code: ErrorCode.STORAGE_FULL,
     message: /free some space/,
   });
   const files = new TracedFiles(new Map());
   const folder = await NodeFolder.open(on(files), path);
-  const { rename } = files;
-  files.rename = async () => {
+  const { open } = files;
+  files.open = async () => {
     throw new FileError('EIO', path);
   };
   await t.rejects(folder.storeIncarnation(1), { code: ErrorCode.STORAGE_FAILED });
   await t.rejects(folder.storeOverrides([]), { code: ErrorCode.STORAGE_FAILED });
-  files.rename = rename;
+  files.open = open;
   await folder.storeOverrides([override(1)]);
   t.same(decodeOverrides(encodeOverrides([override(1)])), [override(1)]);
   await folder.release();
@@ -131,18 +129,87 @@ t.test('random and changed bytes are no file', (t) => {
   fc.assert(
     fc.property(
       fc.uint8Array({ maxLength: 200 }),
-      (bytes) => decodeIncarnation(bytes) === undefined && decodeOverrides(bytes) === undefined,
+      (bytes) => decodeSlot(bytes) === undefined && decodeOverrides(bytes) === undefined,
     ),
     { numRuns: 2_000 },
   );
-  const files = [encodeIncarnation(1_764_136_000_123), encodeOverrides([override(1), override(2)])];
+  const slot = encodeSlot(1_764_136_000_123);
+  const files = [slot.subarray(0, slot.indexOf(0)), encodeOverrides([override(1), override(2)])];
   fc.assert(
     fc.property(fc.constantFrom(...files), fc.nat(), fc.integer({ min: 1, max: 255 }), (file, at, change) => {
       const bytes = Uint8Array.from(file);
       bytes[at % bytes.length]! ^= change;
-      return decodeIncarnation(bytes) === undefined && decodeOverrides(bytes) === undefined;
+      return decodeSlot(bytes) === undefined && decodeOverrides(bytes) === undefined;
     }),
   );
-  t.equal(decodeIncarnation(encodeIncarnation(5)), 5);
+  t.equal(decodeSlot(encodeSlot(5)), 5);
   t.end();
+});
+
+/** Leaves no room on a host's disk. */
+function fill({ disk }: SimProcess): void {
+  const { freeBytes, totalBytes } = disk.space();
+  disk.limitBytes = totalBytes - freeBytes;
+}
+
+/** Runs in a simulated process with a disk of its own. */
+async function onDisk(host: SimProcess, world: SimWorld, work: (runtime: Runtime) => Promise<void>): Promise<void> {
+  let end: unknown = 'open';
+  host.start((runtime) =>
+    work(runtime).then(
+      () => {
+        end = undefined;
+      },
+      (error) => {
+        end = error;
+      },
+    ),
+  );
+  await world.run({ until: () => end !== 'open' });
+  host.kill({ powerLoss: true });
+  if (end !== undefined) throw end;
+}
+
+t.test('a full disk keeps nobody from starting, nor from storing an incarnation where there was one', async (t) => {
+  const world = new SimWorld(1);
+  const host = world.process('n1');
+  await onDisk(host, world, async (runtime) => {
+    const folder = await NodeFolder.open(runtime, path);
+    await folder.storeIncarnation(5);
+    await folder.storeOverrides([override(1)]);
+  });
+  fill(host);
+  const many = Array.from({ length: 500 }, (_, i) => override(i));
+  for (const incarnation of [6, 7, 8]) {
+    await onDisk(host, world, async (runtime) => {
+      const folder = await NodeFolder.open(runtime, path);
+      t.equal(folder.incarnation, incarnation - 1);
+      await folder.storeIncarnation(incarnation);
+      await t.rejects(folder.storeOverrides(many), { code: ErrorCode.STORAGE_FULL, message: /free some space/ });
+      t.notOk(await runtime.files.exists(`${path}/overrides.new`), 'nothing is left of it');
+    });
+  }
+  host.disk.limitBytes = Number.POSITIVE_INFINITY;
+  await onDisk(host, world, async (runtime) => {
+    const folder = await NodeFolder.open(runtime, path);
+    t.equal(folder.incarnation, 8);
+    t.same(folder.overrides, [override(1)], 'those before');
+    await folder.storeOverrides(many);
+  });
+});
+
+t.test('the first start may find the disk full as well', async (t) => {
+  const world = new SimWorld(2);
+  const host = world.process('n1');
+  fill(host);
+  await onDisk(host, world, async (runtime) => {
+    const folder = await NodeFolder.open(runtime, path);
+    await t.rejects(folder.storeIncarnation(6), { code: ErrorCode.STORAGE_FULL });
+    t.equal(folder.incarnation, 0);
+    host.disk.limitBytes = Number.POSITIVE_INFINITY;
+    await folder.storeIncarnation(6);
+  });
+  await onDisk(host, world, async (runtime) => {
+    t.equal((await NodeFolder.open(runtime, path)).incarnation, 6);
+  });
 });

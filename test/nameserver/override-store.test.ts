@@ -26,7 +26,7 @@ async function open(nodeId: string, files: TracedFiles = new TracedFiles(new Map
   const folder = await NodeFolder.open({ files, logger: silentLogger } as unknown as Runtime, '/ns');
   const told: string[] = [];
   const sent: Node['sent'] = [];
-  const store = new OverrideStore(folder, silentLogger, nodeId, '*', {
+  const store = new OverrideStore(folder, silentLogger, nodeId, {
     changed: ({ instanceId }) => told.push(instanceId),
     send: (to, body) => {
       const frame = taskd.PeerFrame.decode(taskd.PeerFrame.encode({ ...body, sender: nodeId }).finish());
@@ -102,23 +102,44 @@ t.test('what is no override is dropped, whoever sends it', async (t) => {
   t.equal(one.store.overrides.size, 1);
 });
 
-t.test('a disk that refuses is tried again', async (t) => {
+t.test('a disk that is full refuses, and nothing has changed', async (t) => {
   const one = await open('n1');
+  await one.store.set(target(1), { weight: 3 }, 1);
+  const { hash } = one.store.overrides;
   const { rename } = one.files;
   one.files.rename = async () => {
     throw new FileError('ENOSPC', '/ns/overrides');
   };
-  await t.rejects(one.store.set(target(1), { mode: 'draining' }, 1), { code: ErrorCode.STORAGE_FAILED });
+  one.told.length = 0;
+  await t.rejects(one.store.set(target(1), { mode: 'draining' }, 1), { code: ErrorCode.STORAGE_FULL });
   t.same(one.told, [], 'nobody was told');
+  t.same(one.store.overrides.hash, hash);
+  // What a peer has promised holds here too, and is stored once that is possible.
+  one.store.receive({ overrides: [{ ...target(2), mode: 3, ...said }] });
+  t.equal(one.store.overrides.size, 2);
   one.files.rename = rename;
-  const writes = one.files.trace.length;
   one.store.tick(0);
-  one.store.tick(1);
-  await one.store.set(target(2), { mode: 'draining' }, 1);
-  t.ok(one.files.trace.length > writes);
+  await one.store.set(target(3), { mode: 'draining' }, 1);
   const again = await open('n1', one.files);
-  t.equal(again.store.overrides.size, 2);
+  t.equal(again.store.overrides.size, 3);
   const done = one.files.trace.length;
   one.store.tick(100_000);
   t.equal(one.files.trace.length, done, 'all is stored');
+});
+
+t.test('what many say at once is few writes, and each builds on the one before', async (t) => {
+  const one = await open('n1');
+  const before = one.files.trace.filter(({ kind }) => kind === 'names').length;
+  const sayings = [
+    one.store.set(target(1), { mode: 'draining' }, 1),
+    ...Array.from({ length: 200 }, (_, i) => one.store.set(target(1), { weight: i + 1 }, 1)),
+    one.store.set(target(1), { mode: 'disabled' }, 1),
+  ];
+  const overrides = await Promise.all(sayings);
+  t.match(one.store.overrides.find(target(1)), { mode: 'disabled', weight: 200 });
+  t.equal(new Set(overrides.map(({ weightSet }) => weightSet.atMs)).size, 201);
+  const writes = one.files.trace.filter(({ kind }) => kind === 'names').length - before;
+  t.ok(writes <= 10, `${writes} changes of names`);
+  const frames = one.sent.flatMap(({ frame }) => frame.overrides!.overrides);
+  t.equal(frames.length, 2, 'of each round the latest');
 });
