@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -8,6 +8,7 @@ import { control } from '../../src/cli/control.js';
 import { LogStore } from '../../src/log/log-store.js';
 import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
 import { allValues, batchOf, synced, valuesIn, valuesOverGaps } from '../log/batches.js';
+import { copyFolder } from '../support/copy-folder.js';
 
 const runtime = nodeRuntime(silentLogger);
 const base = mkdtempSync(join(tmpdir(), 'taskd-logs-'));
@@ -48,7 +49,7 @@ async function stopped(name: string, harm: (logFolder: string) => void, isCrashe
     log.append(batchOf(value));
     await synced(log);
   }
-  if (isCrashed) cpSync(folder, `${folder}.crashed`, { recursive: true });
+  if (isCrashed) copyFolder(folder, `${folder}.crashed`);
   await store.close();
   const result = isCrashed ? `${folder}.crashed` : folder;
   harm(join(result, 'data/7/0-1'));

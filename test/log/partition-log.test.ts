@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -9,6 +9,7 @@ import { readJournal } from '../../src/log/journal-scan.js';
 import { LogStore } from '../../src/log/log-store.js';
 import { FileError, type FileHandle } from '../../src/runtime/files.js';
 import type { Runtime } from '../../src/runtime/runtime.js';
+import { copyFolder } from '../support/copy-folder.js';
 import { allValues, batchOf, synced, valuesIn } from './batches.js';
 import { FixedRuntime } from './fixed-runtime.js';
 
@@ -43,7 +44,7 @@ t.test('what was appended is read again, hot and cold, across rolls and restarts
           await synced(log);
           // What a kill leaves: the files as they are, no clean end.
           const copy = newFolder();
-          if (step === 'kill') cpSync(folder, copy, { recursive: true });
+          if (step === 'kill') copyFolder(folder, copy);
           await store.close();
           if (step === 'kill') folder = copy;
           store = await LogStore.open(runtime, folder, options);

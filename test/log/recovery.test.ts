@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -6,6 +6,7 @@ import t from 'tap';
 import { ErrorCode, isTaskdError } from '../../src/base/errors.js';
 import { LogStore } from '../../src/log/log-store.js';
 import type { PartitionLog } from '../../src/log/partition-log.js';
+import { copyFolder } from '../support/copy-folder.js';
 import { allValues, batchOf, synced, valuesIn, valuesOverGaps } from './batches.js';
 import { FixedRuntime } from './fixed-runtime.js';
 
@@ -28,10 +29,10 @@ async function crashed(name: string, isPointStored: boolean): Promise<string> {
     await store.close();
     const again = await LogStore.open(runtime, folder);
     await again.open(1, 0);
-    cpSync(folder, `${folder}.crashed`, { recursive: true });
+    copyFolder(folder, `${folder}.crashed`);
     await again.close();
   } else {
-    cpSync(folder, `${folder}.crashed`, { recursive: true });
+    copyFolder(folder, `${folder}.crashed`);
     await store.close();
   }
   return `${folder}.crashed`;
@@ -46,7 +47,7 @@ async function withSegment(
   use: (log: PartitionLog, path: string) => Promise<unknown>,
 ): Promise<void> {
   const copy = join(base, `copy-${++copies}`);
-  cpSync(folder, copy, { recursive: true });
+  copyFolder(folder, copy);
   writeFileSync(join(copy, segment), bytes);
   const store = await LogStore.open(runtime, copy);
   await use(await store.open(1, 0), join(copy, segment));
@@ -134,7 +135,7 @@ t.test('a bad batch before a later segment is damage even above the recovery poi
     log.append(batchOf(value));
     await synced(log);
   }
-  cpSync(folder, `${folder}.crashed`, { recursive: true });
+  copyFolder(folder, `${folder}.crashed`);
   await store.close();
   const files = readdirSync(join(`${folder}.crashed`, 'data/1/0-1'));
   t.equal(files.filter((name) => name.endsWith('.log')).length, 2);
@@ -180,7 +181,7 @@ t.test('a log that is ahead of the journal is refused', async (t) => {
   const folder = join(base, 'terms');
   const store = await LogStore.open(runtime, folder);
   const log = await store.create(1, 0);
-  cpSync(folder, `${folder}.crashed`, { recursive: true });
+  copyFolder(folder, `${folder}.crashed`);
   await log.raiseTerm();
   log.append(batchOf('x'));
   await synced(log);

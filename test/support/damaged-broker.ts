@@ -1,9 +1,10 @@
-import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BatchClass } from '../../src/batch/header.js';
 import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
 import type { Runtime } from '../../src/runtime/runtime.js';
 import { BrokerNode, ClientKit, temporaryFolder } from './broker-node.js';
+import { copyFolder } from './copy-folder.js';
 import { MemoryLogger } from './rpc-pair.js';
 
 export interface DamagedBroker {
@@ -38,7 +39,7 @@ export async function damagedBroker(
   for (const value of values) {
     offsets.push((await producer.send(topicId, 0, { value: Buffer.from(value) }, BatchClass.CLIENT)).offset);
   }
-  if (!isCleanEnd) cpSync(live, copy, { recursive: true });
+  if (!isCleanEnd) copyFolder(live, copy);
   await client.close();
   await node.stop();
   const folder = isCleanEnd ? live : copy;
