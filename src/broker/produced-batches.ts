@@ -4,8 +4,8 @@
  */
 import { readU32 } from '../base/bytes.js';
 import { ErrorCode, TaskdError } from '../base/errors.js';
-import { moverProducerIdMin, recordBatchBytesMax } from '../base/limits.js';
-import { Codec, codecOf } from '../batch/body.js';
+import { expandedBytesMax, moverProducerIdMin, recordBatchBytesMax } from '../base/limits.js';
+import { batchBody, Codec, codecOf } from '../batch/body.js';
 import {
   Attribute,
   type BatchClass,
@@ -38,14 +38,16 @@ export interface ProducedBatch {
 }
 
 /**
- * Checks every batch of a produce payload: header and body CRC, class, attributes, that its records are as many as it
- * says, and that the batches of one request follow one another. After it, either all of them may be judged and
+ * Checks every batch of a produce payload: header and body CRC, class, attributes, that its records can be read and are
+ * as many as it says, and that the batches of one request follow one another. Compressed bodies are unpacked for it, all
+ * those of a request to at most `expandedBytesMax`. After it, either all of them may be judged and
  * appended, or (by the error) none was looked at further.
  */
 export function readProduced(payload: Uint8Array, destination: Destination): ProducedBatch[] {
   if (payload.length === 0) throw invalid('the request carries no batch');
   const batches: ProducedBatch[] = [];
   let at = 0;
+  let expandedLeft = expandedBytesMax;
   while (at < payload.length) {
     if (batches.length === requestBatchesMax) {
       const message = `more than ${requestBatchesMax} batches in one request; send them in several`;
@@ -57,7 +59,7 @@ export function readProduced(payload: Uint8Array, destination: Destination): Pro
     if (!bodyIsIntact(payload, at, header)) throw malformed(payload, at, 'bodyCrc');
     const bytes = payload.subarray(at, at + header.length);
     checkHeader(header, destination);
-    checkBody(bytes, header, destination);
+    expandedLeft -= checkBody(bytes, header, destination, expandedLeft);
     const previous = batches[batches.length - 1];
     if (previous !== undefined) checkFollows(previous.header, header);
     batches.push({ header, bytes });
@@ -105,20 +107,22 @@ function checkCodec(header: BatchHeader, internal: boolean): void {
   if (internal) throw invalid('batches of internal topics are never compressed: their records are read here');
 }
 
-/** A compressed body is its readers' matter: unpacking it here would let a small batch take much memory and time. */
-function checkBody(bytes: Uint8Array, header: BatchHeader, destination: Destination): void {
-  if (codecOf(header) === Codec.NONE) checkRecords(bytes, header, destination);
-}
-
-/** Whoever reads a log must never meet a record that it can't read. */
-function checkRecords(bytes: Uint8Array, header: BatchHeader, { admit }: Destination): void {
+/**
+ * Whoever reads a log must never meet a record that it can't read. Returns the bytes that a compressed body took, of
+ * which it may take `expandedMax`.
+ */
+function checkBody(bytes: Uint8Array, header: BatchHeader, { admit }: Destination, expandedMax: number): number {
   try {
-    const count = walkRecords(bytes, headerBytes);
+    const isPlain = codecOf(header) === Codec.NONE;
+    const body = isPlain ? bytes : batchBody(bytes, header, expandedMax);
+    const count = walkRecords(body, isPlain ? headerBytes : 0);
     if (count !== header.recordCount) {
       throw new RecordError(`the batch announces ${header.recordCount} records and holds ${count}`);
     }
-    if (admit === undefined) return;
-    readRecords(bytes.subarray(headerBytes), 0, header.recordCount, (record) => admit(record, header));
+    if (admit !== undefined) {
+      readRecords(bytes.subarray(headerBytes), 0, header.recordCount, (record) => admit(record, header));
+    }
+    return isPlain ? 0 : body.length;
   } catch (error) {
     if (!(error instanceof RecordError)) throw error;
     if (error instanceof RecordLimitError) throw new TaskdError(ErrorCode.TOO_LARGE, error.message);

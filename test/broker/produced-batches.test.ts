@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import t from 'tap';
 import { TaskdError } from '../../src/base/errors.js';
@@ -6,7 +7,7 @@ import { BatchClass } from '../../src/batch/header.js';
 import { type ProducedBatch, readProduced } from '../../src/broker/produced-batches.js';
 import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
 import { ProduceFuzz } from '../support/produce-fuzz.js';
-import { altered, batchOf, batchWithBody } from '../support/produce-payload.js';
+import { altered, batchOf, batchWithBody, resealed } from '../support/produce-payload.js';
 
 const client = { batchClass: BatchClass.CLIENT, internal: false };
 const good = batchOf([{ value: Buffer.from('a') }, { value: Buffer.from('b') }], { producerId: 5, baseSequence: 3 });
@@ -84,9 +85,38 @@ t.test('records are what their readers can read', (t) => {
     'TOO_LARGE',
   );
   t.equal(outcome(batchOf([{ value: Buffer.from('x') }]), internal), 'ok');
-  const packed = altered(unreadable, 82, 16, Codec.GZIP);
-  t.equal(outcome(packed), 'ok', 'a compressed body is never unpacked here');
+  const packed = altered(batchWithBody(gzipSync(Buffer.of(0)), 1), 82, 16, Codec.GZIP);
+  t.equal(outcome(packed), 'ok', 'one empty record, compressed');
   t.equal(outcome(packed, internal), 'INVALID', 'internal topics are never compressed');
+  t.end();
+});
+
+t.test('a compressed batch is one that its readers can unpack', (t) => {
+  const asGzip = (body: Uint8Array, count: number, first = 0): Uint8Array => {
+    const batch = altered(batchWithBody(body, count), 82, 16, Codec.GZIP);
+    return altered(altered(batch, 56, 64, first), 64, 64, first + count - 1);
+  };
+  const records = (count: number, bytes: number): Uint8Array => {
+    const record = batchOf([{ value: new Uint8Array(bytes) }]).subarray(88);
+    return Buffer.concat(new Array(count).fill(record));
+  };
+  const fifty = gzipSync(records(50, 1_000));
+  t.equal(outcome(asGzip(fifty, 50)), 'ok');
+  t.equal(outcome(asGzip(Buffer.alloc(100, 9), 3)), 'MALFORMED', 'no gzip');
+  t.equal(outcome(asGzip(new Uint8Array(0), 1)), 'MALFORMED', 'nothing');
+  t.equal(outcome(asGzip(fifty.subarray(0, -3), 50)), 'MALFORMED', 'cut short');
+  t.equal(outcome(asGzip(fifty, 49)), 'MALFORMED', 'fewer records announced');
+  t.equal(outcome(asGzip(fifty, 51)), 'MALFORMED', 'more records announced');
+  t.equal(outcome(asGzip(gzipSync(Buffer.of(2, 0x0b, 0x00)), 1)), 'MALFORMED', 'no records');
+  t.equal(outcome(asGzip(gzipSync(records(1, 5_000_000)), 1)), 'TOO_LARGE', 'a record above the limit');
+  t.equal(outcome(asGzip(gzipSync(Buffer.alloc(65 * 1024 * 1024)), 1)), 'TOO_LARGE', 'a bomb');
+  const large = gzipSync(records(10, 4_000_000));
+  const two = Buffer.concat([asGzip(large, 10), asGzip(large, 10, 10)]);
+  t.equal(outcome(asGzip(large, 10)), 'ok');
+  t.equal(outcome(two), 'TOO_LARGE', 'the batches of a request together');
+  const lying = Buffer.from(fifty);
+  lying.writeUInt32LE(0xffff_ffff, lying.length - 4);
+  t.equal(outcome(asGzip(lying, 50)), 'MALFORMED', 'another size than it says');
   t.end();
 });
 
@@ -104,6 +134,19 @@ t.test('any change of any bytes is answered with an error or passes, and nothing
     fc.property(fc.uint8Array({ maxLength: 300 }), fc.nat(40), (body, count) => {
       return typeof outcome(batchWithBody(body, count), destination) === 'string';
     }),
+    { numRuns: 2_000 },
+  );
+  const packed = altered(batchWithBody(gzipSync(good.subarray(88)), 1), 82, 16, Codec.GZIP);
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.integer({ min: 88, max: packed.length - 1 }), fc.nat(255)), { minLength: 1, maxLength: 4 }),
+      (changes) => {
+        const payload = packed.slice();
+        for (const [at, byte] of changes) payload[at] = byte;
+        const answer = outcome(resealed(payload));
+        return answer === 'ok' || answer === 'MALFORMED' || answer === 'TOO_LARGE';
+      },
+    ),
     { numRuns: 2_000 },
   );
   t.end();

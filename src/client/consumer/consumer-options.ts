@@ -74,7 +74,10 @@ export interface ConsumerOptions {
   readonly onRevoked?: (partitions: readonly TopicPartition[]) => unknown;
   /** These may be others' already: what was not committed is handled again there. */
   readonly onLost?: (partitions: readonly TopicPartition[]) => unknown;
-  /** Says what to do about lost data; default: that partition stops, the others go on. */
+  /**
+   * Says what to do about lost data, and about a batch that no reader can unpack (its error is MALFORMED, not DATA_LOSS).
+   * Default: that partition stops, the others go on.
+   */
   readonly onDataLoss?: (lost: LostData) => 'skip' | 'stop';
   /** Something failed that goes on by itself, or a partition stopped. Default: the runtime's log. */
   readonly onTrouble?: (error: Error, partition: TopicPartition | undefined) => void;

@@ -177,6 +177,11 @@ export class Consumption {
       partition.reader?.goOnAt(to);
       return;
     }
+    if (error.code === ErrorCode.MALFORMED) {
+      const range = `offsets ${at} to ${to - 1} were written as something else than records`;
+      this.#stop(partition, error, `${range}; to go past them return 'skip' from onDataLoss`);
+      return;
+    }
     const range = to > at ? `offsets ${from} to ${to - 1} are gone` : 'how much is gone is not known';
     this.#stop(partition, error, `${range}; see "taskctl log inspect", or return 'skip' from onDataLoss`);
   }

@@ -19,7 +19,7 @@ export interface ReaderEvents {
   caughtUp(): void;
   /** The log has nothing at this offset any more, or not yet; it begins at `logStart`. */
   outOfRange(offset: number, logStart: number, error: TaskdError): void;
-  /** Offsets from `from` up to `to` can't be read any more. */
+  /** Offsets from `from` up to `to` can't be read: lost (DATA_LOSS), or written as what is no records (MALFORMED). */
   dataLost(from: number, to: number, error: TaskdError): void;
   trouble(error: TaskdError): void;
 }
@@ -123,11 +123,11 @@ export class PartitionReader {
       });
     } catch (error) {
       if (!(error instanceof RecordError)) throw error;
-      // Its CRC holds, so it was written so: no reader will ever understand it.
+      // Its CRC holds, so it was written so: no disk lost it, and no reader will ever understand it.
       const message = `the batch at ${baseOffset} of ${this.#options.topic}/${this.#work.partition} can't be read`;
-      const lost = new TaskdError(ErrorCode.DATA_LOSS, `${message} (${error.message})`, { cause: error });
+      const unreadable = new TaskdError(ErrorCode.MALFORMED, `${message} (${error.message})`, { cause: error });
       this.#fetcher?.close();
-      this.#events.dataLost(this.#work.fetchedEnd, end, lost);
+      this.#events.dataLost(this.#work.fetchedEnd, end, unreadable);
       return;
     }
     this.#queue.skipTo(this.#work, end);

@@ -1,3 +1,4 @@
+import { ErrorCode } from '../../base/errors.js';
 import type { QueueNetwork } from '../topic-producer.js';
 import { Consumer } from './consumer.js';
 import type { ConsumerRecord } from './consumer-record.js';
@@ -11,7 +12,7 @@ export interface ReadRange {
 
 /**
  * Reads what a topic holds now, each partition in its order; resolves at its end, or once `visit` has returned false.
- * Waits for what `visit` returns. Rejects where a part of the log can't be read.
+ * Waits for what `visit` returns. Goes past batches that are no records; rejects where a part of the log is lost.
  */
 export async function readTopic(
   network: QueueNetwork,
@@ -19,7 +20,14 @@ export async function readTopic(
   range: ReadRange,
   visit: (record: ConsumerRecord) => unknown,
 ): Promise<void> {
-  const consumer = new Consumer(network, { topics: [topic], stopAtEnd: true, concurrency: 1, ...range });
+  const consumer = new Consumer(network, {
+    topics: [topic],
+    stopAtEnd: true,
+    concurrency: 1,
+    ...range,
+    // What was never records is none of those that are looked for.
+    onDataLoss: ({ error }) => (error.code === ErrorCode.MALFORMED ? 'skip' : 'stop'),
+  });
   let isOver = false;
   await consumer.runBatch(async (records) => {
     for (const record of records) {
