@@ -10,6 +10,7 @@ import type { Address } from '../../src/runtime/net.js';
 import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
 import type { Runtime } from '../../src/runtime/runtime.js';
 import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
+import { taskd } from '../../src/wire/generated/messages.js';
 import {
   beat,
   deregister,
@@ -19,6 +20,7 @@ import {
   listServices,
   type Method,
   register,
+  registryPeer,
   setOverride,
   watchInstances,
 } from '../../src/wire/methods.js';
@@ -202,4 +204,102 @@ t.test('every number of a name server can be read', async (t) => {
   t.same(new Map(owners!.read()).get('self'), 1);
   await names.stop();
   server.close();
+});
+
+t.test('random frames of peers do no harm, whatever they say', async (t) => {
+  const services = new LoopbackServer();
+  const clock = new ManualClock();
+  const net = { dial: () => Promise.reject(new Error('nobody is there')) };
+  const parts = { clock, logger: silentLogger, random: new SeededRandom(1), files: new TracedFiles(new Map()), net };
+  let stopped = 0;
+  const options = { ...loneNameServer, peers: [{ host: 'h', port: 1 }], onFatal: () => stopped++ };
+  const names = await NameServer.start(parts as unknown as Runtime, services, identity, options);
+  await clock.advance(12_000);
+  const name = fc.oneof(fc.constantFrom('n2', 'ns-1', '', 'a b'), fc.string({ maxLength: 5 }));
+  const number = fc.oneof(fc.nat(5), fc.maxSafeNat());
+  const version = fc.record({ incarnation: number, counter: number }, { requiredKeys: [] });
+  const key = { namespace: name, group: name, service: name, instanceId: name };
+  const override = fc.record(
+    { ...key, mode: fc.nat(5), weight: fc.nat(20_000), modeAtMs: number, modeNodeId: name },
+    { requiredKeys: [] },
+  );
+  const addresses = fc.array(fc.constant({ host: 'h', port: 1 }), { maxLength: 2 });
+  const instance = fc.record({ ...key, addresses, version, health: fc.nat(5) }, { requiredKeys: [] });
+  const end = fc.record({ ...key, version, movedBy: version }, { requiredKeys: [] });
+  const change = fc.oneof(fc.record({ put: instance }), fc.record({ end }));
+  const log = { owner: name, incarnation: number, sequence: number };
+  const body = fc.oneof(
+    fc.record({
+      beat: fc.record({ ages: fc.array(fc.record({ owner: name, ageMs: fc.nat() })), asksDigest: fc.boolean() }),
+    }),
+    fc.record({
+      digest: fc.record(
+        {
+          owners: fc.array(fc.record({ ...log, hashA: fc.nat(), ageMs: fc.nat() })),
+          ready: fc.boolean(),
+          overridesA: fc.nat(),
+        },
+        { requiredKeys: [] },
+      ),
+    }),
+    fc.record({
+      delta: fc.record({ ...log, from: number, changes: fc.array(change, { maxLength: 5 }) }, { requiredKeys: [] }),
+    }),
+    fc.record({
+      pull: fc.record(
+        { ...log, whole: fc.boolean(), snapshot: number, chunk: fc.nat(), remains: fc.boolean() },
+        { requiredKeys: [] },
+      ),
+    }),
+    fc.record({
+      snapshotChunk: fc.record(
+        {
+          ...log,
+          snapshot: number,
+          chunk: fc.nat(3),
+          last: fc.boolean(),
+          instances: fc.array(instance, { maxLength: 3 }),
+          tombstones: fc.array(end, { maxLength: 3 }),
+        },
+        { requiredKeys: [] },
+      ),
+    }),
+    fc.record({ overrides: fc.record({ overrides: fc.array(override, { maxLength: 3 }) }) }),
+    fc.record({ hidden: fc.record({ by: fc.array(end, { maxLength: 2 }) }) }),
+    fc.constantFrom(
+      { overridesPull: {} },
+      { ownerLeave: {} },
+      { incarnationQuestion: {} },
+      { incarnationTold: { incarnation: 7 } },
+      { deltaAck: {} },
+      {},
+    ),
+  );
+  const sender = fc.constantFrom('n2', 'n3');
+  const receive = (frame: taskd.PeerFrame, clientId: string): void => {
+    services.handlers.get(registryPeer.id)!(frame, { id: 1, clientId, abort() {} }, undefined);
+  };
+  await fc.assert(
+    fc.asyncProperty(sender, number, body, async (sender, incarnation, body) => {
+      const frame = { sender, incarnation, boot: 1, ...body };
+      receive(taskd.PeerFrame.decode(taskd.PeerFrame.encode(frame).finish()), sender);
+      await clock.advance(10);
+    }),
+    { numRuns: 2_000 },
+  );
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 80 }), (bytes) => {
+      let frame: taskd.PeerFrame;
+      try {
+        frame = taskd.PeerFrame.decode(bytes);
+      } catch {
+        return;
+      }
+      receive(frame, frame.sender);
+    }),
+    { numRuns: 3_000 },
+  );
+  await clock.advance(120_000);
+  t.equal(stopped, 0, 'others can not stop it by what they say of its incarnation');
+  await names.stop();
 });
