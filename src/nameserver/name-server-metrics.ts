@@ -27,7 +27,7 @@ export function addNameServerMetrics(
   const overfull = 'What other name servers said that there was no room for';
   metrics.counter('nameserver_peer_refused_total', overfull, () => core.refused);
   metrics.counter('nameserver_frames_malformed_total', 'Frames of peers that made no sense', () => core.malformed);
-  metrics.gauge('nameserver_ready', '1: this name server answers', () => Number(core.viewState().isReady));
+  metrics.gauge('nameserver_ready', '1: this name server answers', () => Number(core.isReady));
   metrics.gauge('nameserver_frozen', '1: cut off from most of the others', () => Number(core.viewState().isFrozen));
   metrics.gauge('nameserver_complete', '1: absence may be believed', () => Number(core.viewState().isComplete));
   metrics.gauge('nameserver_overrides', 'Overrides in force', () => overrides.size);

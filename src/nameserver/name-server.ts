@@ -183,7 +183,7 @@ export class NameServer {
   }
 
   get isReady(): boolean {
-    return !this.#isLeaving && this.#core.viewState().isReady;
+    return !this.#isLeaving && this.#core.isReady;
   }
 
   registerMetrics(metrics: MetricSet): void {
@@ -234,7 +234,7 @@ export class NameServer {
 
   #refuseUnlessReady(): void {
     if (this.#isLeaving) throw notReady('is stopping');
-    if (!this.#core.viewState().isReady) throw notReady('is starting and has not caught up with the others yet');
+    if (!this.#core.isReady) throw notReady('is starting and has not caught up with the others yet');
   }
 
   #register(request: taskd.RegisterRequest, peer: Peer): taskd.RegisterResponse.$Properties {
@@ -313,6 +313,7 @@ export class NameServer {
       peer.abort(refusal);
       return;
     }
+    if (this.#gate.isOld(sender, peer.id)) return;
     this.#traffic.received(frame);
     this.#links.heard(sender, nowMs);
     const { digest, overrides, overridesPull } = frame;

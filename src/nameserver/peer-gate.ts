@@ -13,7 +13,7 @@ export class PeerGate {
   /** Frames that were not let in. */
   refused = 0;
   readonly #isClustered: boolean;
-  readonly #senders = new Map<string, { readonly budget: Budget; heardMs: number }>();
+  readonly #senders = new Map<string, { readonly budget: Budget; heardMs: number; connection: number }>();
 
   /** Without configured peers nobody may. */
   constructor(isClustered: boolean) {
@@ -27,6 +27,17 @@ export class PeerGate {
     return reason;
   }
 
+  /**
+   * True for a frame that comes over an older connection of its sender than one over which a frame was read: it was sent
+   * before, and beats and digests have no other order. `connection` grows from connection to connection.
+   */
+  isOld(sender: string, connection: number): boolean {
+    const known = this.#senders.get(sender);
+    if (known === undefined) return false;
+    known.connection = Math.max(known.connection, connection);
+    return connection < known.connection;
+  }
+
   #check(sender: string, clientId: string, nowMs: number): string | undefined {
     if (!this.#isClustered) return 'this name server has no others: list them in --name-servers';
     if (!senderPattern.test(sender) || sender !== clientId) return `a frame of another sender than ${clientId}`;
@@ -34,7 +45,7 @@ export class PeerGate {
     if (known === undefined) {
       if (this.#senders.size >= sendersMax) this.#forget(nowMs);
       if (this.#senders.size >= sendersMax) return `more than ${sendersMax} different name servers`;
-      known = { budget: new Budget(frameBurst, framesPerSecond), heardMs: nowMs };
+      known = { budget: new Budget(frameBurst, framesPerSecond), heardMs: nowMs, connection: 0 };
       this.#senders.set(sender, known);
     }
     known.heardMs = nowMs;

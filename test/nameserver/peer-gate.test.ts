@@ -18,6 +18,20 @@ t.test('only a cluster lets frames in, of whom the connection says it is, and no
   t.end();
 });
 
+t.test('what comes late over a former connection is old', (t) => {
+  const gate = new PeerGate(true);
+  const isOld = (sender: string, connection: number): boolean => {
+    t.equal(gate.refusal(sender, sender, 0), undefined);
+    return gate.isOld(sender, connection);
+  };
+  t.notOk(isOld('n2', 5));
+  t.notOk(isOld('n3', 4), 'of another sender');
+  t.notOk(isOld('n2', 7));
+  t.ok(isOld('n2', 5));
+  t.notOk(isOld('n2', 7));
+  t.end();
+});
+
 t.test('names that are made up cost no memory without end', (t) => {
   const gate = new PeerGate(true);
   let senders = 0;
