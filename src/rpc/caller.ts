@@ -59,3 +59,15 @@ export interface Caller {
     events: StreamEvents<A>,
   ): ClientStream;
 }
+
+/** A connection that belongs to one caller, who may end it: for what lives as long as its connection does. */
+export interface OwnConnection extends Caller {
+  /** Calls can be made: it is neither closed nor asked to leave. */
+  readonly isOpen: boolean;
+  /** Calls back once when the connection is over, with the error that ended it; at once if it already is. */
+  onClose(callback: (error: Error | undefined) => void): void;
+  /** Calls back once when the server asks us to leave. */
+  onDrain(callback: () => void): void;
+  /** Says goodbye; what waits for an answer fails with CONNECTION_LOST. */
+  close(): void;
+}

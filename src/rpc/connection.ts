@@ -8,7 +8,7 @@ import { PrefaceHandler } from '../transport/preface-handler.js';
 import { Ticker } from '../transport/ticker.js';
 import type { taskd } from '../wire/generated/messages.js';
 import type { Method } from '../wire/methods.js';
-import type { Answer, Caller, CallOptions, ClientStream, PayloadSink, StreamEvents } from './caller.js';
+import type { Answer, CallOptions, ClientStream, OwnConnection, PayloadSink, StreamEvents } from './caller.js';
 import { Correlator } from './correlator.js';
 import { HelloClient } from './hello-client.js';
 import { PendingCall } from './pending-call.js';
@@ -61,7 +61,7 @@ export function pendingStream<Q, A, QIn, AIn>(
 }
 
 /** One connection to one server, past its hello. Made by `dial`. */
-export class RpcConnection implements Caller {
+export class RpcConnection implements OwnConnection {
   readonly server: ServerInfo;
   readonly remote: Address;
   readonly #channel: Channel;

@@ -187,3 +187,34 @@ t.test('other addresses than loopback are refused', async (t) => {
   const server = new RpcServer(nodeRuntime(new MemoryLogger()), identity);
   await t.rejects(server.listen({ host: '0.0.0.0', port: 0 }), { code: ErrorCode.INVALID, message: /127\.0\.0\.1/ });
 });
+
+t.test('a connection of one’s own: nobody shares it, it isn’t made again, and it closes with the others', async (t) => {
+  const peers = new Set<number>();
+  const { runtime, server, address } = await openServer(t, (server) => {
+    server.onCall(getRun, (_request, call) => {
+      peers.add(call.peer.id);
+      call.reply({});
+    });
+  });
+  const connections = new Connections(runtime, tester);
+  const own = await connections.dial(address, 1_000);
+  const other = await connections.dial(address, 1_000);
+  for (const caller of [own, other, connections.to(address), own]) await caller.call(getRun, {});
+  t.equal(peers.size, 3);
+  const closed = new Promise((resolve) => own.onClose(resolve));
+  own.close();
+  await closed;
+  t.notOk(own.isOpen);
+  await t.rejects(own.call(getRun, {}));
+  await connections.close();
+  t.notOk(other.isOpen);
+  await t.rejects(connections.dial(address, 1_000), { code: ErrorCode.NOT_SENT });
+
+  const leaving = await new Connections(runtime, tester).dial(address, 1_000);
+  const asked = new Promise<void>((resolve) => leaving.onDrain(resolve));
+  const drained = server.drain();
+  await asked;
+  t.notOk(leaving.isOpen);
+  await drained;
+  await t.rejects(new Connections(runtime, tester).dial(address, 1_000), { code: ErrorCode.NOT_SENT });
+});
