@@ -234,10 +234,9 @@ export class WatchSet {
     for (const place of shown) watcher.told(place, true);
     watcher.isListStarted = true;
     listing.length = rest;
-    if (rest === 0) {
-      watcher.listing = undefined;
-      watcher.isUnsure = !this.#state.isComplete || watcher.isBehind;
-    }
+    // A list is as sure as its least sure part.
+    if (!this.#state.isComplete || watcher.isBehind) watcher.isUnsure = true;
+    if (rest === 0) watcher.listing = undefined;
     return changed.length;
   }
 

@@ -106,6 +106,7 @@ export class Watcher {
   list(places: string[]): void {
     this.listing = places;
     this.isListStarted = false;
+    this.isUnsure = false;
     this.#listedCount = places.length;
     this.changed.clear();
     this.#told?.clear();

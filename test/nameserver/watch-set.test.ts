@@ -48,11 +48,13 @@ function settle(core: RegistryCore, watches: WatchSet): void {
   }
 }
 
-/** What a client makes of events: only an authoritative list removes by leaving out. */
+/** What a client makes of events: only a list that is authoritative in all its parts removes by leaving out. */
 class Picture {
   instances = new Map<string, taskd.Instance>();
   events = 0;
   #incoming: Map<string, taskd.Instance> | undefined;
+  /** All parts of the list that is coming were authoritative. */
+  #isSure = false;
 
   cut(): void {
     this.#incoming = undefined;
@@ -61,14 +63,18 @@ class Picture {
   apply(message: taskd.WatchEvent.$Properties): void {
     const event = taskd.WatchEvent.decode(taskd.WatchEvent.encode(message).finish());
     this.events++;
-    if (event.full) this.#incoming = new Map();
+    if (event.full) {
+      this.#incoming = new Map();
+      this.#isSure = true;
+    }
+    if (event.state?.authoritative !== true) this.#isSure = false;
     const into = this.#incoming ?? this.instances;
     for (const each of event.changed) into.set(`${each.service}/${each.instanceId}`, new taskd.Instance(each));
     if (event.state?.behind !== true) {
       for (const { service, instanceId } of event.removed) this.instances.delete(`${service}/${instanceId}`);
     }
     if (this.#incoming === undefined || event.more) return;
-    this.instances = new Map([...(event.state?.authoritative ? [] : this.instances), ...this.#incoming]);
+    this.instances = new Map([...(this.#isSure ? [] : this.instances), ...this.#incoming]);
     this.#incoming = undefined;
   }
 
