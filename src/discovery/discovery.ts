@@ -6,7 +6,7 @@ import type { Runtime } from '../runtime/runtime.js';
 import { Balancer, type BalancerOptions } from './balancer.js';
 import { parseServers } from './name-servers.js';
 import { defaultPicker, pickerNamed } from './pickers/picker-names.js';
-import { Registry } from './registry.js';
+import { Registry, type WatchScope } from './registry.js';
 import { Service } from './service.js';
 
 export { ErrorCode, isTaskdError, Retry, TaskdError } from '../base/errors.js';
@@ -15,7 +15,7 @@ export type { Address } from '../runtime/net.js';
 export type { Random } from '../runtime/random.js';
 export { Balancer, type BalancerOptions } from './balancer.js';
 export { checkPicker, type PickerTraits } from './check-picker.js';
-export type { Instance, NewInstance } from './instance.js';
+export type { Instance, InstanceHealth, NewInstance } from './instance.js';
 export { candidatesOf, type InstanceCandidate } from './instance-candidate.js';
 export type { OutlierOptions } from './outliers.js';
 export { type Candidate, type Picker, type PickOutcome, usable } from './picker.js';
@@ -27,7 +27,7 @@ export {
   registerPicker,
 } from './pickers/picker-names.js';
 export type { CallerZones } from './pickers/zone-first-picker.js';
-export type { InstancesListener, Registration, Registry, Watch } from './registry.js';
+export type { InstancesListener, Registration, Registry, Watch, WatchScope } from './registry.js';
 export type { Service } from './service.js';
 export type { SlowStartOptions } from './slow-start.js';
 
@@ -47,6 +47,10 @@ export interface ServiceOptions extends BalancerOptions {
   readonly picker?: string;
   /** Default `taskd`. */
   readonly namespace?: string;
+  /** Default: the empty group. */
+  readonly group?: string;
+  /** Only instances that match, such as `zone=east,!canary`; see "Selectors" in docs/protocol.md. Default: all. */
+  readonly selector?: string;
   /**
    * The service whose instances call this one, as this program does: how they are spread over zones tells `zone-first`
    * how much of each zone is for whom. Left out: evenly.
@@ -74,13 +78,14 @@ export class Discovery {
 
   /** A service to call. Make one for each and keep it: it remembers who answers how. Throws INVALID for an unknown picker. */
   service(name: string, options: ServiceOptions = {}): Service {
-    const { picker = defaultPicker, namespace, callers } = options;
+    const { picker = defaultPicker, callers } = options;
     const { random, clock } = this.#runtime;
-    const counts = (): ReadonlyMap<string, number> | undefined => this.#countByZone(callers, namespace);
+    const { selector: _, ...scope } = scopeOf(options);
+    const counts = (): ReadonlyMap<string, number> | undefined => this.#countByZone(callers, scope);
     const made = pickerNamed(picker, { random, clock, callers: { zone: this.#zone, counts } });
     // Watched for the counts, until this object is closed.
-    if (callers !== undefined) this.registry.watch(callers, () => {}, namespace);
-    return new Service(this.registry, new Balancer(made, clock, options), name, namespace);
+    if (callers !== undefined) this.registry.watch(callers, () => {}, scope);
+    return new Service(this.registry, new Balancer(made, clock, options), name, scopeOf(options));
   }
 
   /** Deregisters what this program registered and closes the connections to name servers. */
@@ -89,11 +94,19 @@ export class Discovery {
     await this.#connections.close();
   }
 
-  #countByZone(callers: string | undefined, namespace: string | undefined): Map<string, number> | undefined {
-    const instances = callers === undefined ? undefined : this.registry.instances(callers, namespace);
+  #countByZone(callers: string | undefined, scope: WatchScope): Map<string, number> | undefined {
+    const instances = callers === undefined ? undefined : this.registry.instances(callers, scope);
     if (instances === undefined) return undefined;
     const counts = new Map<string, number>();
     for (const { zone } of instances) counts.set(zone, (counts.get(zone) ?? 0) + 1);
     return counts;
   }
+}
+
+function scopeOf({ namespace, group, selector }: ServiceOptions): WatchScope {
+  return {
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(group === undefined ? {} : { group }),
+    ...(selector === undefined ? {} : { selector }),
+  };
 }

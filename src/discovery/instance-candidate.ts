@@ -19,8 +19,7 @@ export function candidatesOf(instances: readonly Instance[]): readonly InstanceC
 }
 
 function candidateOf(instance: Instance): InstanceCandidate {
-  const { instanceId, weight, zone, incarnation } = instance;
-  const health: string = instance.health;
+  const { instanceId, weight, zone, incarnation, health } = instance;
   return {
     id: instanceId,
     weight,

@@ -19,6 +19,8 @@ export interface NewInstance {
   readonly addresses: readonly Address[];
   /** Default `taskd`. */
   readonly namespace?: string;
+  /** Services of one name in two groups have nothing to do with each other. Default: the empty group. */
+  readonly group?: string;
   readonly zone?: string;
   /** Relative share of the load, 1 to 10,000; default 100. */
   readonly weight?: number;
@@ -30,22 +32,36 @@ export interface NewInstance {
 /** An instance as the registry tells it. Immutable: a change is another object. */
 export interface Instance {
   readonly namespace: string;
+  readonly group: string;
   readonly service: string;
   readonly instanceId: string;
   readonly addresses: readonly Address[];
   readonly zone: string;
+  /** What holds now: a person's word, else as registered. */
   readonly weight: number;
   readonly tags: readonly string[];
   readonly metadata: Readonly<Record<string, string>>;
   /** Differs from start to start of the process. */
   readonly incarnation: number;
-  /** `suspect`: not heard of for a while, or its connection closed. Use it last. */
-  readonly health: 'up' | 'suspect';
+  readonly health: InstanceHealth;
 }
+
+/**
+ * `suspect`: not heard of for a while, or its connection closed; use it last. A person's word: `draining`, nothing new
+ * for it; `disabled`, not to be called at all.
+ */
+export type InstanceHealth = 'up' | 'suspect' | 'draining' | 'disabled';
+
+const healthTexts: ReadonlyMap<taskd.Health, InstanceHealth> = new Map([
+  [taskd.Health.HEALTH_SUSPECT, 'suspect'],
+  [taskd.Health.HEALTH_DRAINING, 'draining'],
+  [taskd.Health.HEALTH_DISABLED, 'disabled'],
+]);
 
 export function instanceFrom(message: taskd.Instance.$Properties): Instance {
   return {
     namespace: message.namespace ?? '',
+    group: message.group ?? '',
     service: message.service ?? '',
     instanceId: message.instanceId ?? '',
     addresses: (message.addresses ?? []).map(({ host, port }) => ({ host: host ?? '', port: port ?? 0 })),
@@ -54,7 +70,27 @@ export function instanceFrom(message: taskd.Instance.$Properties): Instance {
     tags: [...(message.tags ?? [])],
     metadata: { ...message.metadata },
     incarnation: message.version?.incarnation ?? 0,
-    health: message.health === taskd.Health.HEALTH_SUSPECT ? 'suspect' : 'up',
+    health: healthTexts.get(message.health ?? taskd.Health.HEALTH_UP) ?? 'up',
+  };
+}
+
+/** The instance as the wire has it; of its version only what is known here. */
+export function messageOf(instance: Instance): taskd.Instance.$Properties {
+  const { namespace, group, service, instanceId, addresses, zone, weight, tags, metadata, incarnation } = instance;
+  let health = taskd.Health.HEALTH_UP;
+  for (const [number, text] of healthTexts) if (text === instance.health) health = number;
+  return {
+    namespace,
+    group,
+    service,
+    instanceId,
+    addresses: [...addresses],
+    zone,
+    weight,
+    tags: [...tags],
+    metadata: { ...metadata },
+    version: { incarnation, counter: 0 },
+    health,
   };
 }
 

@@ -2,7 +2,7 @@ import type { Balancer } from './balancer.js';
 import type { Instance } from './instance.js';
 import { candidatesOf } from './instance-candidate.js';
 import type { PickOutcome } from './picker.js';
-import type { Registry, Watch } from './registry.js';
+import type { Registry, Watch, WatchScope } from './registry.js';
 
 /**
  * A service that this program calls: its instances as the registry tells them, and a balancer that chooses among them.
@@ -13,23 +13,27 @@ import type { Registry, Watch } from './registry.js';
  *     service.done(instance, { latencyMs, isOk });      // how it went
  */
 export class Service {
-  /** Resolves when the first list has come, also an empty one; never when the service is closed before. */
+  /**
+   * Resolves when the first list has come, also an empty one; never when the service is closed before. Rejects with
+   * INVALID for a name or a selector that is none.
+   */
   readonly known: Promise<void>;
   readonly #balancer: Balancer;
   readonly #watch: Watch;
   #instances: readonly Instance[] = [];
 
   /** Watches the service until it is closed. */
-  constructor(registry: Registry, balancer: Balancer, name: string, namespace?: string) {
+  constructor(registry: Registry, balancer: Balancer, name: string, scope?: WatchScope) {
     this.#balancer = balancer;
     let watch: Watch | undefined;
-    this.known = new Promise<void>((resolve) => {
+    this.known = new Promise<void>((resolve, reject) => {
       const take = (instances: readonly Instance[]): void => {
         this.#instances = instances;
         resolve();
       };
-      watch = registry.watch(name, take, namespace);
+      watch = registry.watch(name, take, scope, reject);
     });
+    this.known.catch(() => {});
     this.#watch = watch!;
   }
 

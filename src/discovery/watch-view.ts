@@ -1,35 +1,72 @@
 import type { taskd } from '../wire/generated/messages.js';
 import { type Instance, instanceFrom, isSameInstance } from './instance.js';
+import { type OwnerPosition, Revision } from './revision.js';
+
+interface Entry {
+  readonly instance: Instance;
+  readonly counter: number;
+}
 
 /**
- * One service as its watch tells it, over any number of connections: pure. What was known stays known while nobody
- * answers, and when a whole list comes from a name server that can't be sure yet (just started, or cut off): such a
- * list adds and changes, and only one that is authoritative removes by leaving out. What an event names as removed is
- * always removed.
+ * What one watch tells, over any number of connections and name servers: pure.
+ *
+ * What was known stays known while nobody answers. A whole list from a name server that can't be sure (just started, cut
+ * off, behind what we have seen) adds and changes; only one that is authoritative in all its parts removes by leaving
+ * out. What an event names as removed is removed, unless it is behind: then it may tell of what was before. For the same
+ * reason nothing goes back to a lower version while a name server is behind.
  */
 export class WatchView {
-  #instances = new Map<string, Instance>();
+  readonly #entries = new Map<string, Entry>();
+  readonly #revision = new Revision();
   /** The whole list that is coming in parts. */
-  #incoming: Map<string, Instance> | undefined;
-  /** In the order of ids; undefined until the first list is whole. */
+  #incoming: { readonly entries: Map<string, Entry>; isSure: boolean } | undefined;
+  #isToldLive = false;
   #list: readonly Instance[] | undefined;
 
+  /** By service, then instance id; undefined until the first list is whole. */
   get list(): readonly Instance[] | undefined {
     return this.#list;
   }
 
+  /** A name server has told a whole list. */
+  get isToldLive(): boolean {
+    return this.#isToldLive;
+  }
+
+  /** What the next name server is told that we have seen. */
+  get known(): OwnerPosition[] {
+    return this.#revision.positions;
+  }
+
+  /** Takes what was known in an earlier life; false when something newer is known already. */
+  seed(instances: readonly Instance[]): boolean {
+    if (this.#list !== undefined) return false;
+    for (const instance of instances) this.#entries.set(keyOf(instance), { instance, counter: 0 });
+    return this.#publish(true);
+  }
+
   /** Takes an event in; true when the list is another one than before. */
   apply(event: taskd.WatchEvent.$Properties): boolean {
-    if (event.full === true) this.#incoming = new Map();
-    if (this.#incoming === undefined) return this.#change(event);
+    const { state } = event;
+    const isBehind = state?.behind === true;
+    const isSure = state?.authoritative === true && !isBehind;
+    const positions = (state?.revision ?? []).map(positionFrom);
+    if (event.full === true) this.#incoming = { entries: new Map(), isSure: true };
+    const incoming = this.#incoming;
+    if (incoming === undefined) {
+      this.#revision.merge(positions);
+      return this.#change(event, isBehind);
+    }
+    incoming.isSure &&= isSure;
     for (const message of event.changed ?? []) {
-      const instance = instanceFrom(message);
-      this.#incoming.set(instance.instanceId, instance);
+      const entry = entryFrom(message);
+      incoming.entries.set(keyOf(entry.instance), entry);
     }
     if (event.more === true) return false;
-    const incoming = this.#incoming;
     this.#incoming = undefined;
-    return this.#replace(incoming, event.state?.authoritative === true);
+    if (incoming.isSure) this.#revision.replace(positions);
+    else this.#revision.merge(positions);
+    return this.#take(incoming.entries, incoming.isSure, isBehind);
   }
 
   /** The connection is gone: half a list is worth nothing. */
@@ -37,36 +74,58 @@ export class WatchView {
     this.#incoming = undefined;
   }
 
-  #change(event: taskd.WatchEvent.$Properties): boolean {
+  #change(event: taskd.WatchEvent.$Properties, isBehind: boolean): boolean {
     let isChanged = false;
-    for (const message of event.changed ?? []) isChanged = this.#set(instanceFrom(message)) || isChanged;
-    for (const { instanceId } of event.removed ?? []) {
-      isChanged = this.#instances.delete(instanceId ?? '') || isChanged;
+    for (const message of event.changed ?? []) isChanged = this.#set(entryFrom(message), isBehind) || isChanged;
+    if (!isBehind) {
+      for (const { service, instanceId } of event.removed ?? []) {
+        const key = keyOf({ service: service ?? '', instanceId: instanceId ?? '' });
+        isChanged = this.#entries.delete(key) || isChanged;
+      }
     }
     return this.#publish(isChanged);
   }
 
-  #replace(incoming: Map<string, Instance>, isAuthoritative: boolean): boolean {
+  #take(entries: ReadonlyMap<string, Entry>, isSure: boolean, isBehind: boolean): boolean {
     let isChanged = false;
-    for (const instance of incoming.values()) isChanged = this.#set(instance) || isChanged;
-    if (isAuthoritative) {
-      for (const id of this.#instances.keys()) {
-        if (!incoming.has(id)) isChanged = this.#instances.delete(id) || isChanged;
+    for (const entry of entries.values()) isChanged = this.#set(entry, isBehind) || isChanged;
+    if (isSure) {
+      for (const key of this.#entries.keys()) {
+        if (!entries.has(key)) isChanged = this.#entries.delete(key) || isChanged;
       }
     }
+    this.#isToldLive = true;
     return this.#publish(isChanged || this.#list === undefined);
   }
 
-  #set(instance: Instance): boolean {
-    const before = this.#instances.get(instance.instanceId);
-    if (before !== undefined && isSameInstance(before, instance)) return false;
-    this.#instances.set(instance.instanceId, instance);
-    return true;
+  #set(entry: Entry, isBehind: boolean): boolean {
+    const key = keyOf(entry.instance);
+    const before = this.#entries.get(key);
+    if (before !== undefined && isBehind && isBelow(entry, before)) return false;
+    const isSame = before !== undefined && isSameInstance(before.instance, entry.instance);
+    this.#entries.set(key, isSame ? { instance: before.instance, counter: entry.counter } : entry);
+    return !isSame;
   }
 
   #publish(isChanged: boolean): boolean {
     if (!isChanged) return false;
-    this.#list = [...this.#instances.values()].sort((a, b) => (a.instanceId < b.instanceId ? -1 : 1));
+    this.#list = [...this.#entries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, { instance }]) => instance);
     return true;
   }
+}
+
+function keyOf({ service, instanceId }: { readonly service: string; readonly instanceId: string }): string {
+  return `${service}\n${instanceId}`;
+}
+
+function entryFrom(message: taskd.Instance.$Properties): Entry {
+  return { instance: instanceFrom(message), counter: message.version?.counter ?? 0 };
+}
+
+function isBelow(a: Entry, b: Entry): boolean {
+  return (a.instance.incarnation - b.instance.incarnation || a.counter - b.counter) < 0;
+}
+
+function positionFrom({ owner, incarnation, sequence }: taskd.OwnerPosition.$Properties): OwnerPosition {
+  return { owner: owner ?? '', incarnation: incarnation ?? 0, sequence: sequence ?? 0 };
 }

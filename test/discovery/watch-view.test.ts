@@ -8,6 +8,10 @@ function up(instanceId: string, more: taskd.Instance.$Properties = {}): taskd.In
   return { service: 's', instanceId, version: { incarnation: 1, counter: 1 }, health: HEALTH_UP, ...more };
 }
 
+function gone(instanceId: string): taskd.InstanceKey.$Properties {
+  return { service: 's', instanceId };
+}
+
 function ids(view: WatchView): string[] | undefined {
   return view.list?.map(({ instanceId }) => instanceId);
 }
@@ -28,8 +32,8 @@ t.test('whole lists and changes', (t) => {
   t.ok(view.apply({ changed: [up('a', { version: { incarnation: 2, counter: 1 } })] }), 'another process');
   t.ok(view.apply({ changed: [up('a', { version: { incarnation: 2 }, health: HEALTH_SUSPECT })] }));
   t.equal(view.list![0]!.health, 'suspect');
-  t.ok(view.apply({ removed: [{ instanceId: 'b' }, { instanceId: 'x' }] }));
-  t.notOk(view.apply({ removed: [{ instanceId: 'b' }] }));
+  t.ok(view.apply({ removed: [gone('b'), gone('x')] }));
+  t.notOk(view.apply({ removed: [gone('b')] }));
   t.same(ids(view), ['a']);
   for (const change of [{ tags: ['t'] }, { metadata: { k: 'v' } }, { weight: 3 }, { zone: 'z' }]) {
     t.ok(view.apply({ changed: [up('a', change)] }));
@@ -58,5 +62,60 @@ t.test('a list in parts counts when it is whole, and half a one not at all', (t)
   t.notOk(view.apply({ full: true, changed: [up('c')], more: true, state: sure }));
   t.ok(view.apply({ changed: [up('d')], more: false, state: sure }));
   t.same(ids(view), ['c', 'd']);
+  t.end();
+});
+
+t.test('a list is as sure as its least sure part', (t) => {
+  const view = new WatchView();
+  view.apply({ full: true, changed: [up('a'), up('b')], state: sure });
+  t.notOk(view.apply({ full: true, changed: [], more: true, state: {} }));
+  t.ok(view.apply({ changed: [up('c')], state: sure }));
+  t.same(ids(view), ['a', 'b', 'c']);
+  t.end();
+});
+
+t.test('who is behind adds and changes, takes nothing away and nothing back', (t) => {
+  const view = new WatchView();
+  const version = (counter: number): taskd.Instance.$Properties => ({ version: { incarnation: 5, counter } });
+  view.apply({ full: true, changed: [up('a', { ...version(2), zone: 'new' }), up('b')], state: sure });
+  const behind = { behind: true, authoritative: true };
+  t.ok(view.apply({ full: true, changed: [up('a', { ...version(1), zone: 'old' }), up('c')], state: behind }));
+  t.same(ids(view), ['a', 'b', 'c']);
+  t.equal(view.list![0]!.zone, 'new');
+  t.notOk(view.apply({ removed: [gone('b')], state: behind }));
+  t.ok(view.apply({ changed: [up('a', { ...version(3), zone: 'newest' })], state: behind }));
+  t.ok(view.apply({ removed: [gone('b')], state: {} }));
+  t.ok(view.apply({ changed: [up('a', { ...version(1), zone: 'static' })], state: {} }), 'not behind: it knows');
+  t.end();
+});
+
+t.test('what was seen: the furthest of all answers, until one is complete', (t) => {
+  const view = new WatchView();
+  const at = (owner: string, incarnation: number, sequence: number): taskd.OwnerPosition.$Properties => {
+    return { owner, incarnation, sequence };
+  };
+  t.same(view.known, []);
+  view.apply({ full: true, changed: [], state: { revision: [at('x', 1, 5), at('y', 1, 1)] } });
+  view.apply({ changed: [up('a')], state: { revision: [at('x', 1, 4), at('y', 2, 0)] } });
+  t.same(view.known, [at('x', 1, 5), at('y', 2, 0)]);
+  view.apply({ full: true, changed: [], more: true, state: { ...sure, revision: [at('z', 1, 1)] } });
+  t.same(view.known, [at('x', 1, 5), at('y', 2, 0)], 'half a list says nothing');
+  view.apply({ changed: [], state: { ...sure, revision: [at('z', 1, 2)] } });
+  t.same(view.known, [at('z', 1, 2)]);
+  t.end();
+});
+
+t.test('what was known in an earlier life', (t) => {
+  const view = new WatchView();
+  const before = new WatchView();
+  before.apply({ full: true, changed: [up('a'), up('b')], state: sure });
+  t.ok(view.seed(before.list!));
+  t.notOk(view.isToldLive);
+  t.notOk(view.seed([]), 'once');
+  t.notOk(view.apply({ full: true, changed: [up('a')], state: { cold: true } }));
+  t.ok(view.isToldLive);
+  t.same(ids(view), ['a', 'b']);
+  t.ok(view.apply({ full: true, changed: [up('a')], state: sure }));
+  t.same(ids(view), ['a']);
   t.end();
 });

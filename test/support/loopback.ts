@@ -1,5 +1,5 @@
 import { ErrorCode, TaskdError } from '../../src/base/errors.js';
-import type { Caller, CallOptions, ClientStream, StreamEvents } from '../../src/rpc/caller.js';
+import type { Caller, CallOptions, ClientStream, OwnConnection, StreamEvents } from '../../src/rpc/caller.js';
 import type { Connections } from '../../src/rpc/connections.js';
 import type { Peer, ServerCall, ServerStream, ServiceRegistry } from '../../src/rpc/service.js';
 import type { Clock } from '../../src/runtime/clock.js';
@@ -44,6 +44,7 @@ export class LoopbackNet {
   delayMs = 1;
   readonly #servers = new Map<number, LoopbackServer>();
   readonly #links = new Set<Link>();
+  readonly #silent = new Set<string | number>();
   #peerIds = 0;
 
   constructor(clock: Clock) {
@@ -64,6 +65,20 @@ export class LoopbackNet {
     return this.#servers.get(port);
   }
 
+  /** From now on nothing gets through to or from a client (its name) or a server (its port), not even an end. */
+  silence(who: string | number): void {
+    this.#silent.add(who);
+  }
+
+  /** It gets through again, on new connections. */
+  unsilence(who: string | number): void {
+    this.#silent.delete(who);
+  }
+
+  isSilent({ client, port }: Link): boolean {
+    return this.#silent.has(client) || this.#silent.has(port);
+  }
+
   /** Cuts every connection of a client. */
   cut(client: string): void {
     for (const link of [...this.#links]) if (link.client === client) link.cut();
@@ -76,11 +91,24 @@ export class LoopbackNet {
       if (caller === undefined) callers.set(address.port, (caller = new LoopbackCaller(this, client, address.port)));
       return caller;
     };
-    return { to, close: async () => this.cut(client) } as unknown as Connections;
+    const dial = async (address: Address, timeoutMs: number): Promise<OwnConnection> => {
+      const isSilent = this.#silent.has(client) || this.#silent.has(address.port);
+      await new Promise<void>((resolve) => this.clock.timer(isSilent ? timeoutMs : this.delayMs, resolve));
+      if (isSilent) throw new TaskdError(ErrorCode.NOT_SENT, 'no answer');
+      if (this.#servers.get(address.port) === undefined) throw new TaskdError(ErrorCode.NOT_SENT, 'nobody listens');
+      const link = this.#connect(client, address.port);
+      return new LoopbackConnection(this, client, address.port, link);
+    };
+    return { to, dial, close: async () => this.cut(client) } as unknown as Connections;
   }
 
+  /** The newest connection of the client there, made when there is none. */
   link(client: string, port: number): Link {
-    for (const link of this.#links) if (link.client === client && link.port === port) return link;
+    const links = [...this.#links].filter((link) => link.client === client && link.port === port);
+    return links.at(-1) ?? this.#connect(client, port);
+  }
+
+  #connect(client: string, port: number): Link {
     const link = new Link(this, client, port, ++this.#peerIds);
     this.#links.add(link);
     return link;
@@ -128,16 +156,17 @@ class Link {
     if (!this.isOpen) return;
     this.isOpen = false;
     this.net.forget(this);
+    const isSilent = this.net.isSilent(this);
     this.net.clock.defer(() => {
       for (const callback of this.onCut) callback();
-      for (const callback of this.peerClosed) callback();
+      if (!isSilent) for (const callback of this.peerClosed) callback();
     });
   }
 
   /** Runs later, if the connection still is. */
   later(callback: () => void): void {
     this.net.clock.timer(this.net.delayMs, () => {
-      if (this.isOpen) callback();
+      if (this.isOpen && !this.net.isSilent(this)) callback();
     });
   }
 
@@ -153,11 +182,18 @@ class LoopbackCaller implements Caller {
   readonly #net: LoopbackNet;
   readonly #client: string;
   readonly #port: number;
+  /** Of a connection of its own. */
+  readonly #own: Link | undefined;
 
-  constructor(net: LoopbackNet, client: string, port: number) {
+  constructor(net: LoopbackNet, client: string, port: number, own?: Link) {
     this.#net = net;
     this.#client = client;
     this.#port = port;
+    this.#own = own;
+  }
+
+  get #handlers(): Map<number, Handler> | undefined {
+    return this.#own?.isOpen === false ? undefined : this.#net.server(this.#port)?.handlers;
   }
 
   call<Q, A, QIn, AIn>(
@@ -166,12 +202,12 @@ class LoopbackCaller implements Caller {
     options: CallOptions = {},
   ): Promise<{ message: A; payload: Uint8Array }> {
     return new Promise((resolve, reject) => {
-      const handler = this.#net.server(this.#port)?.handlers.get(method.id);
+      const handler = this.#handlers?.get(method.id);
       if (handler === undefined) {
         this.#net.clock.defer(() => reject(new TaskdError(ErrorCode.NOT_SENT, 'nobody listens')));
         return;
       }
-      const link = this.#net.link(this.#client, this.#port);
+      const link = this.#own ?? this.#net.link(this.#client, this.#port);
       link.onCut.push(() => reject(new TaskdError(ErrorCode.CONNECTION_LOST, 'cut')));
       this.#net.clock.timer(options.deadlineMs ?? method.deadlineMs, () =>
         reject(new TaskdError(ErrorCode.DEADLINE, 'no answer in time')),
@@ -203,7 +239,7 @@ class LoopbackCaller implements Caller {
     credit: number,
     events: StreamEvents<A>,
   ): ClientStream {
-    const handler = this.#net.server(this.#port)?.handlers.get(method.id);
+    const handler = this.#handlers?.get(method.id);
     if (handler === undefined) {
       let isCancelled = false;
       this.#net.clock.defer(() => {
@@ -216,7 +252,7 @@ class LoopbackCaller implements Caller {
         },
       };
     }
-    const link = this.#net.link(this.#client, this.#port);
+    const link = this.#own ?? this.#net.link(this.#client, this.#port);
     const stream = new LoopbackStream(link, method as Method, credit, events as StreamEvents<unknown>);
     const message = copy(method.request, request);
     link.toServer(() => handler(message, stream, undefined));
@@ -224,6 +260,30 @@ class LoopbackCaller implements Caller {
       credit: (pushes) => stream.grant(pushes),
       cancel: () => stream.cancel(),
     };
+  }
+}
+
+class LoopbackConnection extends LoopbackCaller implements OwnConnection {
+  readonly #link: Link;
+
+  constructor(net: LoopbackNet, client: string, port: number, link: Link) {
+    super(net, client, port, link);
+    this.#link = link;
+  }
+
+  get isOpen(): boolean {
+    return this.#link.isOpen;
+  }
+
+  onClose(callback: (error: Error | undefined) => void): void {
+    if (this.#link.isOpen) this.#link.onCut.push(() => callback(undefined));
+    else callback(undefined);
+  }
+
+  onDrain(): void {}
+
+  close(): void {
+    this.#link.cut();
   }
 }
 

@@ -1,0 +1,192 @@
+/**
+ * The services that this process watches, on whichever connection the session has.
+ *
+ *   CLOSED ──up──▶ OPEN ──the stream ended for a passing reason──▶ CLOSED ──about 1 s──▶ OPEN
+ *     ▲              ├──down──▶ CLOSED (until the next up)
+ *     └──────────────┘ INVALID: refused, for good
+ *
+ * One stream a service, however many listen. What was known stays, and is presented to the next name server as what we
+ * have seen; listeners hear of true differences only.
+ */
+import { ErrorCode, isTaskdError, type TaskdError } from '../base/errors.js';
+import type { ClientStream, OwnConnection } from '../rpc/caller.js';
+import type { Runtime } from '../runtime/runtime.js';
+import type { taskd } from '../wire/generated/messages.js';
+import { watchInstances } from '../wire/methods.js';
+import { defaultNamespace, type Instance } from './instance.js';
+import type { Session } from './session.js';
+import { WatchView } from './watch-view.js';
+
+const creditPushes = 16;
+/** Wait before a watch that failed for a passing reason is tried again on the same connection. */
+const againMs = 1_000;
+
+/** Which instances of a service. */
+export interface WatchScope {
+  /** Default `taskd`. */
+  readonly namespace?: string;
+  /** Default: the empty group. */
+  readonly group?: string;
+  /** Only what matches, such as `zone=east,!canary`; see "Selectors" in docs/protocol.md. Default: all. */
+  readonly selector?: string;
+}
+
+export interface Watch {
+  /** Stops calling the listener. */
+  close(): void;
+}
+
+export type InstancesListener = (instances: readonly Instance[]) => void;
+
+/** A scope with its service; '' is every service of the group. */
+export interface WatchTarget {
+  readonly namespace: string;
+  readonly group: string;
+  readonly service: string;
+  readonly selector: string;
+}
+
+/** Calls one listener, and is told when the watch is refused. */
+interface Listening {
+  readonly listener: InstancesListener;
+  readonly onRefused: (error: TaskdError) => void;
+}
+
+interface Watched {
+  readonly target: WatchTarget;
+  readonly view: WatchView;
+  readonly listening: Set<Listening>;
+  stream: ClientStream | undefined;
+  /** Which of the streams opened for it counts; what others still say is ignored. */
+  turn: number;
+  refusal: TaskdError | undefined;
+}
+
+export class Watches {
+  readonly #runtime: Runtime;
+  readonly #session: () => Session;
+  readonly #watched = new Map<string, Watched>();
+  #connection: OwnConnection | undefined;
+
+  /** `session` gives the session that `up` comes from. */
+  constructor(runtime: Runtime, session: () => Session) {
+    this.#runtime = runtime;
+    this.#session = session;
+  }
+
+  /** See `Registry.watch`. */
+  add(target: WatchTarget, listener: InstancesListener, onRefused: (error: TaskdError) => void): Watch {
+    const key = keyOf(target);
+    let watched = this.#watched.get(key);
+    if (watched === undefined) {
+      watched = { target, view: new WatchView(), listening: new Set(), stream: undefined, turn: 0, refusal: undefined };
+      this.#watched.set(key, watched);
+      this.#open(watched);
+    }
+    const { view, listening, refusal } = watched;
+    const entry: Listening = { listener, onRefused };
+    listening.add(entry);
+    if (view.list !== undefined || refusal !== undefined) {
+      this.#runtime.clock.defer(() => {
+        if (!listening.has(entry)) return;
+        if (refusal !== undefined) onRefused(refusal);
+        else listener(view.list!);
+      });
+    }
+    return {
+      close: () => {
+        if (!listening.delete(entry) || listening.size > 0) return;
+        this.#close(watched);
+        if (this.#watched.get(key) === watched) this.#watched.delete(key);
+      },
+    };
+  }
+
+  find(target: WatchTarget): readonly Instance[] | undefined {
+    return this.#watched.get(keyOf(target))?.view.list;
+  }
+
+  up(connection: OwnConnection): void {
+    this.#connection = connection;
+    for (const watched of this.#watched.values()) this.#open(watched);
+  }
+
+  down(): void {
+    this.#connection = undefined;
+    for (const watched of this.#watched.values()) this.#close(watched);
+  }
+
+  close(): void {
+    this.down();
+    this.#watched.clear();
+  }
+
+  #open(watched: Watched): void {
+    const connection = this.#connection;
+    if (connection === undefined || watched.refusal !== undefined) return;
+    const { target, view } = watched;
+    const turn = ++watched.turn;
+    const stream = connection.open(watchInstances, { ...target, known: view.known }, creditPushes, {
+      push: (event) => {
+        if (watched.turn === turn) this.#take(watched, connection, event);
+      },
+      end: (error) => {
+        if (watched.turn === turn) this.#ended(watched, connection, error);
+      },
+    });
+    if (watched.turn === turn) watched.stream = stream;
+  }
+
+  #take(watched: Watched, connection: OwnConnection, event: taskd.WatchEvent): void {
+    watched.stream?.credit(1);
+    const session = this.#session();
+    session.heard(connection);
+    if (watched.view.apply(event)) tell(watched);
+    // Last: it may end this session.
+    if (event.state?.frozen === true) session.frozen(connection);
+  }
+
+  #close(watched: Watched): void {
+    watched.turn++;
+    watched.stream?.cancel();
+    watched.stream = undefined;
+    watched.view.cut();
+  }
+
+  #ended(watched: Watched, connection: OwnConnection, error: Error | undefined): void {
+    watched.turn++;
+    watched.stream = undefined;
+    watched.view.cut();
+    const { service } = watched.target;
+    if (isTaskdError(error, ErrorCode.INVALID)) {
+      watched.refusal = error;
+      this.#runtime.logger.error({ service, reason: error.message }, 'a watch was refused');
+      for (const { onRefused } of [...watched.listening]) onRefused(error);
+      return;
+    }
+    if (isTaskdError(error, ErrorCode.NOT_READY)) {
+      this.#session().leave(connection, error);
+      return;
+    }
+    // When the connection is gone, all watches are opened again on the next one.
+    const { clock, random, logger } = this.#runtime;
+    logger.debug({ service, reason: error?.message }, 'a watch ended');
+    clock.timer(againMs * (1 + random.unit()), () => {
+      const isWanted = this.#watched.get(keyOf(watched.target)) === watched;
+      if (isWanted && watched.stream === undefined && this.#connection === connection) this.#open(watched);
+    });
+  }
+}
+
+function tell({ view, listening }: Watched): void {
+  for (const entry of [...listening]) if (listening.has(entry)) entry.listener(view.list!);
+}
+
+export function targetOf(service: string, scope: WatchScope): WatchTarget {
+  const { namespace = defaultNamespace, group = '', selector = '' } = scope;
+  return { namespace, group, service, selector };
+}
+
+function keyOf({ namespace, group, service, selector }: WatchTarget): string {
+  return [namespace, group, service, selector].join('\n');
+}
