@@ -237,9 +237,10 @@ const rules: readonly Rule[] = [
 
 /** As a `Service` gives it, without metadata and tags. */
 function candidate(id: string, more: Partial<Candidate> = {}): InstanceCandidate {
-  const { weight = 1, zone = '', isSuspect = false } = more;
+  const { weight = 1, zone = '', isSuspect = false, isDisabled = false } = more;
   const instance: Instance = {
     namespace: 'taskd',
+    group: '',
     service: 'checked',
     instanceId: id,
     addresses: [{ host: 'localhost', port: 1 }],
@@ -248,7 +249,7 @@ function candidate(id: string, more: Partial<Candidate> = {}): InstanceCandidate
     tags: [],
     metadata: {},
     incarnation: 1,
-    health: isSuspect ? 'suspect' : 'up',
+    health: isDisabled ? 'disabled' : isSuspect ? 'suspect' : 'up',
   };
   return { id, weight, isSuspect, ...more, instance };
 }
