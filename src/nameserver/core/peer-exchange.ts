@@ -69,7 +69,8 @@ export class PeerExchange {
       const { incarnation, sequence } = frame.deltaAck;
       from.acknowledged = { incarnation: incarnation ?? 0, sequence: sequence ?? 0 };
     } else if (frame.ownerLeave) {
-      this.#known.owners.leave(from);
+      // One that came late is of an incarnation that isn't any more.
+      if ((frame.incarnation ?? 0) >= Math.max(from.floor, from.log.incarnation)) this.#known.owners.leave(from);
       this.#acknowledge(from);
     }
   }

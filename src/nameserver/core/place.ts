@@ -1,6 +1,6 @@
 import { compareVersions, type Health, type InstanceClaim, type InstanceVersion } from '../instance.js';
 import type { InstanceKey } from './instance-key.js';
-import { instanceKey, serviceKey } from './instance-key.js';
+import { serviceKey } from './instance-key.js';
 import type { OwnerLog } from './owner-log.js';
 import type { Session } from './sessions.js';
 
@@ -44,6 +44,9 @@ export class Service {
   readonly group: string;
   readonly name: string;
   readonly places: Map<string, Place> = new Map();
+  /** Where the hashes of its places go on from. */
+  readonly hashA: number;
+  readonly hashB: number;
   /** Of its places: those that are shown, and of these those that are up. */
   shown = 0;
   healthy = 0;
@@ -55,6 +58,9 @@ export class Service {
     this.namespace = namespace;
     this.group = group;
     this.name = name;
+    const key = serviceKey(namespace, group, name);
+    this.hashA = hashText(key, 0x811c_9dc5);
+    this.hashB = hashText(key, 0x9e37_79b9);
   }
 }
 
@@ -76,9 +82,8 @@ export class Place implements InstanceKey {
   constructor(of: Service, instanceId: string) {
     this.of = of;
     this.instanceId = instanceId;
-    const text = instanceKey(this);
-    this.hashA = hashText(text, 0x811c_9dc5);
-    this.hashB = hashText(text, 0x9e37_79b9);
+    this.hashA = hashText(instanceId, of.hashA);
+    this.hashB = hashText(instanceId, of.hashB);
   }
 
   get namespace(): string {
@@ -139,31 +144,31 @@ export class Place implements InstanceKey {
 
 /** All places, and which of them have to be looked at again. */
 export class Places {
-  readonly #services = new Map<string, Service>();
+  /** By namespace, group and name: found without gluing the three together for every look-up. */
+  readonly #services = new Map<string, Map<string, Map<string, Service>>>();
   #touched: Place[] = [];
 
   find(key: InstanceKey): Place | undefined {
-    return this.#services.get(serviceKey(key.namespace, key.group, key.service))?.places.get(key.instanceId);
+    return this.service(key.namespace, key.group, key.service)?.places.get(key.instanceId);
   }
 
   /** The place of this name, made when it isn't there yet. One that stays empty goes when it was looked at. */
   at(key: InstanceKey): Place {
-    const name = serviceKey(key.namespace, key.group, key.service);
-    let service = this.#services.get(name);
-    if (service === undefined) {
-      this.#services.set(name, (service = new Service(key.namespace, key.group, key.service)));
-    }
-    let place = service.places.get(key.instanceId);
-    if (place === undefined) service.places.set(key.instanceId, (place = new Place(service, key.instanceId)));
+    const { namespace, group, service: name, instanceId } = key;
+    const service = this.service(namespace, group, name) ?? this.#add(new Service(namespace, group, name));
+    let place = service.places.get(instanceId);
+    if (place === undefined) service.places.set(instanceId, (place = new Place(service, instanceId)));
     return place;
   }
 
   service(namespace: string, group: string, service: string): Service | undefined {
-    return this.#services.get(serviceKey(namespace, group, service));
+    return this.#services.get(namespace)?.get(group)?.get(service);
   }
 
-  services(): Iterable<Service> {
-    return this.#services.values();
+  /** The services of one namespace, or of all. */
+  *services(namespace?: string): Iterable<Service> {
+    const groups = namespace === undefined ? [...this.#services.values()] : [this.#services.get(namespace)];
+    for (const group of groups) for (const services of group?.values() ?? []) yield* services.values();
   }
 
   /** Something about it changed: it is looked at again at the end of this input. */
@@ -185,10 +190,28 @@ export class Places {
   /** Forgets a place of which nothing is known any more. */
   dropIfEmpty(place: Place): void {
     if (!place.isEmpty || place.shown !== undefined) return;
-    const { places, namespace, group, name } = place.of;
+    const { places } = place.of;
     if (places.get(place.instanceId) !== place) return;
     places.delete(place.instanceId);
-    if (places.size === 0) this.#services.delete(serviceKey(namespace, group, name));
+    if (places.size === 0) this.#drop(place.of);
+  }
+
+  #add(service: Service): Service {
+    const { namespace, group, name } = service;
+    let groups = this.#services.get(namespace);
+    if (groups === undefined) this.#services.set(namespace, (groups = new Map()));
+    let services = groups.get(group);
+    if (services === undefined) groups.set(group, (services = new Map()));
+    services.set(name, service);
+    return service;
+  }
+
+  #drop({ namespace, group, name }: Service): void {
+    const groups = this.#services.get(namespace);
+    const services = groups?.get(group);
+    services?.delete(name);
+    if (services?.size === 0) groups?.delete(group);
+    if (groups?.size === 0) this.#services.delete(namespace);
   }
 }
 

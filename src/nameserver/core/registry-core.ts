@@ -296,9 +296,7 @@ export class RegistryCore {
   /** All services that have visible instances, of one namespace or of all, in no order. */
   services(namespace?: string): ServiceInfo[] {
     const found: ServiceInfo[] = [];
-    for (const service of this.#places.services()) {
-      if (service.shown > 0 && (namespace === undefined || service.namespace === namespace)) found.push(info(service));
-    }
+    for (const service of this.#places.services(namespace)) if (service.shown > 0) found.push(info(service));
     return found;
   }
 

@@ -1,0 +1,140 @@
+import t from 'tap';
+import { ErrorCode } from '../../../src/base/errors.js';
+import { historyMax } from '../../../src/nameserver/core/owner-log.js';
+import { removalMs } from '../../../src/nameserver/core/sessions.js';
+import { instanceMessage } from '../../../src/nameserver/instance.js';
+import { CoreCluster, claimOf, keyOf } from './core-cluster.js';
+
+t.test('what one node registers is at all others at once, with one frame for changes that come together', (t) => {
+  const cluster = CoreCluster.settled('a', 'b', 'c');
+  cluster.frames.length = 0;
+  cluster.act('a', (core) => core.register(1, claimOf('x', 1), cluster.nowMs));
+  t.equal(cluster.seen('x'), 'up up up');
+  cluster.act('a', (core) => {
+    for (let i = 0; i < 100; i++) core.register(1, claimOf(`y${i}`, 1), cluster.nowMs);
+  });
+  const deltas = cluster.frames.filter(({ to, message }) => to === 'b' && message.delta);
+  t.ok(deltas.length <= 3, `${deltas.length} frames for 101 changes`);
+  t.equal(cluster.core('b').instanceCount, 101);
+  t.ok(cluster.core('a').isHandedOver || cluster.frames.length > 0);
+  t.end();
+});
+
+t.test('a gap is pulled, never guessed over', (t) => {
+  const cluster = CoreCluster.settled('a', 'b', 'c');
+  cluster.cut((from, to) => from === 'a' && to === 'b');
+  cluster.act('a', (core) => core.register(1, claimOf('lost', 1), cluster.nowMs));
+  t.equal(cluster.seen('lost'), 'up - up');
+  cluster.heal();
+  cluster.act('a', (core) => core.register(1, claimOf('next', 1), cluster.nowMs));
+  t.equal(cluster.seen('lost'), 'up up up', 'the next delta shows the gap');
+  t.end();
+});
+
+t.test('what a node misses it gets from whoever has it', (t) => {
+  const cluster = CoreCluster.settled('a', 'b', 'c');
+  cluster.cut((from, to) => (from === 'a' && to === 'b') || (from === 'b' && to === 'a'));
+  cluster.act('a', (core) => core.register(1, claimOf('x', 1), cluster.nowMs));
+  cluster.pass(3_000, () => cluster.core('a').heard(1, cluster.nowMs));
+  t.equal(cluster.seen('x'), 'up up up', 'over c');
+  cluster.act('a', (core) => core.deregister(1, keyOf('x'), { incarnation: 1, counter: 1 }, cluster.nowMs));
+  cluster.pass(3_000);
+  t.equal(cluster.seen('x'), '- - -');
+  t.end();
+});
+
+t.test('who is too far behind gets the whole state, in windows, and applies it at once', (t) => {
+  const cluster = CoreCluster.settled('a', 'b');
+  cluster.cut(() => true);
+  const count = 2 * historyMax + 1_000;
+  for (let i = 0; i < count; i++) cluster.core('a').register(1 + (i >> 9), claimOf(`i${i}`, 1), cluster.nowMs);
+  cluster.core('a').deregister(1, keyOf('i7'), { incarnation: 1, counter: 1 }, cluster.nowMs);
+  cluster.settle();
+  cluster.heal();
+  cluster.frames.length = 0;
+  const counts = new Set<number>();
+  cluster.pass(3_000, () => {
+    counts.add(cluster.core('b').instanceCount);
+    for (let i = 0; i <= count >> 9; i++) cluster.core('a').heard(1 + i, cluster.nowMs);
+  });
+  t.same([...counts, cluster.core('b').instanceCount].slice(-1), [count - 1]);
+  t.same(
+    [...counts].filter((each) => each !== 0 && each !== count - 1),
+    [],
+    'never half of it',
+  );
+  t.equal(cluster.core('b').endedVersion(keyOf('i7'))?.incarnation, 1, 'tombstones come along');
+  const chunks = cluster.frames.filter(({ message }) => message.snapshotChunk);
+  const pulls = cluster.frames.filter(({ message }) => message.pull);
+  t.ok(chunks.length > 4 && pulls.length > 1, `${chunks.length} chunks, ${pulls.length} pulls`);
+  t.end();
+});
+
+t.test('a higher version at another node takes over in one step, also for the session that had the lower one', (t) => {
+  const cluster = CoreCluster.settled('a', 'b', 'c');
+  cluster.act('a', (core) => core.register(1, claimOf('x', 1, 1), cluster.nowMs));
+  for (const effects of cluster.effects.values()) effects.length = 0;
+  cluster.act('b', (core) => core.register(1, claimOf('x', 1, 2), cluster.nowMs));
+  t.equal(cluster.seen('x'), 'up up up');
+  t.equal(cluster.core('c').visible(keyOf('x'))?.owner, 'b');
+  t.same(cluster.core('a').beat(1, cluster.nowMs).superseded, [
+    { ...keyOf('x'), seen: { incarnation: 1, counter: 2 } },
+  ]);
+  cluster.act('a', (core) => core.closed(1, cluster.nowMs));
+  cluster.pass(removalMs + 5_000, () => cluster.core('b').heard(1, cluster.nowMs));
+  t.equal(cluster.seen('x'), 'up up up', 'the late end of the old connection removes nothing');
+  t.throws(() => cluster.core('c').register(9, claimOf('x', 1, 2), cluster.nowMs), { code: ErrorCode.SUPERSEDED });
+  t.end();
+});
+
+t.test(
+  'a late register below a tombstone of another node is refused; the tombstone goes once all are caught up',
+  (t) => {
+    const cluster = CoreCluster.settled('a', 'b', 'c');
+    cluster.act('a', (core) => core.register(1, claimOf('x', 5), cluster.nowMs));
+    cluster.act('a', (core) => core.deregister(1, keyOf('x'), { incarnation: 5, counter: 1 }, cluster.nowMs));
+    t.equal(cluster.seen('x'), '- - -');
+    t.throws(() => cluster.core('b').register(1, claimOf('x', 5), cluster.nowMs), { code: ErrorCode.SUPERSEDED });
+    cluster.isolate('c');
+    cluster.pass(120_000);
+    t.equal(cluster.core('a').tombstoneCount, 1, 'kept for c, which may hold a lower claim');
+    cluster.heal();
+    cluster.pass(5_000);
+    t.same(
+      [...cluster.cores.values()].map((core) => core.tombstoneCount),
+      [0, 0, 0],
+    );
+    cluster.pass(60_000);
+    t.equal(cluster.core('c').tombstoneCount, 0);
+    t.end();
+  },
+);
+
+t.test('an owner is told of a tombstone that hides its claim', (t) => {
+  const cluster = CoreCluster.settled('a', 'b', 'c');
+  cluster.isolate('c');
+  cluster.act('c', (core) => core.register(1, claimOf('x', 3), cluster.nowMs));
+  cluster.act('a', (core) => core.register(1, claimOf('x', 5), cluster.nowMs));
+  cluster.act('a', (core) => core.deregister(1, keyOf('x'), { incarnation: 5, counter: 1 }, cluster.nowMs));
+  cluster.pass(2_000, () => cluster.core('c').heard(1, cluster.nowMs));
+  cluster.heal();
+  cluster.pass(4_000, () => cluster.core('c').heard(1, cluster.nowMs));
+  t.match(cluster.core('c').beat(1, cluster.nowMs).superseded, [{ instanceId: 'x', seen: { incarnation: 5 } }]);
+  cluster.act('c', (core) => core.register(1, claimOf('x', 6), cluster.nowMs));
+  t.equal(cluster.seen('x'), 'up up up', 'its client registers above it');
+  t.end();
+});
+
+t.test('of two states of one number the owner’s own is right', (t) => {
+  const cluster = CoreCluster.settled('a', 'b', 'c');
+  cluster.act('a', (core) => core.register(1, claimOf('x', 1), cluster.nowMs));
+  // c makes b believe another first change of a, and swallows what a says.
+  const { incarnation } = cluster.core('a');
+  const delta = { owner: 'a', incarnation, from: 2, changes: [{ put: instanceMessage(claimOf('false', 1), 'up') }] };
+  cluster.core('b').receive('c', { sender: 'c', delta }, cluster.nowMs, 0);
+  t.equal(cluster.core('b').instanceCount, 2);
+  cluster.act('a', (core) => core.register(1, claimOf('y', 1), cluster.nowMs));
+  cluster.pass(3_000, () => cluster.core('a').heard(1, cluster.nowMs));
+  t.same([cluster.seen('false'), cluster.seen('y')], ['- - -', 'up up up']);
+  t.end();
+});
