@@ -30,6 +30,8 @@ export type ConsumerState = 'new' | 'running' | 'closing' | 'closed';
 
 /** How often positions are asked for again while nobody answers. */
 const positionsMs = 10_000;
+/** The pause before partitions that could not be begun with are tried again. */
+const againMs = 500;
 
 export class ConsumerDriver {
   readonly #network: QueueNetwork;
@@ -210,33 +212,52 @@ export class ConsumerDriver {
 
   // ---- taking partitions
 
+  /** What has a name soon is taken as one; the rest topic by topic, whenever brokers can tell of it. */
   async #take(holdings: readonly Holding<OpenPartition>[]): Promise<void> {
+    const ids = [...new Set(holdings.map(({ topicId }) => topicId))];
+    const places = await Promise.all(ids.map((id) => this.#leaders.look(id)));
+    ids.forEach((id, i) => {
+      if (places[i] === undefined) void this.#takeLater(holdings.filter(({ topicId }) => topicId === id));
+    });
+    const names = new Map(places.flatMap((place) => (place === undefined ? [] : [[place.topicId, place.name]])));
+    await this.#consume(holdings, names);
+  }
+
+  /** Holdings of one topic. Ends when they have its name, or are others'. */
+  async #takeLater(holdings: readonly Holding<OpenPartition>[]): Promise<void> {
+    while (this.#state === 'running' && holdings.some(isWanted)) {
+      try {
+        const { topicId, name } = await this.#leaders.topic(holdings[0]!.topicId);
+        await this.#consume(holdings, new Map([[topicId, name]]));
+        return;
+      } catch (error) {
+        if (this.#state !== 'running') return;
+        this.#trouble(error as Error, undefined);
+        await elapse(this.#network.runtime.clock, againMs);
+      }
+    }
+  }
+
+  async #consume(holdings: readonly Holding<OpenPartition>[], names: ReadonlyMap<number, string>): Promise<void> {
     const taken: OpenPartition[] = [];
     for (const holding of holdings) {
-      try {
-        const { name } = await this.#leaders.topic(holding.topicId);
-        if (holding.isReleasing || holding.isGone) continue;
-        const partition = new OpenPartition(name, holding.topicId, holding.partition, holding);
-        holding.work = partition;
-        this.partitions.add(partition);
-        taken.push(partition);
-      } catch (error) {
-        this.#trouble(error as Error, undefined);
-      }
+      const name = names.get(holding.topicId);
+      if (name === undefined || !isWanted(holding)) continue;
+      holding.work = new OpenPartition(name, holding.topicId, holding.partition, holding);
+      this.partitions.add(holding.work);
+      taken.push(holding.work);
     }
     if (taken.length === 0) return;
     for (const partition of taken) partition.wasTold = true;
     await this.#tellAssigned(taken);
-    for (;;) {
-      const open = taken.filter(isHeld);
-      if (open.length === 0) return;
+    for (let open = taken.filter(isHeld); open.length > 0; open = open.filter(isHeld)) {
       try {
         await this.#begin(open);
         return;
       } catch (error) {
         if (this.#state === 'closed') return;
         this.#trouble(error as Error, undefined);
-        await elapse(this.#network.runtime.clock, 500);
+        await elapse(this.#network.runtime.clock, againMs);
       }
     }
   }
@@ -442,7 +463,12 @@ export class ConsumerDriver {
   }
 }
 
+/** True while it is this member's to keep. */
+function isWanted({ isReleasing, isGone }: Holding<OpenPartition>): boolean {
+  return !isReleasing && !isGone;
+}
+
 /** True while the group counts it as this member's, and it is to be consumed. */
 function isHeld({ holding, isOver }: OpenPartition): boolean {
-  return !isOver && holding !== undefined && !holding.isReleasing && !holding.isGone;
+  return !isOver && holding !== undefined && isWanted(holding);
 }

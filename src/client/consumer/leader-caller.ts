@@ -8,6 +8,7 @@ import type { TopicPlace } from '../topic-directory.js';
 import type { QueueNetwork } from '../topic-producer.js';
 
 const lookMs = 1_000;
+const looksMax = 10;
 const retryFirstMs = 20;
 const retryMaxMs = 1_000;
 
@@ -25,15 +26,22 @@ export class LeaderCaller {
     this.#isClosed = true;
   }
 
+  /** The topic with that id, if brokers can tell of it now; asks them once, for up to a second. */
+  async look(topicId: number): Promise<TopicPlace | undefined> {
+    const { topics, runtime } = this.#network;
+    const known = topics.known(topicId);
+    if (known !== undefined || this.#isClosed) return known;
+    topics.stale(topicId);
+    await change(topics, runtime.clock);
+    return topics.known(topicId);
+  }
+
   /** The topic with that id, once it is known; rejects with NOT_FOUND when brokers don't know it within a while. */
   async topic(topicId: number): Promise<TopicPlace> {
-    const { topics, runtime } = this.#network;
-    for (let looks = 0; looks < 10; looks++) {
-      const known = topics.known(topicId);
+    for (let looks = 0; looks < looksMax; looks++) {
+      const known = await this.look(topicId);
       if (known !== undefined) return known;
       this.#throwIfClosed();
-      topics.stale(topicId);
-      await change(topics, runtime.clock);
     }
     throw new TaskdError(ErrorCode.NOT_FOUND, `there is no topic with the id ${topicId}: was it removed?`);
   }

@@ -1,7 +1,8 @@
 import t from 'tap';
-import { ErrorCode } from '../../../src/base/errors.js';
+import { ErrorCode, isTaskdError } from '../../../src/base/errors.js';
 import type { ConsumerRecord } from '../../../src/client/consumer/consumer-record.js';
 import type { HandlerContext } from '../../../src/client/consumer/handler-context.js';
+import { TopicDirectory, type TopicPlace } from '../../../src/client/topic-directory.js';
 import { ConsumerRig } from './rig.js';
 
 const group = 'billing';
@@ -325,3 +326,28 @@ for (const inGroup of [true, false]) {
     },
   );
 }
+
+t.test('a partition whose topic nobody can tell of for a while is consumed all the same', async (t) => {
+  const rig = await ConsumerRig.start(t);
+  await rig.send('a');
+  let isTold = false;
+  class LateDirectory extends TopicDirectory {
+    override known(topicId: number): TopicPlace | undefined {
+      const place = super.known(topicId);
+      return place?.name === rig.topic && !isTold ? undefined : place;
+    }
+  }
+  const seen: string[] = [];
+  const options = {
+    group,
+    onTrouble: (error: Error) => {
+      isTold ||= isTaskdError(error, ErrorCode.NOT_FOUND);
+    },
+  };
+  void rig.consumer(options, LateDirectory).run((record) => {
+    seen.push(record.text());
+    rig.changed();
+  });
+  await rig.until(() => seen.length === 1);
+  t.ok(isTold, 'it was told while it was not known');
+});

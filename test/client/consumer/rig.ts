@@ -49,10 +49,10 @@ export class ConsumerRig {
   }
 
   /** A consumer of the topic that shares no connection with others. */
-  consumer(options: Partial<ConsumerOptions> = {}): Consumer {
+  consumer(options: Partial<ConsumerOptions> = {}, Topics: typeof TopicDirectory = TopicDirectory): Consumer {
     const { runtime } = this.client;
     const connections = new Connections(runtime, { clientId: `consumer-${this.#consumers.length}`, kind: 'client' });
-    const topics = new TopicDirectory(runtime, connections, fixedBrokers(this.node.address));
+    const topics = new Topics(runtime, connections, fixedBrokers(this.node.address));
     const consumer = new Consumer({ runtime, callers: connections, topics }, { topics: [this.topic], ...options });
     this.#consumers.push(consumer);
     this.#ends.push(async () => {
