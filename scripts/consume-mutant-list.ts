@@ -53,4 +53,12 @@ export const consumeMutants: readonly Mutant[] = [
     replace: 'if (false) {',
     seeds: 30,
   },
+  {
+    name: 'consume: a beat that left counts as heard',
+    world: 'consume',
+    file: 'src/client/consumer/member-core.js',
+    find: 'this.#beatMs = nowMs;',
+    replace: 'this.#beatMs = nowMs; this.#heardMs = nowMs;',
+    seeds: 60,
+  },
 ];

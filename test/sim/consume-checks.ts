@@ -26,6 +26,7 @@ export interface Started extends Place {
  * - a record that was acknowledged is handled to its end, or is a dead letter, at least once;
  * - nothing counts as committed that was not handled, or stored for another try;
  * - records of one key are begun in their order, and one at a time within a member;
+ * - nobody begins a record of a partition that another has begun on since it was given it;
  * - while nobody is cut off or stands still, no partition is handled by two members at once.
  */
 export class ConsumeChecks {
@@ -40,6 +41,12 @@ export class ConsumeChecks {
   /** The highest offset of a key that was begun, by partition and key. */
   readonly #latest = new Map<string, number>();
   readonly #running = new Set<Started>();
+  /** Counts what happens, to tell before from after. */
+  #moment = 0;
+  /** By partition and member. */
+  readonly #given = new Map<string, number>();
+  /** Who has begun on a record of a partition, and when last. */
+  readonly #beginners = new Map<number, Map<string, number>>();
   handled = 0;
 
   /** `tries`: how often a record is tried before it is a dead letter. */
@@ -62,6 +69,11 @@ export class ConsumeChecks {
     return open.map(({ id, partition, offset }) => `${id} (${partition}:${offset})`);
   }
 
+  /** The member was told that it has the partition. */
+  given(partition: number, member: string): void {
+    this.#given.set(`${partition}/${member}`, ++this.#moment);
+  }
+
   started(call: Started): void {
     const { piece, partition, offset, attempt, member } = call;
     const what = `${piece.id} (${partition}:${offset}, try ${attempt})`;
@@ -81,6 +93,7 @@ export class ConsumeChecks {
     this.#running.add(call);
     this.handled++;
     if (attempt > 1) return;
+    this.#checkOwner(call, what);
     const place = `${partition}:${offset}`;
     if (this.#begun.has(place)) return;
     this.#begun.add(place);
@@ -88,6 +101,18 @@ export class ConsumeChecks {
     const latest = this.#latest.get(line) ?? -1;
     if (offset < latest) this.#fail(new Error(`${what} is begun for the first time after ${latest} of its key`));
     this.#latest.set(line, offset);
+  }
+
+  /** A partition goes to the next one only when its owner begins nothing more, whether that one knows it or not. */
+  #checkOwner({ partition, member }: Started, what: string): void {
+    const beginners = this.#beginners.get(partition) ?? new Map<string, number>();
+    this.#beginners.set(partition, beginners);
+    const given = this.#given.get(`${partition}/${member}`) ?? 0;
+    for (const [other, moment] of beginners) {
+      if (other === member || moment < given) continue;
+      this.#fail(new Error(`${member} begins ${what}, and ${other} has begun on the partition since it was given it`));
+    }
+    beginners.set(member, ++this.#moment);
   }
 
   /** `stopped`: it was told to stop and did. */

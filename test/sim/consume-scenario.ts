@@ -6,17 +6,25 @@ import type { ScenarioOptions, WorldResult } from './world-result.js';
 const faultsMs = 15_000;
 const settleMs = 120_000;
 const downMsMax = 2_000;
+/** From less than a session to more than a connection lives in silence. */
+const silenceMsMax = 14_000;
 
-/** Members that die and leave, and come back; nothing else happens, so that everybody knows who has what. */
+/**
+ * Members that die and leave, and come back; nothing else happens, so that everybody knows who has what. Or the network
+ * loses all that some of them say and hear for a while, without a word to anybody.
+ */
 class Comings {
   readonly #world: SimWorld;
   readonly #consume: Consume;
   readonly #everyMs: number;
+  readonly #hasSilences: boolean;
   #isOn = false;
   #count = 0;
+  #silences = 0;
 
-  constructor(world: SimWorld, consume: Consume) {
+  constructor(world: SimWorld, consume: Consume, hasSilences: boolean) {
     this.#world = world;
+    this.#hasSilences = hasSilences;
     this.#consume = consume;
     this.#everyMs = 150 * 2 ** (world.random.unit() * 4);
   }
@@ -28,11 +36,12 @@ class Comings {
 
   stop(): void {
     this.#isOn = false;
+    this.#world.network.heal();
     for (const member of this.#consume.members) if (!member.isAlive) member.restart();
   }
 
   summary(): string {
-    return `${this.#count} comings and goings`;
+    return `${this.#count} comings and goings, ${this.#silences} silences`;
   }
 
   #plan(): void {
@@ -40,6 +49,11 @@ class Comings {
     this.#world.after(random.unit() * 2 * this.#everyMs, () => {
       if (!this.#isOn) return;
       const member = this.#consume.members[random.below(this.#consume.members.length)]!;
+      if (this.#hasSilences && random.below(2) === 0) {
+        this.#silence(member.name);
+        this.#plan();
+        return;
+      }
       this.#count++;
       if (!member.isAlive) member.restart();
       else if (random.below(3) === 0) member.kill();
@@ -51,15 +65,27 @@ class Comings {
       this.#plan();
     });
   }
+
+  /** Connections stand all the while, and sends go well. */
+  #silence(name: string): void {
+    const { random, network } = this.#world;
+    const forMs = random.unit() * silenceMsMax;
+    this.#silences++;
+    network.block(name, this.#consume.broker.name, forMs);
+    network.block(this.#consume.broker.name, name, forMs);
+  }
 }
 
-/** Runs a group of consumers under one seed: every second seed with kills of members alone, the others with all faults. */
+/** Runs a group of consumers under one seed: every second seed with kills of members alone or with silences, the others with all faults. */
 export async function runConsumeSeed(seed: number, options: ScenarioOptions = {}): Promise<WorldResult> {
   const world = new SimWorld(seed, options);
   const consume = new Consume(world);
-  const isCalm = seed % 2 === 0;
-  consume.checks.isCalm = isCalm;
-  const faults = isCalm ? new Comings(world, consume) : new Faults(world, consume.processes, consume.broker);
+  const isMembersOnly = seed % 2 === 0;
+  const hasSilences = seed % 4 === 2;
+  consume.checks.isCalm = isMembersOnly && !hasSilences;
+  const faults = isMembersOnly
+    ? new Comings(world, consume, hasSilences)
+    : new Faults(world, consume.processes, consume.broker);
   let problem: Error | undefined;
   try {
     consume.start();

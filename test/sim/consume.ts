@@ -153,6 +153,9 @@ export class Consume {
       releaseTimeoutMs: 5_000,
       closeTimeoutMs: 8_000,
       commitIntervalMs: 150,
+      onAssigned: (places) => {
+        for (const { partition } of places) this.checks.given(partition, member);
+      },
     });
     runtime.process.onStop(() => {
       void consumer.close().then(() => runtime.process.exit(0));

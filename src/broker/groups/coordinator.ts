@@ -163,7 +163,9 @@ export class GroupCoordinator {
     const member = group?.members.get(beat.memberId);
     const session = member === undefined ? undefined : this.#sessions.get(member);
     if (group === undefined || session === undefined || this.#state !== 'active') return;
-    session.seen(this.#runtime.clock.monotonicMs());
+    const nowMs = this.#runtime.clock.monotonicMs();
+    session.seen(nowMs);
+    session.heard(beat.number, nowMs);
     session.beat(beat, new Set(placesOf(beat.owned)));
     this.#release(group, session);
   }

@@ -32,6 +32,9 @@ export class MemberSession {
   #dueMs: number;
   #releaseDueMs = Number.POSITIVE_INFINITY;
   #isDisconnected = false;
+  /** The highest number of a beat that counted. */
+  #heard = 0;
+  #echoedMs = Number.NEGATIVE_INFINITY;
 
   constructor(member: Member, nowMs: number, heartbeatMs: number) {
     this.member = member;
@@ -68,6 +71,16 @@ export class MemberSession {
   seen(nowMs: number): void {
     this.lastSeenMs = nowMs;
     if (!this.#isDisconnected) this.#dueMs = nowMs + this.member.sessionTimeoutMs;
+  }
+
+  /** A beat came and gave it time: the member learns of it with the next push, or at once if it has heard nothing for long. */
+  heard(number: number, nowMs: number): void {
+    // Beats of one who is being put out don't help it any more, and it must not believe so.
+    if (number <= this.#heard || this.isOutPending || this.#isDisconnected) return;
+    this.#heard = number;
+    if (nowMs - this.#echoedMs < this.#beatMs / 2) return;
+    this.#echoedMs = nowMs;
+    this.#stream?.push({ memberEpoch: this.member.epoch, heard: number, unchanged: true });
   }
 
   /** What the member says in a beat. */
@@ -111,9 +124,10 @@ export class MemberSession {
       memberEpoch: member.epoch,
       assigned: topicPartitionsOf(member.assigned),
       standby: topicPartitionsOf(member.standby()),
-      heartbeatMs: Math.min(this.#heartbeatMs, Math.floor(member.sessionTimeoutMs / 3)),
+      heartbeatMs: this.#beatMs,
       sessionTimeoutMs: member.sessionTimeoutMs,
       releaseTimeoutMs: member.releaseTimeoutMs,
+      heard: this.#heard,
     });
   }
 
@@ -121,5 +135,9 @@ export class MemberSession {
     const stream = this.#stream;
     this.#stream = undefined;
     stream?.end(error);
+  }
+
+  get #beatMs(): number {
+    return Math.min(this.#heartbeatMs, Math.floor(this.member.sessionTimeoutMs / 3));
   }
 }

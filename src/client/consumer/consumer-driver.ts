@@ -121,7 +121,7 @@ export class ConsumerDriver {
           for (const holding of holdings) void this.#release(holding);
         },
         lose: (holdings) => this.#lose(holdings),
-        joined: () => this.#runner.plan(),
+        mayStart: () => this.#runner.plan(),
         trouble: (error) => this.#trouble(error, undefined),
         fatal: (error) => this.#fail(error),
       },

@@ -31,8 +31,8 @@ export interface SessionEvents<W> {
   /** Each is to be handed to `core.released` once it was let go; then call `perform`. */
   release(holdings: readonly Holding<W>[]): void;
   lose(holdings: readonly Holding<W>[]): void;
-  /** The first push has come, after a start or a cut. */
-  joined(): void;
+  /** New work may begin, after a start or a doubt. */
+  mayStart(): void;
   /** It goes on by itself. */
   trouble(error: TaskdError): void;
   /** The group won't have this member. The last call. */
@@ -150,7 +150,8 @@ export class GroupSession<W> {
       case 'beat': {
         const { group, memberId } = this.#options;
         const owned = byTopic(effect.owned);
-        this.#caller?.send(groupBeat, { group, memberId, memberEpoch: effect.epoch, owned });
+        const { number } = effect;
+        this.#caller?.send(groupBeat, { group, memberId, memberEpoch: effect.epoch, owned, number });
         break;
       }
     }
@@ -193,6 +194,7 @@ export class GroupSession<W> {
       clientId: memberId,
     };
     this.#caller = caller;
+    this.#core.opened(this.#runtime.clock.monotonicMs());
     this.#stream = caller.open(joinGroup, request, pushCredit, {
       push: (push) => this.#pushed(round, push),
       end: (error) => this.#ended(round, error),
@@ -201,15 +203,18 @@ export class GroupSession<W> {
 
   #pushed(round: number, push: taskd.GroupPush): void {
     if (this.#round !== round) return;
-    const isFirst = !this.#core.isIn;
     this.#backoff.succeeded();
     this.#stream?.credit(1);
     const nowMs = this.#runtime.clock.monotonicMs();
-    const assigned = flat(push.assigned);
-    const { memberEpoch, heartbeatMs, sessionTimeoutMs } = push;
-    this.#core.pushed({ epoch: memberEpoch, assigned, heartbeatMs, sessionTimeoutMs }, nowMs);
-    this.perform();
-    if (isFirst && this.#core.isIn) this.#events.joined();
+    const couldStart = this.#core.isIn && this.#core.mayStart(nowMs);
+    if (push.unchanged) this.#core.heard(push.heard);
+    else {
+      const assigned = flat(push.assigned);
+      const { memberEpoch, heartbeatMs, sessionTimeoutMs, heard } = push;
+      this.#core.pushed({ epoch: memberEpoch, assigned, heartbeatMs, sessionTimeoutMs, heard }, nowMs);
+      this.perform();
+    }
+    if (!couldStart && this.#core.isIn && this.#core.mayStart(nowMs)) this.#events.mayStart();
   }
 
   #ended(round: number, error: unknown): void {

@@ -15,8 +15,10 @@
  * The rules, each of which keeps a partition from two members at once:
  * - a partition stands in `owned` of every beat from the moment it was assigned until it was released: until nothing of
  *   it runs, and what was done of it is committed;
- * - nothing new may start while the session is in doubt: without a beat that left for one session timeout (a cut, or a
- *   process that stood still), others may have what it holds. It joins anew and goes on when a push has come;
+ * - nothing new may start while the session is in doubt: one session timeout after the member sent the last join or beat
+ *   that the coordinator says it has heard, others may have what it holds (a cut, a network that loses all, a process
+ *   that stood still). It joins anew and goes on when a push has come. The coordinator counts from when it heard, which
+ *   is later; clocks that run at different speeds have a fiftieth of the time for that;
  * - a push counts only with an epoch that is not lower than the last one's.
  */
 import { assert } from '../../base/errors.js';
@@ -52,17 +54,33 @@ export type MemberEffect<W> =
   | { readonly kind: 'release'; readonly holdings: readonly Holding<W>[] }
   /** Begins to work on these. */
   | { readonly kind: 'take'; readonly holdings: readonly Holding<W>[] }
-  | { readonly kind: 'beat'; readonly epoch: number; readonly owned: readonly GroupPartition[] };
+  | {
+      readonly kind: 'beat';
+      readonly epoch: number;
+      readonly owned: readonly GroupPartition[];
+      readonly number: number;
+    };
 
 export interface MemberPush {
   readonly epoch: number;
   readonly assigned: readonly GroupPartition[];
   readonly heartbeatMs: number;
   readonly sessionTimeoutMs: number;
+  /** The highest number of a beat that the coordinator has heard. */
+  readonly heard: number;
+}
+
+interface SentBeat {
+  readonly number: number;
+  readonly sentMs: number;
 }
 
 const heartbeatMsDefault = 1_000;
 const heartbeatMsMin = 50;
+/** The part of a session that is left unused: clocks differ by less. */
+const clockMargin = 0.02;
+/** Beats that may be waited for; the oldest are forgotten, which only makes the member more careful. */
+const unheardMax = 64;
 
 export class MemberCore<W> {
   #sessionTimeoutMs: number;
@@ -72,7 +90,14 @@ export class MemberCore<W> {
   /** The latest assignment, by `placeOf`. */
   #assigned = new Map<number, GroupPartition>();
   #heartbeatMs = heartbeatMsDefault;
-  #beatSentMs = Number.NEGATIVE_INFINITY;
+  /** When it sent the latest join or beat that it knows was heard. */
+  #heardMs = Number.NEGATIVE_INFINITY;
+  /** When the stream was opened whose first push is waited for. */
+  #openedMs = Number.NEGATIVE_INFINITY;
+  #beatNumber = 0;
+  #beatMs = 0;
+  /** By number; none of them is known to be heard. */
+  #unheard: SentBeat[] = [];
   #beatDueMs = Number.POSITIVE_INFINITY;
   #mustBeat = false;
   #isClosing = false;
@@ -104,14 +129,16 @@ export class MemberCore<W> {
 
   /** True while nobody else can have what this member holds, as far as it can know. */
   mayStart(nowMs: number): boolean {
-    return nowMs <= this.#beatSentMs + this.#sessionTimeoutMs;
+    return nowMs <= this.#heardMs + this.#sessionTimeoutMs * (1 - clockMargin);
   }
 
   /** Effects since the last call. */
   take(): MemberEffect<W>[] {
     const effects = this.#effects;
     if (this.#mustBeat && this.#state === 'in') {
-      effects.push({ kind: 'beat', epoch: this.#epoch, owned: this.#owned() });
+      this.#unheard.push({ number: ++this.#beatNumber, sentMs: this.#beatMs });
+      if (this.#unheard.length > unheardMax) this.#unheard.shift();
+      effects.push({ kind: 'beat', epoch: this.#epoch, owned: this.#owned(), number: this.#beatNumber });
     }
     this.#mustBeat = false;
     this.#effects = [];
@@ -126,12 +153,26 @@ export class MemberCore<W> {
     this.#effects.push({ kind: 'join', epoch: this.#epoch, owned: this.#owned() });
   }
 
+  /** The stream that `join` wants is being opened. */
+  opened(nowMs: number): void {
+    this.#openedMs = nowMs;
+  }
+
+  /** On the current stream the coordinator says which beats it has heard. */
+  heard(number: number): void {
+    if (this.#state !== 'in') return;
+    while (this.#unheard.length > 0 && this.#unheard[0]!.number <= number) {
+      this.#heardMs = Math.max(this.#heardMs, this.#unheard.shift()!.sentMs);
+    }
+  }
+
   /** A push came on the current stream. */
   pushed(push: MemberPush, nowMs: number): void {
     if (this.#state !== 'joining' && this.#state !== 'in') return;
     if (push.epoch < this.#epoch) return;
-    if (this.#state === 'joining') this.#beatSentMs = nowMs;
+    if (this.#state === 'joining') this.#heardMs = Math.max(this.#heardMs, this.#openedMs);
     this.#state = 'in';
+    this.heard(push.heard);
     this.#epoch = push.epoch;
     if (push.sessionTimeoutMs > 0) this.#sessionTimeoutMs = push.sessionTimeoutMs;
     if (push.heartbeatMs > 0) this.#heartbeatMs = Math.max(heartbeatMsMin, push.heartbeatMs);
@@ -178,7 +219,8 @@ export class MemberCore<W> {
     this.cut();
     this.#epoch = 0;
     this.#assigned = new Map();
-    this.#beatSentMs = Number.NEGATIVE_INFINITY;
+    this.#heardMs = Number.NEGATIVE_INFINITY;
+    this.#unheard = [];
     const lost = [...this.#holdings.values()];
     for (const holding of lost) this.#forget(holding);
     if (lost.length > 0) this.#effects.push({ kind: 'lose', holdings: lost });
@@ -226,7 +268,7 @@ export class MemberCore<W> {
       this.join();
       return;
     }
-    this.#beatSentMs = nowMs;
+    this.#beatMs = nowMs;
     this.#beatDueMs = nowMs + this.#heartbeatMs;
     this.#mustBeat = true;
   }

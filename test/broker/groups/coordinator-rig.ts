@@ -130,8 +130,8 @@ export class CoordinatorRig {
     return stream;
   }
 
-  beat(memberId: string, memberEpoch: number, places: readonly number[]): void {
-    const beat = { group: 'g', memberId, memberEpoch, owned: topicPartitionsOf(places) };
+  beat(memberId: string, memberEpoch: number, places: readonly number[], number = 0): void {
+    const beat = { group: 'g', memberId, memberEpoch, owned: topicPartitionsOf(places), number };
     this.coordinator.beat(taskd.GroupBeat.decode(taskd.GroupBeat.encode(beat).finish()));
   }
 

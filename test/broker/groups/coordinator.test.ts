@@ -81,6 +81,33 @@ t.test('a closed connection is a second of grace, but not always', async (t) => 
   t.equal(await membersAfter(1_000), 0);
 });
 
+t.test('a member learns which of its beats came, but not while it is being put out', async (t) => {
+  const rig = new CoordinatorRig();
+  await rig.start();
+  const a = await rig.join({ memberId: 'a' });
+  await rig.clock.settle();
+  const { length } = a.pushes;
+  rig.beat('a', a.epoch, [], 1);
+  t.match(a.last, { unchanged: true, heard: 1, memberEpoch: a.epoch });
+  for (let number = 2; number < 6; number++) rig.beat('a', a.epoch, [], number);
+  t.equal(a.pushes.length, length + 1, 'at most two a heartbeat');
+  await rig.pass(500);
+  rig.beat('a', a.epoch, [], 6);
+  rig.beat('a', a.epoch, [], 4);
+  t.match(a.last, { unchanged: true, heard: 6 });
+  t.equal(a.pushes.length, length + 2);
+  await rig.join({ memberId: 'b' });
+  await rig.clock.settle();
+  t.match(a.last, { heard: 6, unchanged: undefined }, 'each push says so');
+  await rig.clock.advance(6_000);
+  const before = a.pushes.length;
+  rig.coordinator.tick(rig.clock.monotonicMs(), false);
+  rig.beat('a', a.epoch, [], 7);
+  t.equal(a.pushes.length, before, 'its time is over, and the record says so');
+  await rig.clock.settle();
+  t.match(a.ended, { code: ErrorCode.UNKNOWN_MEMBER });
+});
+
 t.test('a second stream of a member ends the first', async (t) => {
   const rig = new CoordinatorRig();
   await rig.start();

@@ -14,19 +14,27 @@ class Rig {
   joins: { epoch: number; owned: number[] }[] = [];
   beats: { epoch: number; owned: number[] }[] = [];
   lost: number[] = [];
+  /** Of the latest beat. */
+  number = 0;
 
+  /** From a coordinator that has heard all beats. */
   push(epoch: number, ...partitions: number[]): void {
     const assigned = partitions.map(at);
-    this.core.pushed({ epoch, assigned, heartbeatMs: 1_000, sessionTimeoutMs: 0 }, this.nowMs);
+    this.core.pushed({ epoch, assigned, heartbeatMs: 1_000, sessionTimeoutMs: 0, heard: this.number }, this.nowMs);
     this.perform();
   }
 
   perform(): void {
     const numbers = (places: readonly GroupPartition[]): number[] => places.map(({ partition }) => partition).sort();
     for (const effect of this.core.take()) {
-      if (effect.kind === 'join') this.joins.push({ epoch: effect.epoch, owned: numbers(effect.owned) });
-      else if (effect.kind === 'beat') this.beats.push({ epoch: effect.epoch, owned: numbers(effect.owned) });
-      else if (effect.kind === 'lose') {
+      if (effect.kind === 'join') {
+        this.joins.push({ epoch: effect.epoch, owned: numbers(effect.owned) });
+        this.core.opened(this.nowMs);
+      } else if (effect.kind === 'beat') {
+        this.beats.push({ epoch: effect.epoch, owned: numbers(effect.owned) });
+        if (effect.number <= this.number) throw new Error('numbers of beats grow');
+        this.number = effect.number;
+      } else if (effect.kind === 'lose') {
         for (const holding of effect.holdings) {
           this.held.delete(holding.partition);
           this.lost.push(holding.partition);
@@ -132,6 +140,49 @@ t.test('a process that stood still joins anew instead of beating', async (t) => 
   late.push(2, 1, 2);
   t.same(late.joins.at(-1), { epoch: 2, owned: [1, 2] });
   t.notOk(late.core.mayStart(late.nowMs), 'a push that waited in the socket proves nothing');
+});
+
+t.test('beats that nobody hears keep nothing', async (t) => {
+  const rig = member(1);
+  const joined = rig.nowMs;
+  for (rig.nowMs += 1_000; rig.nowMs <= joined + 5_000; rig.nowMs += 1_000) {
+    rig.core.tick(rig.nowMs);
+    rig.perform();
+  }
+  t.equal(rig.beats.length, 6);
+  t.ok(rig.core.mayStart(joined + 5_800));
+  t.notOk(rig.core.mayStart(joined + 6_000), 'the coordinator put it out then');
+  rig.core.tick(rig.nowMs);
+  rig.perform();
+  t.equal(rig.joins.length, 2);
+});
+
+t.test('a session counts from when the latest beat that was heard left', async (t) => {
+  const rig = member(1);
+  const joined = rig.nowMs;
+  rig.core.heard(rig.number);
+  const first = rig.number;
+  rig.core.tick((rig.nowMs += 1_000));
+  rig.perform();
+  rig.nowMs += 3_000;
+  rig.core.heard(first);
+  t.notOk(rig.core.mayStart(joined + 6_000), 'the one before it was heard');
+  rig.core.heard(rig.number);
+  t.ok(rig.core.mayStart(joined + 6_500));
+  t.notOk(rig.core.mayStart(joined + 7_000), 'not from when that was told');
+  rig.core.fenced();
+  rig.core.heard(rig.number);
+  t.notOk(rig.core.mayStart(rig.nowMs));
+});
+
+t.test('a first push that was long on its way proves only that the join was heard', async (t) => {
+  const rig = new Rig();
+  rig.core.join();
+  rig.perform();
+  rig.nowMs += 5_000;
+  rig.push(1, 1);
+  t.ok(rig.core.mayStart(rig.nowMs));
+  t.notOk(rig.core.mayStart(rig.nowMs + 1_000));
 });
 
 t.test('a push that is older is void; one partition can be refused', async (t) => {
