@@ -1,7 +1,8 @@
 /**
  * Bytes a second that each client may move, after Kafka's client quotas (KIP-13): whoever is over it is slowed down by
  * late answers, which every client bears, and is not refused. Only when the debt has grown beyond what one late answer
- * can make good (someone sends without waiting for answers), requests are refused with BUSY until it is paid.
+ * can make good (someone sends without waiting for answers), requests are refused with BUSY until it is paid. For reads,
+ * which are known only when they are answered, see `fetch-quota.ts`.
  *
  * A client is known by the id in its hello, so that all its connections share. One second's worth may come at once.
  * Pure; time is a parameter.
@@ -56,10 +57,21 @@ export class ClientQuota {
     return this.#lateMs(account);
   }
 
-  /** How long an answer must wait now, for what was taken before. */
-  waitMs(clientId: string, nowMs: number): number {
+  /** What a client may move at once, in bytes; infinite without a limit. */
+  bytesAtOnce(clientId: string): number {
+    return this.#rateOf(clientId) ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** In how many milliseconds the client has worked off what it took; 0: it owes nothing. */
+  debtMs(clientId: string, nowMs: number): number {
     const account = this.#account(clientId, nowMs);
-    return account === undefined ? 0 : this.#lateMs(account);
+    return account === undefined ? 0 : Math.ceil(debtOf(account));
+  }
+
+  /** Counts `bytes`; fewer than none: so many of those counted before were not moved after all. */
+  charge(clientId: string, bytes: number, nowMs: number): void {
+    const account = this.#account(clientId, nowMs);
+    if (account !== undefined) account.owed = Math.max(0, account.owed + bytes);
   }
 
   /** Throws BUSY for a client that goes on taking although it was told to wait. */
@@ -68,14 +80,17 @@ export class ClientQuota {
     if (account === undefined) return;
     const debtMs = debtOf(account);
     if (debtMs <= throttleMsMax) return;
+    throw this.refusal(clientId, debtMs, debtMs - throttleMsMax);
+  }
+
+  /** BUSY for one who owes `debtMs` and may come again in `afterMs`; counted. */
+  refusal(clientId: string, debtMs: number, afterMs: number): TaskdError {
     this.refused++;
     const message =
-      `client "${clientId}" has used up its ${account.rate} bytes a second (${this.#what}) for ` +
+      `client "${clientId}" has used up its ${this.#rateOf(clientId)} bytes a second (${this.#what}) for ` +
       `${Math.ceil(debtMs / 1_000)} s ahead: wait for answers, or ask for a higher quota`;
-    throw new TaskdError(ErrorCode.BUSY, message, {
-      retry: Retry.AFTER,
-      retryAfterMs: Math.min(60_000, Math.ceil(debtMs - throttleMsMax) + 1),
-    });
+    const retryAfterMs = Math.min(60_000, Math.ceil(afterMs) + 1);
+    return new TaskdError(ErrorCode.BUSY, message, { retry: Retry.AFTER, retryAfterMs });
   }
 
   #lateMs(account: Account): number {
@@ -84,8 +99,12 @@ export class ClientQuota {
     return lateMs;
   }
 
+  #rateOf(clientId: string): number | undefined {
+    return this.#rates.clients.get(clientId) ?? this.#rates.perClient;
+  }
+
   #account(clientId: string, nowMs: number): Account | undefined {
-    const rate = this.#rates.clients.get(clientId) ?? this.#rates.perClient;
+    const rate = this.#rateOf(clientId);
     if (rate === undefined) return undefined;
     let account = this.#accounts.get(clientId);
     if (account === undefined) {

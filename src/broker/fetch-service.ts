@@ -14,7 +14,7 @@ import { bytesOf, type Piece, releasePieces } from '../runtime/file-region.js';
 import type { Timers } from '../timer/timers.js';
 import type { taskd } from '../wire/generated/messages.js';
 import type { ClientQuota } from './client-quota.js';
-import { LateAnswers } from './late-answers.js';
+import { FetchQuota, type Metered } from './fetch-quota.js';
 import { LentBytes } from './lent-bytes.js';
 import { OwnedBytes } from './owned-bytes.js';
 import type { Partition } from './partition.js';
@@ -58,7 +58,7 @@ interface Wanted {
   counted: number;
 }
 
-interface Fetch extends Waiting {
+interface Fetch extends Waiting, Metered {
   readonly call: FetchCall;
   readonly wanted: readonly Wanted[];
   readonly bytesMax: number;
@@ -82,9 +82,8 @@ interface Found {
 export class FetchService {
   readonly #partitions: Partitions;
   readonly #timers: Timers;
-  readonly #late: LateAnswers;
-  readonly #quota: ClientQuota;
-  readonly #clock: Clock;
+  readonly #rates: ClientQuota;
+  readonly #quota: FetchQuota<Fetch>;
   readonly #purgatory = new Purgatory<Fetch>(waitingLimits);
   readonly #lent = new LentBytes(lentBytesMax);
   readonly #owned = new OwnedBytes(ownedBytesMax, peerOwnedBytesMax);
@@ -97,9 +96,8 @@ export class FetchService {
   constructor(partitions: Partitions, timers: Timers, quota: ClientQuota, clock: Clock) {
     this.#partitions = partitions;
     this.#timers = timers;
-    this.#late = new LateAnswers(timers);
-    this.#quota = quota;
-    this.#clock = clock;
+    this.#rates = quota;
+    this.#quota = new FetchQuota(quota, timers, clock, (fetch) => this.#serve(fetch));
     partitions.onCommitted = (partition) => this.#wake(partition);
   }
 
@@ -118,13 +116,7 @@ export class FetchService {
     return this.#lent.bytes;
   }
 
-  /** A client that is over its quota is served late, within its deadline. */
   handle(request: taskd.FetchRequest, call: FetchCall): void {
-    const quotaMs = this.#quota.waitMs(call.peer.clientId, this.#clock.monotonicMs());
-    this.#late.after(Math.min(quotaMs, call.remainingMs() - answerEarlyMs), () => this.#handle(request, call));
-  }
-
-  #handle(request: taskd.FetchRequest, call: FetchCall): void {
     if (request.partitions.length === 0 || request.partitions.length > fetchPartitionsMax) {
       const message = `a fetch names 1 to ${fetchPartitionsMax} partitions, this one ${request.partitions.length}`;
       call.fail(new TaskdError(ErrorCode.INVALID, message));
@@ -149,10 +141,15 @@ export class FetchService {
       peerId: call.peer.id,
       call,
       wanted,
-      bytesMax: Math.min(request.bytesMax || fetchBytesDefault, request.checked ? checkedBytesMax : fetchBytesMax),
+      bytesMax: Math.min(
+        request.bytesMax || fetchBytesDefault,
+        request.checked ? checkedBytesMax : fetchBytesMax,
+        this.#rates.bytesAtOnce(call.peer.clientId),
+      ),
       bytesMin: Math.min(request.bytesMin, fetchBytesMax),
       isChecked: request.checked,
       readyBytes: 0,
+      reserved: 0,
       timer: 0,
     };
     const waitMs = Math.min(request.waitMs, fetchWaitMaxMs, call.remainingMs() - answerEarlyMs);
@@ -164,7 +161,7 @@ export class FetchService {
   /** Answers everyone who waits with what is there, and lets nobody wait any more. */
   stop(): void {
     this.#isStopped = true;
-    this.#late.stop();
+    this.#quota.stop();
     for (const fetch of this.#purgatory.drain()) {
       this.#timers.cancel(fetch.timer);
       this.#answer(fetch);
@@ -211,13 +208,18 @@ export class FetchService {
   }
 
   #answer(fetch: Fetch): void {
+    this.#quota.admit(fetch);
+  }
+
+  #serve(fetch: Fetch): void {
     if (fetch.call.isCancelled) {
       // Nobody listens, but the call counts as running until it is answered.
+      this.#quota.settle(fetch, 0);
       fetch.call.reply({});
       return;
     }
     if (fetch.call.peer.queuedBytes > peerQueuedBytesMax) {
-      fetch.call.fail(tooMuchWaits());
+      this.#fail(fetch, tooMuchWaits());
       return;
     }
     const answer = new Answer(fetch.bytesMax);
@@ -234,8 +236,13 @@ export class FetchService {
   }
 
   #reply(answer: Answer, fetch: Fetch): void {
-    this.#quota.take(fetch.call.peer.clientId, answer.bytes, this.#clock.monotonicMs());
+    this.#quota.settle(fetch, answer.bytes);
     answer.reply(fetch);
+  }
+
+  #fail(fetch: Fetch, error: TaskdError): void {
+    this.#quota.settle(fetch, 0);
+    fetch.call.fail(error);
   }
 
   /** What is in memory; undefined when the file is needed. */
@@ -265,17 +272,17 @@ export class FetchService {
     const { peer } = fetch.call;
     const reserved = fetch.isChecked ? fetch.bytesMax : 0;
     if (fetch.isChecked && !this.#owned.begin(peer, reserved)) {
-      fetch.call.fail(tooMuchRead());
+      this.#fail(fetch, tooMuchRead());
       return;
     }
     this.#coldReads++;
     void this.#readCold(fetch).then((answer) => {
       this.#coldReads--;
       if (fetch.isChecked) this.#owned.end(peer, reserved, answer instanceof TaskdError ? 0 : answer.bytes);
-      if (answer instanceof TaskdError) fetch.call.fail(answer);
+      if (answer instanceof TaskdError) this.#fail(fetch, answer);
       else if (fetch.call.peer.queuedBytes > peerQueuedBytesMax) {
         answer.drop();
-        fetch.call.fail(tooMuchWaits());
+        this.#fail(fetch, tooMuchWaits());
       } else this.#reply(answer, fetch);
       this.#answerQueued();
     });
@@ -286,7 +293,7 @@ export class FetchService {
     while (this.#coldReads < coldReadsMax) {
       const next = this.#coldQueue.shift();
       if (next === undefined) return;
-      this.#answer(next);
+      this.#serve(next);
     }
   }
 

@@ -14,7 +14,7 @@ t.test('a second of it at once is free; beyond, answers are late by what is owed
   t.equal(quota.take('a', 500, 0), 500);
   t.equal(quota.take('b', 1_000, 0), 0, 'clients do not share');
   t.equal(quota.take('fast', 900_000, 0), 0, 'some have another rate');
-  t.equal(quota.waitMs('a', 500), 0, 'time pays');
+  t.equal(quota.debtMs('a', 500), 0, 'time pays');
   t.equal(quota.take('a', 1_000_000, 500), throttleMsMax, 'an answer is not late for ever');
   t.equal(quota.throttled, 2);
   t.end();
