@@ -342,7 +342,7 @@ export class NameServer {
   #settle(): void {
     const effects = this.#core.takeEffects();
     for (const effect of effects) this.#perform(effect);
-    if (effects.length > 0) this.#watching.flushSoon();
+    if (effects.length > 0 || this.#watches.isOutrun) this.#watching.flushSoon();
   }
 
   #perform(effect: RegistryEffect): void {

@@ -57,7 +57,7 @@ export class WatchService {
 
   /** To be called after whatever may have given watchers something to hear. */
   flushSoon(): void {
-    if (this.#isFlushDue || this.#isStopped || !this.#watches.isDirty) return;
+    if (this.#isFlushDue || this.#isStopped || !(this.#watches.isDirty || this.#watches.isOutrun)) return;
     this.#isFlushDue = true;
     const waitMs = this.#flushedMs + gatherMs - this.#clock.monotonicMs();
     if (waitMs <= 0) this.#clock.defer(() => this.#flush());

@@ -350,6 +350,69 @@ t.test('what was said during a cut meets when it ends, and a watcher that moves 
   }
 });
 
+t.test('a watcher that moves waits for what it has seen, and not longer', async (t) => {
+  const net = new NameServerWorld(12, 3);
+  await net.start();
+  const [one, , three] = net.nodes;
+  const client = await net.client('c');
+  const watch = (await net.client('w')).watch(one!);
+  const mover = await net.client('w2');
+  let longestMs = 0;
+  for (let i = 0; i < 20; i++) {
+    await net.register(client, one!, `i${i}`);
+    await net.until(() => watch.view.has(`s/i${i}`));
+    const beganMs = net.world.nowMs;
+    const moved = mover.watch(three!, { known: watch.events.at(-1)!.state!.revision ?? [] });
+    await net.until(() => moved.events.length > 0);
+    longestMs = Math.max(longestMs, net.world.nowMs - beganMs);
+    t.match(moved.events[0], { full: true, state: { behind: false } });
+    t.equal(moved.view.size, i + 1);
+  }
+  t.ok(longestMs < 200, `${longestMs} ms of virtual time`);
+});
+
+t.test('a service of which most falls sick at once is told as protected', async (t) => {
+  const net = new NameServerWorld(13, 2);
+  await net.start();
+  const [one, two] = net.nodes;
+  const staying = await net.client('stays');
+  for (let i = 0; i < 4; i++) await net.register(staying, one!, `stays${i}`);
+  const dying = await net.client('dies');
+  for (let i = 0; i < 6; i++) await net.register(dying, one!, `dies${i}`);
+  const watch = (await net.client('w')).watch(two!);
+  const wide = (await net.client('w2')).watch(two!, { service: '' });
+  await net.until(() => watch.view.size === 10 && wide.view.size === 10);
+  t.notOk(watch.events.at(-1)!.state!.protected);
+  net.world.process('dies').kill();
+  await net.until(() => watch.events.at(-1)!.state!.protected === true);
+  await net.until(() => wide.events.at(-1)!.state!.protected === true);
+  t.equal(watch.view.size, 10);
+  t.match((await net.ask(staying, two!, listServices, { namespace: 'n' })).services, [{ protected: true, healthy: 4 }]);
+});
+
+for (const onPeerLoss of ['freeze', 'expire'] as const) {
+  t.test(`two name servers, one of which dies with a client: ${onPeerLoss}`, async (t) => {
+    const net = new NameServerWorld(14, 2, { onPeerLoss });
+    await net.start();
+    const [one, two] = net.nodes;
+    const client = await net.client('c');
+    const other = await net.client('o');
+    await net.register(client, one!, 'a');
+    await net.register(other, two!, 'b');
+    const watch = other.watch(two!);
+    await net.until(() => watch.view.size === 2);
+    await net.elapse(40_000);
+    one!.kill();
+    net.world.process('c').kill();
+    await net.elapse(60_000);
+    t.same([...watch.view.keys()].sort(), onPeerLoss === 'freeze' ? ['s/a', 's/b'] : ['s/b']);
+    const { frozen } = await net.ask(other, two!, listNodes, {});
+    t.equal(frozen, onPeerLoss === 'freeze');
+    await net.ask(other, two!, register, { instance: other.instance('c', {}) });
+    await net.until(() => watch.view.has('s/c'));
+  });
+}
+
 t.test('two living processes of one id: one stops and says why', async (t) => {
   const net = new NameServerWorld(10, 3, {}, ['n1', 'n2', 'n1']);
   const [one, two, three] = net.nodes;
