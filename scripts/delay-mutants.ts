@@ -113,6 +113,6 @@ export const delayMutants: readonly Mutant[] = [
     file: 'src/broker/delay/last-level.js',
     find: 'eachDelayed(batch, this.#from, (delayed)',
     replace: 'eachDelayed(batch, 0, (delayed)',
-    seeds: 120,
+    seeds: 320,
   },
 ];

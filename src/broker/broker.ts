@@ -31,6 +31,7 @@ import { DelayService } from './delay/delay-service.js';
 import { DelayLadder, type LadderOptions } from './delay/ladder.js';
 import { FetchService } from './fetch-service.js';
 import { BrokerTopics } from './groups/broker-topics.js';
+import type { GroupLogOptions } from './groups/group-log.js';
 import { Groups } from './groups/groups.js';
 import { addLogMetrics } from './log-metrics.js';
 import { Maintenance } from './maintenance.js';
@@ -54,6 +55,7 @@ export interface BrokerOptions {
   /** Old segments are read again at this rate, to find rot; absent or 0: they are not. */
   readonly scrubBytesPerSecond?: number;
   readonly delay?: LadderOptions;
+  readonly groups?: GroupLogOptions;
 }
 
 /** What a broker is made of once its folder is open. */
@@ -305,8 +307,12 @@ export class Broker {
   async #startGroups(cluster: Cluster, topics: TopicService, partitions: Partitions): Promise<void> {
     const wanted = { name: groupsTopic, partitions: groupsTopicPartitions, replicas: 1, ifAbsent: true };
     const { topicId, partitions: count } = cluster.shard.topicNamed(groupsTopic) ?? (await topics.create(wanted));
-    const logs = Array.from({ length: count }, (_, partition) => this.taskLog(topicId, partition));
-    this.#groups?.start(logs, new BrokerTopics(cluster.shard, partitions));
+    const logs = Array.from({ length: count }, (_, number) => {
+      const partition = partitions.get(topicId, number);
+      const trimBefore = (offset: number): Promise<void> => partition.trimBefore(offset);
+      return { tasks: this.taskLog(topicId, number), logStart: partition.logStart, trimBefore };
+    });
+    this.#groups?.start(logs, new BrokerTopics(cluster.shard, partitions), this.#options.groups);
     cluster.shard.onTopics = () => this.#groups?.topicsChanged();
   }
 

@@ -9,6 +9,8 @@ const topic = 'work';
 const partitions = 12;
 /** The first two share an instance id, so that only one of them is in. */
 const instanceIds = ['twin', 'twin', 'static', '', '', ''];
+/** The log of the group is written anew again and again. */
+const rewriteBytes = 500;
 const faultsMs = 30_000;
 const settleMs = 60_000;
 
@@ -65,7 +67,7 @@ class GroupWorld {
 
   start(): void {
     this.#broker.start(async (runtime) => {
-      const node = await BrokerNode.start(runtime, '/data', { port: address.port });
+      const node = await BrokerNode.start(runtime, '/data', { port: address.port, groups: { rewriteBytes } });
       await node.broker.ensureTopic(topic, partitions);
     });
     const members = this.#members as (GroupMember | undefined)[];

@@ -15,10 +15,7 @@
 import { ErrorCode, TaskdError } from '../../base/errors.js';
 import { groupBeatMs } from '../../base/limits.js';
 import { partitionOf, topicIdOf } from '../../base/place.js';
-import { BatchClass } from '../../batch/header.js';
 import type { NewRecord } from '../../batch/record.js';
-import { ShardRuntime } from '../../coordinator/shard-runtime.js';
-import type { TaskLog } from '../../coordinator/task-log.js';
 import { formatAddress } from '../../runtime/net.js';
 import type { Runtime } from '../../runtime/runtime.js';
 import { taskd } from '../../wire/generated/messages.js';
@@ -30,6 +27,7 @@ import { groupRemoved, memberJoined, memberOut, partitionsReleased, topicGone } 
 import { GroupShard, type GroupVerdict, replaced, unknownMember } from './core/group-shard.js';
 import type { Member } from './core/member.js';
 import { placesOf, topicPartitionsOf } from './core/place.js';
+import { GroupLog, type GroupLogOptions, type GroupPartition } from './group-log.js';
 import {
   groupFull,
   groupMembersMax,
@@ -58,7 +56,7 @@ export class GroupCoordinator {
   readonly commits: CommitQueue;
   readonly #runtime: Runtime;
   readonly #topics: GroupTopics;
-  readonly #log: ShardRuntime<GroupVerdict>;
+  readonly #log: GroupLog;
   readonly #sessions = new Map<Member, MemberSession>();
   /** Joins whose record is on its way, by group: each may become a member. */
   readonly #joining = new Map<string, number>();
@@ -70,13 +68,19 @@ export class GroupCoordinator {
   /** Read by metrics. */
   expiredTotal = 0;
 
-  constructor(runtime: Runtime, log: TaskLog, topics: GroupTopics, assignors: ReadonlyMap<string, Assignor>) {
+  constructor(
+    runtime: Runtime,
+    partition: GroupPartition,
+    topics: GroupTopics,
+    assignors: ReadonlyMap<string, Assignor>,
+    options: GroupLogOptions = {},
+  ) {
     this.#runtime = runtime;
     this.#topics = topics;
-    this.#log = new ShardRuntime(log, this.shard);
+    this.#log = new GroupLog(this.shard, partition, runtime.logger, options);
     this.commits = new CommitQueue(
       runtime,
-      (records) => this.#log.write(records, BatchClass.OWNER),
+      (records) => this.#log.write(records),
       (place) => refusedOffset(runtime, topicIdOf(place), partitionOf(place), notOwned()),
     );
     this.#planner = new TargetPlanner(runtime, assignors, topics, {
@@ -119,7 +123,7 @@ export class GroupCoordinator {
     this.commits.close(reason);
     for (const session of this.#sessions.values()) session.end(reason);
     this.#sessions.clear();
-    this.#log.close();
+    this.#log.close(reason);
   }
 
   session(member: Member): MemberSession | undefined {
@@ -129,7 +133,7 @@ export class GroupCoordinator {
   /** Appends records behind all commits that came before; resolves with the verdicts of replay. */
   write(records: readonly NewRecord[]): Promise<readonly GroupVerdict[]> {
     this.commits.flush();
-    return this.#log.write(records, BatchClass.OWNER);
+    return this.#log.write(records);
   }
 
   // ---- what members say
@@ -182,6 +186,7 @@ export class GroupCoordinator {
   tick(nowMs: number, wasLate: boolean): void {
     if (this.#state !== 'active') return;
     this.#planner.planSoon();
+    this.#log.tidy();
     for (const session of this.#sessions.values()) {
       if (wasLate) session.restartTimers(nowMs);
       const reason = session.overdue(nowMs);

@@ -1,7 +1,6 @@
 import type { MetricSet } from '../../base/counters.js';
 import type { TaskdError } from '../../base/errors.js';
 import { groupPartition } from '../../base/group-partition.js';
-import type { TaskLog } from '../../coordinator/task-log.js';
 import type { ServerCall, ServiceRegistry } from '../../rpc/service.js';
 import type { Timer } from '../../runtime/clock.js';
 import type { Runtime } from '../../runtime/runtime.js';
@@ -26,6 +25,7 @@ import type { GroupTopics } from './broker-topics.js';
 import { GroupCoordinator } from './coordinator.js';
 import { groupRemoved } from './core/group-record.js';
 import { noGroup } from './core/group-shard.js';
+import type { GroupLogOptions, GroupPartition } from './group-log.js';
 import { addGroupMetrics } from './group-metrics.js';
 import { describeGroup, groupSummary } from './group-report.js';
 import { groupNameProblem, joinProblem, listedGroupsMax, notReady, stopping } from './group-rules.js';
@@ -69,10 +69,10 @@ export class Groups {
   }
 
   /** Begins to replay the logs, one a partition of `__groups`; each coordinator serves once it knows its log's end. */
-  start(logs: readonly TaskLog[], topics: GroupTopics): void {
+  start(logs: readonly GroupPartition[], topics: GroupTopics, options: GroupLogOptions = {}): void {
     this.#topics = topics;
     this.#offsets = new OffsetService(this.#runtime, topics);
-    this.#coordinators = logs.map((log) => new GroupCoordinator(this.#runtime, log, topics, this.#assignors));
+    this.#coordinators = logs.map((log) => new GroupCoordinator(this.#runtime, log, topics, this.#assignors, options));
     for (const coordinator of this.#coordinators) coordinator.start();
     this.#armTick();
   }

@@ -99,10 +99,15 @@ const topics: GroupTopics = {
   offsetForTime: () => Promise.resolve(0),
 };
 
+/** A coordinator of these tests keeps its log about as short as this. */
+export const rewriteBytes = 20_000;
+
 /** One coordinator on a log in memory, with its clock in the test's hand. */
 export class CoordinatorRig {
   readonly clock: SteppedClock = new SteppedClock();
   readonly log: MemoryTaskLog = new MemoryTaskLog(this.clock);
+  /** What is below is gone for the next coordinator. */
+  logStart = 0;
   coordinator: GroupCoordinator = this.#make();
   readonly #offsets = new OffsetService(this.#runtime, topics);
 
@@ -155,6 +160,10 @@ export class CoordinatorRig {
 
   #make(): GroupCoordinator {
     const assignors = new Map(ownAssignors.map((assignor) => [assignor.name, assignor] as const));
-    return new GroupCoordinator(this.#runtime, this.log, topics, assignors);
+    const trimBefore = async (offset: number): Promise<void> => {
+      this.logStart = offset;
+    };
+    const partition = { tasks: this.log, logStart: this.logStart, trimBefore };
+    return new GroupCoordinator(this.#runtime, partition, topics, assignors, { rewriteBytes });
   }
 }

@@ -154,6 +154,28 @@ t.test('many commits at once are few records, one that says nothing new is none'
   t.equal(rig.coordinator.shard.groups.get('g')?.offsets.get(all[0]!)?.offset, 1);
 });
 
+t.test('the log stays short, and what is left of it tells the whole state', async (t) => {
+  const rig = new CoordinatorRig();
+  await rig.start();
+  const a = await rig.join();
+  const memberEpoch = a.epoch;
+  let logMax = 0;
+  for (let i = 1; i <= 400; i++) {
+    // Several at once: some come while those under way are waited for.
+    const answers = [0, 1, 2, 3].map((partition) =>
+      rig.commit({ memberEpoch, offsets: [{ topicId, partition, offset: i, metadata: 'm'.repeat(200) }] }),
+    );
+    await rig.pass(250);
+    await Promise.all(answers);
+    logMax = Math.max(logMax, rig.log.nextOffset - rig.logStart);
+  }
+  t.ok(rig.logStart > 100, 'it was shortened');
+  t.ok(logMax < 200, `${logMax} records at most`);
+  const before = rig.coordinator.shard.describe();
+  await rig.restart();
+  t.equal(rig.coordinator.shard.describe(), before);
+});
+
 t.test('a commit that is on its way while its member is put out is refused', async (t) => {
   const rig = new CoordinatorRig();
   await rig.start();

@@ -10,6 +10,7 @@ export const GroupRecord = {
   OFFSETS_COMMITTED: 5,
   GROUP_REMOVED: 6,
   TOPIC_GONE: 7,
+  GROUP_PIECE: 8,
 } as const;
 
 export function memberJoined(fields: taskd.MemberJoined.$Properties): NewRecord {
@@ -38,4 +39,8 @@ export function groupRemoved(fields: taskd.GroupRemoved.$Properties): NewRecord 
 
 export function topicGone(topicId: number): NewRecord {
   return { type: GroupRecord.TOPIC_GONE, value: taskd.TopicGone.encode({ topicId }).finish() };
+}
+
+export function groupPiece(fields: taskd.GroupPiece.$Properties): NewRecord {
+  return { type: GroupRecord.GROUP_PIECE, value: taskd.GroupPiece.encode(fields).finish() };
 }

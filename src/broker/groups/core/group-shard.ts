@@ -6,12 +6,13 @@
 import { ErrorCode, Retry, TaskdError } from '../../../base/errors.js';
 import { isPartition, placeOf } from '../../../base/place.js';
 import { BatchClass } from '../../../batch/header.js';
-import type { StoredRecord } from '../../../batch/record.js';
+import type { NewRecord, StoredRecord } from '../../../batch/record.js';
 import type { Shard } from '../../../coordinator/shard-runtime.js';
 import type { CommittedBatch } from '../../../coordinator/task-log.js';
 import { taskd } from '../../../wire/generated/messages.js';
 import { Group } from './group.js';
-import { GroupRecord } from './group-record.js';
+import { piecesOf } from './group-pieces.js';
+import { GroupRecord, groupPiece } from './group-record.js';
 
 /** What replay made of a record. */
 export interface GroupVerdict {
@@ -29,6 +30,8 @@ const refused = (refusal: TaskdError): GroupVerdict => ({ refusal, fenced: noPla
 const isVoid = (why: string): GroupVerdict => refused(new TaskdError(ErrorCode.CONFLICT, why));
 
 const nothing = new Uint8Array(0);
+/** What a record takes in the log besides its value, about. */
+const recordOverheadBytes = 32;
 
 export class GroupShard implements Shard<GroupVerdict> {
   readonly groups: Map<string, Group> = new Map<string, Group>();
@@ -39,8 +42,23 @@ export class GroupShard implements Shard<GroupVerdict> {
   onTrouble: (error: TaskdError) => void = () => {};
   /** Groups that records of the batch have named; whoever looks clears it. */
   readonly touched: Set<Group> = new Set<Group>();
+  /** Of records since all groups were last written in pieces, about, and of those pieces. */
+  bytes = 0;
+  pieceBytes = 0;
+  /** The offset of the first of the latest whole row of pieces: what is before it in the log is not needed. */
+  base: number | undefined;
+  /** The last record that is no piece. */
+  #last: number | undefined;
+  /** The pieces that are being read. */
+  #row: { readonly first: number; next: number; bytes: number; readonly isMade: boolean } | undefined;
 
   replay(record: StoredRecord, batch: CommittedBatch): GroupVerdict {
+    const bytes = recordOverheadBytes + (record.value?.length ?? 0);
+    if (record.type === GroupRecord.GROUP_PIECE && batch.batchClass === BatchClass.OWNER) {
+      return this.#replayPiece(record, bytes);
+    }
+    this.#last = record.offset;
+    this.bytes += bytes;
     if (batch.batchClass !== BatchClass.OWNER) return isVoid('only the coordinator writes here');
     try {
       return this.#apply(record.type, record.value ?? nothing, record.offset + 1, batch.appendTimestampMs);
@@ -81,10 +99,47 @@ export class GroupShard implements Shard<GroupVerdict> {
     return fenced.size === 0 ? applied : { refusal: undefined, fenced };
   }
 
+  /** All groups in pieces, for one write with nothing of this shard's own under way. */
+  pieces(): NewRecord[] {
+    const pieces = [...this.groups.values()].flatMap((group) => piecesOf(group));
+    if (pieces.length === 0) pieces.push({ group: '' });
+    const after = this.#last ?? 0;
+    return pieces.map((piece, index) => groupPiece({ ...piece, after, index, count: pieces.length }));
+  }
+
   /** All of the state as text; equal texts are equal states. */
   describe(): string {
     const names = [...this.groups.keys()].sort();
     return names.map((name) => this.groups.get(name)!.describe()).join('\n');
+  }
+
+  #replayPiece({ value, offset }: StoredRecord, bytes: number): GroupVerdict {
+    try {
+      return this.#piece(taskd.GroupPiece.decode(value ?? nothing), offset, bytes);
+    } catch (error) {
+      return isVoid(`the record does not parse: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  /** Pieces change nothing, unless the log begins with them. */
+  #piece(piece: taskd.GroupPiece, offset: number, bytes: number): GroupVerdict {
+    if (piece.index === 0) this.#row = { first: offset, next: 0, bytes: 0, isMade: this.#last === undefined };
+    const row = this.#row;
+    const isNext = row !== undefined && row.next === piece.index && row.first + piece.index === offset;
+    if (!isNext || !(row.isMade || piece.after === this.#last)) {
+      this.#row = undefined;
+      return isVoid('other records came between');
+    }
+    row.next++;
+    row.bytes += bytes;
+    if (row.isMade && piece.group !== '') this.#need(piece.group).restore(piece);
+    if (row.next < piece.count) return applied;
+    this.#row = undefined;
+    this.#last = piece.after;
+    this.base = row.first;
+    this.bytes = 0;
+    this.pieceBytes = row.bytes;
+    return applied;
   }
 
   #apply(type: number, value: Uint8Array, epoch: number, nowMs: number): GroupVerdict {

@@ -13,7 +13,7 @@
  * A partition is given out only when it is free, so it never has two owners, and it becomes free only by its owner's
  * own word or by the record that put the owner out. Whoever is not touched by a move notices nothing of it.
  */
-import { topicIdOf } from '../../../base/place.js';
+import { placeOf, topicIdOf } from '../../../base/place.js';
 import type { taskd } from '../../../wire/generated/messages.js';
 import { Member } from './member.js';
 import { placesOf } from './place.js';
@@ -29,6 +29,14 @@ interface Seat {
   /** Under which it was taken from its owner, who still has it; 0: it was not. */
   revokedEpoch: number;
   target: Member | undefined;
+}
+
+/** A seat by the names of its members; empty: nobody. */
+export interface SeatState {
+  readonly owner: string;
+  readonly target: string;
+  readonly grantedEpoch: number;
+  readonly revokedEpoch: number;
 }
 
 export interface StoredOffset {
@@ -195,6 +203,45 @@ export class Group {
     for (const place of this.offsets.keys()) if (topicIdOf(place) === topicId) this.offsets.delete(place);
   }
 
+  /** For pieces: by place. */
+  *seats(): Iterable<[number, SeatState]> {
+    for (const [place, { owner, target, grantedEpoch, revokedEpoch }] of this.#seats) {
+      yield [place, { owner: owner?.memberId ?? '', target: target?.memberId ?? '', grantedEpoch, revokedEpoch }];
+    }
+  }
+
+  /** For pieces: former processes by instance id. */
+  former(): ReadonlyMap<string, string[]> {
+    return this.#former;
+  }
+
+  /** Takes in one piece of what `piecesOf` has made of a group; all of them, in order, make it anew. */
+  restore(piece: taskd.GroupPiece): void {
+    this.assignor = piece.assignor;
+    this.epoch = piece.epoch;
+    this.idleSince = piece.idleSince;
+    this.idleSinceMs = piece.idleSinceMs;
+    for (const { instanceId, memberIds } of piece.former) this.#former.set(instanceId ?? '', [...(memberIds ?? [])]);
+    for (const { joined, epoch, joinEpoch } of piece.members) {
+      if (joined) this.#restoreMember(joined as taskd.MemberJoined, epoch ?? 0, joinEpoch ?? 0);
+    }
+    for (const { partitions, owner, target, grantedEpoch, revokedEpoch } of piece.seats) {
+      for (const place of placesOf(partitions)) {
+        const seat = {
+          owner: this.members.get(owner ?? ''),
+          target: this.members.get(target ?? ''),
+          grantedEpoch: grantedEpoch ?? 0,
+          revokedEpoch: revokedEpoch ?? 0,
+        };
+        this.#restoreSeat(place, seat);
+      }
+    }
+    for (const { topicId, partition, offset, metadata } of piece.offsets) {
+      const stored = { offset: offset ?? 0, metadata: metadata ?? '' };
+      this.offsets.set(placeOf(topicId ?? 0, partition ?? 0), stored);
+    }
+  }
+
   /** Everything that replay has made, in an order of its own: equal texts are equal states. */
   describe(): string {
     const members = [...this.members.values()].map((member) => ({
@@ -221,6 +268,23 @@ export class Group {
       former: [...this.#former].sort(),
       offsets: [...this.offsets].sort(([a], [b]) => a - b),
     });
+  }
+
+  #restoreMember(fields: taskd.MemberJoined, epoch: number, joinEpoch: number): void {
+    const member = new Member(this.name, fields.memberId, fields.instanceId);
+    member.epoch = epoch;
+    member.joinEpoch = joinEpoch;
+    member.describe(fields);
+    this.members.set(member.memberId, member);
+    if (member.instanceId !== '') this.#byInstance.set(member.instanceId, member);
+  }
+
+  #restoreSeat(place: number, seat: Seat): void {
+    const { owner, target, revokedEpoch } = seat;
+    this.#seats.set(place, seat);
+    if (owner !== undefined) (revokedEpoch > 0 ? owner.revoking : owner.assigned).add(place);
+    if (target !== undefined) target.target.add(place);
+    if (owner !== target) this.#moving.add(place);
   }
 
   #replace(former: Member, member: Member, epoch: number): void {

@@ -39,6 +39,7 @@ function step(world: GroupWorld, random: SeededRandom, serial: { next: number })
     world.join(member);
   } else if (die < 98) world.kill(member);
   else if (die < 99) addTopic(world, topicNames[random.below(3)]!, 1 + random.below(9));
+  else if (random.below(2) === 0) world.rewrite();
   else world.restart();
   world.check();
 }

@@ -87,6 +87,8 @@ export class GroupWorld {
   steps = 0;
   readonly #random: SeededRandom;
   readonly #log: StoredRecord[] = [];
+  /** Where the log begins. */
+  #start = 0;
   #pending: { readonly record: NewRecord; readonly done: (verdict: GroupVerdict) => void }[] = [];
   #planned = -1;
   #isPlanning = false;
@@ -244,10 +246,24 @@ export class GroupWorld {
     for (const member of this.members.values()) this.cut(member);
   }
 
+  /** All groups are written again; once they are read back, the log before them goes. Another record may come between. */
+  rewrite(): void {
+    const pieces = this.shard.pieces();
+    const late = this.#random.below(3) === 0 ? this.#random.below(pieces.length) : -1;
+    const before = this.shard.describe();
+    let isWhole = true;
+    for (const [i, piece] of pieces.entries()) {
+      if (i === late) this.replay();
+      if (replayOne(this.shard, this.#store(piece)).refusal !== undefined) isWhole = false;
+    }
+    if (isWhole && this.shard.describe() !== before) throw new Error('pieces have changed the state');
+    if (isWhole) this.#start = this.shard.base!;
+  }
+
   /** A shard made from the log alone. */
   replayed(): GroupShard {
     const shard = new GroupShard();
-    for (const record of this.#log) replayOne(shard, record);
+    for (const record of this.#log.slice(this.#start)) replayOne(shard, record);
     return shard;
   }
 
