@@ -359,6 +359,7 @@ t.test('a watcher that moves waits for what it has seen, and not longer', async 
   const mover = await net.client('w2');
   let longestMs = 0;
   for (let i = 0; i < 20; i++) {
+    net.world.network.block('n1', 'n3', 20);
     await net.register(client, one!, `i${i}`);
     await net.until(() => watch.view.has(`s/i${i}`));
     const beganMs = net.world.nowMs;
@@ -368,7 +369,7 @@ t.test('a watcher that moves waits for what it has seen, and not longer', async 
     t.match(moved.events[0], { full: true, state: { behind: false } });
     t.equal(moved.view.size, i + 1);
   }
-  t.ok(longestMs < 200, `${longestMs} ms of virtual time`);
+  t.ok(longestMs > 10 && longestMs < 450, `${longestMs} ms of virtual time`);
 });
 
 t.test('a service of which most falls sick at once is told as protected', async (t) => {
