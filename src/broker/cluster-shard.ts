@@ -11,6 +11,7 @@ import type { Shard } from '../coordinator/shard-runtime.js';
 import type { CommittedBatch } from '../coordinator/task-log.js';
 import { taskd } from '../wire/generated/messages.js';
 import { readTopicConfig, writeTopicConfig } from '../wire/topic-config.js';
+import { isBrokersName } from './topic-name.js';
 
 /** The topic whose one partition holds this shard's records; its id is fixed, since it is where ids come from. */
 export const clusterTopic: TopicInfo = {
@@ -29,12 +30,15 @@ const ClusterRecord = { TOPIC_CREATED: 1, PRODUCER_IDS_TAKEN: 2, TOPIC_ALTERED: 
 export const topicPartitionsMax = 1_024;
 assert(isPartition(topicPartitionsMax), 'each partition that a topic may have has a place');
 /**
- * Partitions of all topics. Each one keeps a file open as long as the broker runs; with too many of them there would be
- * none left for connections and new segments, not even at the next start.
+ * Partitions of all topics but the brokers' own, which are few. Each one keeps a file open as long as the broker runs;
+ * with too many of them there would be none left for connections and new segments, not even at the next start.
  */
 export const clusterPartitionsMax = 4_096;
-/** Topics at once. */
+/** Topics at once, the brokers' own left out. */
 export const topicsMax = 10_000;
+/** Beyond both, for topics without which records of other topics could go nowhere: see `hasReserve`. */
+export const reservedPartitions = 1_024;
+export const reservedTopics = 1_000;
 /** Ids are never used again. */
 export const topicIdMax = 0xffff_ffff;
 /** Producer ids that a broker takes at once. */
@@ -58,18 +62,19 @@ export class ClusterShard implements Shard<ClusterVerdict> {
   onTopics: () => void = () => {};
   readonly #byId = new Map<number, TopicInfo>();
   readonly #byName = new Map<string, TopicInfo>();
+  #topicCount = 0;
   #partitionCount = 0;
   #nextTopicId = 1;
   #nextProducerId = 1;
   #hasNewTopics = false;
   #caughtUp: { readonly resolve: () => void; readonly reject: (error: TaskdError) => void } | undefined;
 
-  /** Topics that exist. */
+  /** Topics that exist, the brokers' own left out. */
   get topicCount(): number {
-    return this.#byId.size;
+    return this.#topicCount;
   }
 
-  /** Of all topics that exist. */
+  /** Of these. */
   get partitionCount(): number {
     return this.#partitionCount;
   }
@@ -152,7 +157,7 @@ export class ClusterShard implements Shard<ClusterVerdict> {
     if (topicId < this.#nextTopicId) return `topic id ${topicId} was used before`;
     if (this.#byName.has(name)) return `topic "${name}" exists`;
     this.#put({ topicId, name, partitions, replicas, internal, config: readTopicConfig(made.config) });
-    this.#partitionCount += partitions;
+    this.#count(name, 1, partitions);
     this.#nextTopicId = topicId + 1;
     return undefined;
   }
@@ -162,7 +167,7 @@ export class ClusterShard implements Shard<ClusterVerdict> {
     if (topic === undefined) return `there is no topic with id ${topicId}`;
     if (partitions < topic.partitions) return `topic "${topic.name}" has ${topic.partitions} partitions already`;
     this.#put({ ...topic, partitions, config: readTopicConfig(config) });
-    this.#partitionCount += partitions - topic.partitions;
+    this.#count(topic.name, 0, partitions - topic.partitions);
     return undefined;
   }
 
@@ -171,9 +176,15 @@ export class ClusterShard implements Shard<ClusterVerdict> {
     if (topic === undefined) return `there is no topic with id ${topicId}`;
     this.#byId.delete(topicId);
     this.#byName.delete(topic.name);
-    this.#partitionCount -= topic.partitions;
+    this.#count(topic.name, -1, -topic.partitions);
     this.#hasNewTopics = true;
     return undefined;
+  }
+
+  #count(name: string, topics: number, partitions: number): void {
+    if (isBrokersName(name)) return;
+    this.#topicCount += topics;
+    this.#partitionCount += partitions;
   }
 
   #put(topic: TopicInfo): void {

@@ -10,6 +10,8 @@ import {
   clusterPartitionsMax,
   producerIdBlock,
   producerIdsTaken,
+  reservedPartitions,
+  reservedTopics,
   type TopicInfo,
   topicAltered,
   topicCreated,
@@ -18,7 +20,7 @@ import {
   topicPartitionsMax,
   topicsMax,
 } from './cluster-shard.js';
-import { checkTopicName, isInternalName } from './topic-name.js';
+import { checkTopicName, hasReserve, isBrokersName, isInternalName } from './topic-name.js';
 
 export interface NewTopic {
   readonly name: string;
@@ -81,9 +83,8 @@ export class Cluster {
         internal: isInternalName(wanted.name),
         config: wanted.config ?? {},
       };
-      if (this.shard.topicCount >= topicsMax || topic.topicId > topicIdMax) {
-        throw new TaskdError(ErrorCode.QUOTA, `the cluster has ${topicsMax} topics already: delete some first`);
-      }
+      if (topic.topicId > topicIdMax) throw new TaskdError(ErrorCode.QUOTA, 'no topic id is left in this cluster');
+      this.#checkTopics(topic.name);
       this.#checkPartitions(topic.name, topic.partitions);
       await this.#write(topicCreated(topic));
       return topic;
@@ -136,10 +137,17 @@ export class Cluster {
     return topic;
   }
 
+  #checkTopics(name: string): void {
+    const most = topicsMax + (hasReserve(name) ? reservedTopics : 0);
+    if (isBrokersName(name) || this.shard.topicCount < most) return;
+    throw new TaskdError(ErrorCode.QUOTA, `the cluster has ${most} topics already: delete some first`);
+  }
+
   #checkPartitions(name: string, more: number): void {
     const have = this.shard.partitionCount;
-    if (have + more <= clusterPartitionsMax) return;
-    const text = `topic "${name}" wants ${more} partitions; there are ${have} of ${clusterPartitionsMax} already`;
+    const most = clusterPartitionsMax + (hasReserve(name) ? reservedPartitions : 0);
+    if (isBrokersName(name) || have + more <= most) return;
+    const text = `topic "${name}" wants ${more} partitions; there are ${have} of ${most} already`;
     throw new TaskdError(ErrorCode.QUOTA, `${text}: use fewer, or keys within a topic`);
   }
 

@@ -13,6 +13,14 @@ export function isInternalName(name: string): boolean {
   return isBrokersName(name) || name.startsWith('taskd.');
 }
 
+/**
+ * True for names of topics that take records which have nowhere else to go: those that consumers could not process
+ * (`retry.`, `dlq.`, see `client/consumer/retry-ladder.ts`), and taskd's own.
+ */
+export function hasReserve(name: string): boolean {
+  return isInternalName(name) || name.startsWith('retry.') || name.startsWith('dlq.');
+}
+
 /** Throws INVALID for what can't be the name of a topic. */
 export function checkTopicName(name: string): void {
   if (name.length === 0 || name.length > nameLengthMax) {

@@ -109,7 +109,10 @@ export class DelayLadder implements MoverHost, LastLevelHost {
     return this.#cluster.shard.topic(topicId);
   }
 
-  /** The topic of a level, made if it is not there. INVALID for a level that does not exist. */
+  /**
+   * The topic of a level. Where it is not there it is made, after all those that its records may have to go through.
+   * INVALID for a level that does not exist.
+   */
   async open(level: number): Promise<TopicInfo> {
     if (!(Number.isInteger(level) && level >= 0 && level <= lastDelayLevel)) {
       throw new TaskdError(ErrorCode.INVALID, `delay has the levels 0 to ${lastDelayLevel}, and no ${level}`);
@@ -208,7 +211,8 @@ export class DelayLadder implements MoverHost, LastLevelHost {
   }
 
   async #openOnce(level: number): Promise<TopicInfo> {
-    const partitions = level === lastDelayLevel ? this.#newPartitions : (await this.open(lastDelayLevel)).partitions;
+    const below = level === 0 ? lastDelayLevel : level - 1;
+    const partitions = level === lastDelayLevel ? this.#newPartitions : (await this.open(below)).partitions;
     const there = this.#cluster.shard.topicNamed(delayTopicName(level));
     const wanted = { name: delayTopicName(level), partitions: there?.partitions ?? partitions, replicas: 1 };
     const topic = await this.#topics.create({ ...wanted, ifAbsent: true });

@@ -85,7 +85,7 @@ export class RetryTopics {
     return { topic: dead, failure: note, dueMs: undefined };
   }
 
-  /** How many partitions the topic has; it is made, with as many as its origin has, when it isn't there. */
+  /** How many partitions the topic has; it is made when it isn't there, if possible with as many as its origin has. */
   async partitionsOf(name: string, origin: string): Promise<number> {
     const { topics } = this.#network;
     if (!this.#made.has(name)) {
@@ -95,8 +95,10 @@ export class RetryTopics {
       try {
         await topics.ask(createTopic, request);
       } catch (error) {
-        // It is there, and its origin has grown since.
-        if (!isTaskdError(error, ErrorCode.ALREADY_EXISTS)) throw error;
+        if (isTaskdError(error, ErrorCode.QUOTA) && partitions > 1) {
+          // There is no room for as many: one is better than that the record goes nowhere.
+          await topics.ask(createTopic, { ...request, partitions: 1 });
+        } else if (!isTaskdError(error, ErrorCode.ALREADY_EXISTS)) throw error; // It is there, its origin has grown.
       }
       this.#made.add(name);
     }

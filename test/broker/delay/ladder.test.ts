@@ -8,7 +8,7 @@ import { type NewRecord, readRecords } from '../../../src/batch/record.js';
 import { moverProducerId } from '../../../src/broker/mover-table.js';
 import { DelayedSends } from '../../../src/client/delayed.js';
 import { Fetcher } from '../../../src/client/fetcher.js';
-import { cancelDelayed, openDelayLevel, produce } from '../../../src/wire/methods.js';
+import { cancelDelayed, describeTopics, openDelayLevel, produce } from '../../../src/wire/methods.js';
 import { brokerAndClient } from '../../support/broker-node.js';
 
 const dayMs = 86_400_000;
@@ -64,6 +64,18 @@ t.test('what is no delayed record of a client is refused before it is in the lad
   t.equal(await cancelled({ partition: 60_000, level: 3, offset: 1, deliverAtMs: 5 }), false, 'no such partition');
   t.equal(await cancelled({ partition: 0, level: 99, offset: 1, deliverAtMs: 5 }), false, 'no such level');
   await t.rejects(client.topics.ask(openDelayLevel, { level: 14 }), /levels 0 to 13/);
+});
+
+t.test('a level is there only with all those that its records go through', async (t) => {
+  const { client } = await brokerAndClient(t);
+  const levels = async (): Promise<string[]> => {
+    const { topics } = await client.topics.ask(describeTopics, { names: [] });
+    return topics.map(({ name }) => name ?? '').filter((name) => name.startsWith('__delay.'));
+  };
+  await client.topics.ask(openDelayLevel, { level: 2 });
+  t.same(await levels(), ['__delay.last', '__delay.0', '__delay.1', '__delay.2']);
+  await Promise.all([4, 3, 4].map((level) => client.topics.ask(openDelayLevel, { level })));
+  t.same((await levels()).slice(4), ['__delay.3', '__delay.4']);
 });
 
 t.test('records are delivered with all that they had, at their time; waiting ones are not in memory', async (t) => {
