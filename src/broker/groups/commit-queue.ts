@@ -52,6 +52,8 @@ export class CommitQueue {
   readonly #latest = new Map<string, Entry>();
   /** By group: commits that are not durable yet. */
   readonly #pending = new Map<string, number>();
+  /** Of these, the groups that were not there. */
+  readonly #new = new Set<string>();
   #waiting = 0;
   #writing = 0;
   #timer: Timer | undefined;
@@ -75,13 +77,21 @@ export class CommitQueue {
     return this.#pending.has(group);
   }
 
+  /** Groups that are made by commits on their way. */
+  get newGroups(): number {
+    return this.#new.size;
+  }
+
+  /** `isNew`: there is no such group yet. */
   add(
     request: taskd.CommitOffsetsRequest,
     offsets: readonly taskd.CommittedOffset.$Properties[],
     call: CommitCall,
     results: taskd.CommitResult.$Properties[],
+    isNew: boolean,
   ): void {
     const { group, memberId, memberEpoch } = request;
+    if (isNew) this.#new.add(group);
     const key = `${group}\n${memberId}`;
     let entry = this.#latest.get(key);
     if (entry === undefined || entry.memberEpoch !== memberEpoch || entry.bytes > recordBytesWanted) {
@@ -164,8 +174,10 @@ export class CommitQueue {
   #settled({ group, waiters }: Entry): void {
     for (const { places } of waiters) this.#waiting -= places.length;
     const left = this.#pending.get(group)! - 1;
-    if (left === 0) this.#pending.delete(group);
-    else this.#pending.set(group, left);
+    if (left === 0) {
+      this.#pending.delete(group);
+      this.#new.delete(group);
+    } else this.#pending.set(group, left);
   }
 }
 

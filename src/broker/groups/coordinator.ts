@@ -58,7 +58,7 @@ export class GroupCoordinator {
   readonly #topics: GroupTopics;
   readonly #log: GroupLog;
   readonly #sessions = new Map<Member, MemberSession>();
-  /** Joins whose record is on its way, by group: each may become a member. */
+  /** Joins and resets whose record is on its way, by group: each may become a member, or make the group. */
   readonly #joining = new Map<string, number>();
   readonly #planner: TargetPlanner;
   readonly #removing = new Set<string>();
@@ -134,6 +134,23 @@ export class GroupCoordinator {
   write(records: readonly NewRecord[]): Promise<readonly GroupVerdict[]> {
     this.commits.flush();
     return this.#log.write(records);
+  }
+
+  /** Why the group can't be made, which is not there, when there may be `most`; those on their way count. */
+  noRoom(group: string, most: number): TaskdError | undefined {
+    const count = this.shard.groups.size + this.#joining.size + this.commits.newGroups;
+    return count >= most ? tooManyGroups(group) : undefined;
+  }
+
+  /** Appends a record that may make the group. Otherwise as `write`. */
+  async writeNew(group: string, record: NewRecord): Promise<GroupVerdict> {
+    this.#countJoin(group, 1);
+    try {
+      const [verdict] = await this.write([record]);
+      return verdict!;
+    } finally {
+      this.#countJoin(group, -1);
+    }
   }
 
   // ---- what members say
@@ -222,9 +239,7 @@ export class GroupCoordinator {
   // ---- inside
 
   #full(request: taskd.JoinGroupRequest, group: Group | undefined): TaskdError | undefined {
-    if (group === undefined) {
-      return this.shard.groups.size + this.#joining.size >= groupsMax ? tooManyGroups(request.group) : undefined;
-    }
+    if (group === undefined) return this.noRoom(request.group, groupsMax);
     if (group.members.has(request.memberId)) return undefined;
     if (request.instanceId !== '' && group.memberOfInstance(request.instanceId) !== undefined) return undefined;
     const count = group.members.size + (this.#joining.get(request.group) ?? 0);

@@ -14,6 +14,8 @@ import type { taskd } from '../../wire/generated/messages.js';
 
 /** Groups of one coordinator, that is, of one partition of `__groups`. */
 export const groupsMax = 2_000;
+/** By commits by hand and resets no group is made beyond so many: there is always room for such as have members. */
+export const groupsByHandMax = 1_500;
 /** Members of one group, and topics of one member. */
 export const groupMembersMax = 1_000;
 export const memberTopicsMax = 256;
@@ -112,8 +114,8 @@ export function groupFull(group: string): TaskdError {
 }
 
 export function tooManyGroups(group: string): TaskdError {
-  const message = `there is no room for group "${group}": its coordinator has ${groupsMax} groups; remove some that nobody uses`;
-  return new TaskdError(ErrorCode.QUOTA, message, { retry: Retry.AFTER, retryAfterMs: 60_000 });
+  const message = `there is no room for group "${group}": its coordinator has ${groupsMax} groups, the last ${groupsMax - groupsByHandMax} only for groups with members; remove some that nobody uses ("taskctl groups rm")`;
+  return new TaskdError(ErrorCode.QUOTA, message);
 }
 
 export function notReady(): TaskdError {

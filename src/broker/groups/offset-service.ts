@@ -13,12 +13,11 @@ import {
   commitPartitionsMax,
   commitProblem,
   groupNameProblem,
-  groupsMax,
+  groupsByHandMax,
   metadataProblem,
   notOwned,
   refusedOffset,
   tooMany,
-  tooManyGroups,
 } from './group-rules.js';
 
 type Commit = taskd.CommittedOffset.$Properties;
@@ -71,7 +70,7 @@ export class OffsetService {
       else taken.push(offset);
     }
     if (taken.length === 0) call.reply({ results });
-    else commits.add(request, taken, call, results);
+    else commits.add(request, taken, call, results, group === undefined);
   }
 
   /** What is committed, or NOT_READY. Everything that was answered before the question came is in it. */
@@ -115,8 +114,10 @@ export class OffsetService {
       partition: partition!,
       offset: to!,
     }));
-    const [verdict] = await coordinator.write([offsetsCommitted({ group, offsets })]);
-    if (verdict!.refusal !== undefined) throw verdict!.refusal;
+    const noRoom = byHandProblem(coordinator, group);
+    if (noRoom !== undefined) throw noRoom;
+    const verdict = await coordinator.writeNew(group, offsetsCommitted({ group, offsets }));
+    if (verdict.refusal !== undefined) throw verdict.refusal;
     return { changes };
   }
 
@@ -188,9 +189,9 @@ function isStored(group: Group | undefined, commit: Commit): boolean {
   return stored?.offset === (commit.offset ?? 0) && stored.metadata === (commit.metadata ?? '');
 }
 
-function byHandProblem({ shard }: GroupCoordinator, name: string): TaskdError | undefined {
-  const group = shard.groups.get(name);
-  if (group === undefined) return shard.groups.size >= groupsMax ? tooManyGroups(name) : undefined;
+function byHandProblem(coordinator: GroupCoordinator, name: string): TaskdError | undefined {
+  const group = coordinator.shard.groups.get(name);
+  if (group === undefined) return coordinator.noRoom(name, groupsByHandMax);
   return group.members.size > 0 ? hasMembers(name, group.members.size) : undefined;
 }
 

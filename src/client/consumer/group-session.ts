@@ -56,6 +56,7 @@ const finalCodes: readonly ErrorCode[] = [
   ErrorCode.MALFORMED,
   ErrorCode.UNKNOWN_METHOD,
   ErrorCode.MEMBER_FENCED,
+  ErrorCode.QUOTA,
 ];
 
 export class GroupSession<W> {

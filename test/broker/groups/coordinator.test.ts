@@ -1,5 +1,5 @@
 import t from 'tap';
-import { ErrorCode } from '../../../src/base/errors.js';
+import { ErrorCode, isTaskdError, Retry } from '../../../src/base/errors.js';
 import { placeOf } from '../../../src/base/place.js';
 import { offsetsKeptMs } from '../../../src/broker/groups/coordinator.js';
 import { taskd } from '../../../src/wire/generated/messages.js';
@@ -220,4 +220,30 @@ t.test('a group without members is forgotten after seven days, or soon when it n
   await sweep();
   t.same(names(), []);
   t.equal(rig.coordinator.expiredTotal, 3);
+});
+
+t.test('commits by hand that come at once make no more groups than they may, and leave room for members', async (t) => {
+  const rig = new CoordinatorRig();
+  await rig.start();
+  const byHand = (group: string) =>
+    rig.commit({ group, memberId: '', offsets: [{ topicId, partition: 0, offset: 1 }] });
+  const answers = Array.from({ length: 2_500 }, (_, i) => byHand(`hand-${i}`));
+  await rig.clock.settle();
+  await rig.clock.advance(100);
+  const refused = (await Promise.all(answers)).filter((answer) => isTaskdError(answer));
+  t.equal(rig.coordinator.shard.groups.size, 1_500);
+  t.equal(refused.length, 1_000);
+  t.match(refused[0], {
+    code: ErrorCode.QUOTA,
+    retry: Retry.NEVER,
+    message: /no room for group "hand-1500".*groups rm/,
+  });
+  t.notOk(isTaskdError(await byHand('hand-7')), 'a group that is there goes on');
+
+  const joins = Array.from({ length: 600 }, (_, i) => rig.join({ group: `g-${i}`, memberId: `m-${i}` }));
+  const streams = await Promise.all(joins);
+  const outside = streams.filter(({ isOpen }) => !isOpen);
+  t.equal(outside.length, 100);
+  t.match(outside[0]!.ended, { code: ErrorCode.QUOTA, retry: Retry.NEVER });
+  t.equal(rig.coordinator.shard.groups.size, 2_000);
 });

@@ -25,9 +25,10 @@ t.test('a reset leaves no offsets for a topic that is deleted while times are lo
   const coordinator = {
     refusal: undefined,
     shard: new GroupShard(),
-    write: () => {
+    noRoom: () => undefined,
+    writeNew: () => {
       writes++;
-      return Promise.resolve([{}]);
+      return Promise.resolve({});
     },
   } as unknown as GroupCoordinator;
   const service = new OffsetService({} as Runtime, topics);
