@@ -3,12 +3,12 @@ import { performance } from 'node:perf_hooks';
 import { silentLogger } from '../../src/base/logger.js';
 import { headerBytes } from '../../src/batch/header.js';
 import { readRecords } from '../../src/batch/record.js';
-import { DelayedSends } from '../../src/client/delayed.js';
 import { Fetcher } from '../../src/client/fetcher.js';
 import { Producer } from '../../src/client/producer.js';
 import { fixedBrokers, TopicDirectory } from '../../src/client/topic-directory.js';
 import { Connections } from '../../src/rpc/connections.js';
 import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
+import { DelayedSends } from '../../test/support/delayed-sends.js';
 import { Histogram } from './histogram.js';
 
 export interface DelayFigures {

@@ -4,7 +4,7 @@ import { Consumer } from './consumer/consumer.js';
 import type { ConsumerOptions } from './consumer/consumer-options.js';
 import { DeadLetters } from './dead-letters.js';
 import { DeadRecords } from './dead-records.js';
-import { DelayedSends } from './delayed.js';
+import { cancelDelivery } from './delayed.js';
 import { Groups } from './groups.js';
 import { Jobs } from './jobs.js';
 import type { ProducerOptions } from './producer-options.js';
@@ -100,7 +100,7 @@ export class TaskdClient {
    * cancelled before, or never was.
    */
   cancelDelayed(id: string): Promise<boolean> {
-    return new DelayedSends(this.#network.queues()).cancel(id);
+    return cancelDelivery(this.#network.queues().topics, id);
   }
 
   /** Records that the consumers of a group could not process. */

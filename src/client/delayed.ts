@@ -1,7 +1,6 @@
 import {
   type DelayedId,
   delayedIdText,
-  delayLevelFor,
   delayMsMax,
   delayPartition,
   delayTopicName,
@@ -12,8 +11,7 @@ import { BatchClass } from '../batch/header.js';
 import type { NewRecord } from '../batch/record.js';
 import { cancelDelayed, openDelayLevel } from '../wire/methods.js';
 import type { Delivered, Producer } from './producer.js';
-import type { TopicPlace } from './topic-directory.js';
-import type { QueueNetwork } from './topic-producer.js';
+import type { TopicDirectory, TopicPlace } from './topic-directory.js';
 
 /** When a record is to be delivered: at most one of these. */
 export interface Delay {
@@ -59,62 +57,47 @@ function levelMs(level: string | number): number {
   return Number(name.slice(0, -1)) * unitMs[name.slice(-1)]!;
 }
 
-/** Stores records in the ladder of delay, from where the brokers deliver them. */
-export class DelayedSends {
-  readonly #network: QueueNetwork;
-  /** By level; asked for once. */
-  readonly #levels: (Promise<TopicPlace> | undefined)[] = [];
+/**
+ * Stores a record in a level of the ladder, from where brokers deliver it. Durable when it resolves: it is delivered at
+ * `deliverAtMs`, once, unless it is cancelled by its `delayedId`. Its delivery timeout began at `sinceMs`. Rejects as
+ * `Producer.send` does; NOT_FOUND when there is no such target.
+ */
+export async function sendDelayed(
+  producer: Producer,
+  place: TopicPlace,
+  level: number,
+  target: { readonly topicId: number; readonly partition: number },
+  record: NewRecord,
+  deliverAtMs: number,
+  sinceMs: number,
+): Promise<Delivered> {
+  const { topicId, partition } = target;
+  const through = delayPartition(topicId, partition, place.partitions);
+  const delayed = { ...record, deliverAtMs, targetTopicId: topicId, targetPartition: partition };
+  const sent = producer.send(place.topicId, through, delayed, BatchClass.CLIENT, sinceMs);
+  const { offset, appendTimestampMs } = await sent;
+  return {
+    partition,
+    offset,
+    appendTimestampMs,
+    delayedId: delayedIdText({ partition: through, level, offset, deliverAtMs }),
+  };
+}
 
-  constructor(network: QueueNetwork) {
-    this.#network = network;
-  }
+/** The topic of a level, which brokers make when it is first used. */
+export async function openLevel(topics: TopicDirectory, level: number, deadlineMs: number): Promise<TopicPlace> {
+  await topics.ask(openDelayLevel, { level }, deadlineMs);
+  return topics.named(delayTopicName(level), deadlineMs);
+}
 
-  /**
-   * Stores a record that `deliverAtOf` has given a time. Durable when it resolves: it is delivered then, once, unless it
-   * is cancelled by its `delayedId`. Rejects as `Producer.send` does; NOT_FOUND when there is no such target.
-   */
-  async send(
-    producer: Producer,
-    topicId: number,
-    partition: number,
-    record: NewRecord,
-    deliverAtMs: number,
-  ): Promise<Delivered> {
-    const level = delayLevelFor(deliverAtMs - this.#network.runtime.clock.wallMs());
-    const { topicId: levelTopicId, partitions } = await this.#level(level);
-    const through = delayPartition(topicId, partition, partitions);
-    const delayed = { ...record, deliverAtMs, targetTopicId: topicId, targetPartition: partition };
-    const { offset, appendTimestampMs } = await producer.send(levelTopicId, through, delayed, BatchClass.CLIENT);
-    const delayedId = delayedIdText({ partition: through, level, offset, deliverAtMs });
-    return { partition, offset, appendTimestampMs, delayedId };
-  }
-
-  /**
-   * Durable when it resolves: true when the record will not be delivered; false when there is nothing to cancel: it was
-   * delivered, or is just being delivered, or was cancelled before, or never was. Throws INVALID for what is no id.
-   */
-  async cancel(id: string): Promise<boolean> {
-    const parts: DelayedId = parseDelayedId(id);
-    const { cancelled } = await this.#network.topics.ask(cancelDelayed, parts);
-    return cancelled;
-  }
-
-  #level(level: number): Promise<TopicPlace> {
-    let place = this.#levels[level];
-    if (place === undefined) {
-      place = this.#open(level);
-      this.#levels[level] = place;
-      place.catch(() => {
-        this.#levels[level] = undefined;
-      });
-    }
-    return place;
-  }
-
-  async #open(level: number): Promise<TopicPlace> {
-    await this.#network.topics.ask(openDelayLevel, { level });
-    return this.#network.topics.named(delayTopicName(level));
-  }
+/**
+ * Durable when it resolves: true when the record will not be delivered; false when there is nothing to cancel: it was
+ * delivered, or is just being delivered, or was cancelled before, or never was. Throws INVALID for what is no id.
+ */
+export async function cancelDelivery(topics: TopicDirectory, id: string): Promise<boolean> {
+  const parts: DelayedId = parseDelayedId(id);
+  const { cancelled } = await topics.ask(cancelDelayed, parts);
+  return cancelled;
 }
 
 function invalid(message: string): TaskdError {

@@ -1,8 +1,9 @@
+import { delayLevelFor, delayTopicName } from '../base/delay-level.js';
 import { ErrorCode, Retry, TaskdError } from '../base/errors.js';
 import { BatchClass } from '../batch/header.js';
 import { type NewRecord, recordLength } from '../batch/record.js';
 import type { Runtime } from '../runtime/runtime.js';
-import { DelayedSends, deliverAtOf } from './delayed.js';
+import { deliverAtOf, openLevel, sendDelayed } from './delayed.js';
 import { newRecord, type OutgoingRecord } from './outgoing-record.js';
 import { PartitionChooser } from './partition-chooser.js';
 import { type Delivered, Producer } from './producer.js';
@@ -16,9 +17,11 @@ export interface QueueNetwork {
   readonly topics: TopicDirectory;
 }
 
-/** A topic that something was sent to. */
+/** A topic that something was sent to, or a level of the ladder of delay. */
 interface Target {
   readonly name: string;
+  /** Looks the name up. */
+  readonly find: (deadlineMs: number) => Promise<TopicPlace>;
   /** Undefined until the name was looked up, and again once the topic is gone. */
   place: TopicPlace | undefined;
   /** When it was last asked for anew. */
@@ -39,12 +42,16 @@ interface Wanted {
 
 interface Pending {
   readonly bytes: number;
+  /** When the record was given. */
+  readonly sinceMs: number;
   go(place: TopicPlace): void;
   fail(error: unknown): void;
 }
 
-/** Bytes of records whose topic is being looked up. */
+/** Bytes of records whose topic, or whose level of the ladder, is being looked up. */
 const pendingBytesMax = 16 * 1024 * 1024;
+/** Topics that are remembered; of more, those that were sent to first are looked up again. */
+const targetsMax = 8_192;
 const closeWaitMs = 5_000;
 /** A topic may get more partitions: brokers are asked about one in use after so long. */
 const recheckMs = 60_000;
@@ -63,7 +70,7 @@ export class TopicProducer {
   readonly #producer: Producer;
   readonly #settings: ProducerSettings;
   readonly #targets = new Map<string, Target>();
-  readonly #delayed: DelayedSends;
+  readonly #levels = new Map<number, Target>();
   readonly #onClosed: (producer: TopicProducer) => void;
   #pendingBytes = 0;
   #isClosed = false;
@@ -77,7 +84,6 @@ export class TopicProducer {
     this.#network = network;
     this.#onClosed = onClosed;
     this.#settings = producerSettings(options);
-    this.#delayed = new DelayedSends(network);
     this.#producer = new Producer(network.runtime, network.callers, network.topics, options);
   }
 
@@ -98,15 +104,9 @@ export class TopicProducer {
       const dueMs = isDelayed(record) ? deliverAtOf(record, clock.wallMs()) : undefined;
       const wanted = { made, partition: record.partition, dueMs, sinceMs };
       const target = this.#target(topic);
-      const place = this.#place(target, wanted);
+      const place = this.#place(target, record.partition, sinceMs);
       if (place !== undefined) return this.#sendTo(target, place, wanted);
-      return new Promise((resolve, reject) => {
-        this.#await(target, {
-          bytes: recordLength(made),
-          go: (found) => this.#sendTo(target, found, wanted).then(resolve, reject),
-          fail: reject,
-        });
-      });
+      return this.#whenFound(target, made, sinceMs, (found) => this.#sendTo(target, found, wanted));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -144,7 +144,10 @@ export class TopicProducer {
 
   /** Resolves when everything that was given until now has its outcome, which each call's own promise tells. */
   async flush(): Promise<void> {
-    await Promise.all([...this.#targets.values()].map((target) => this.#lookedUp(target)));
+    // Records come to a level when their topic is found, and to the producer when their level is.
+    for (const targets of [this.#targets, this.#levels]) {
+      await Promise.all([...targets.values()].map((target) => this.#lookedUp(target)));
+    }
     await this.#producer.flush();
   }
 
@@ -164,7 +167,7 @@ export class TopicProducer {
     if (this.#isClosed) return;
     this.#isClosed = true;
     const error = new TaskdError(ErrorCode.CANCELLED, 'the producer was closed before the topic was found');
-    for (const target of this.#targets.values()) this.#settle(target, undefined, error);
+    for (const target of [...this.#targets.values(), ...this.#levels.values()]) this.#settle(target, undefined, error);
     this.#producer.close();
     this.#onClosed(this);
   }
@@ -173,14 +176,45 @@ export class TopicProducer {
     let target = this.#targets.get(name);
     if (target === undefined) {
       if (typeof name !== 'string' || name === '') throw invalid('give the name of a topic');
-      target = { name, place: undefined, checkedMs: 0, chooser: undefined, pending: undefined };
+      if (this.#targets.size >= targetsMax) this.#forgetOne();
+      target = newTarget(name, (deadlineMs) => this.#network.topics.named(name, deadlineMs));
       this.#targets.set(name, target);
     }
     return target;
   }
 
+  #level(level: number): Target {
+    let target = this.#levels.get(level);
+    if (target === undefined) {
+      target = newTarget(delayTopicName(level), (deadlineMs) => openLevel(this.#network.topics, level, deadlineMs));
+      this.#levels.set(level, target);
+    }
+    return target;
+  }
+
+  #forgetOne(): void {
+    for (const { name, pending } of this.#targets.values()) {
+      if (pending !== undefined) continue;
+      this.#targets.delete(name);
+      return;
+    }
+  }
+
+  /** Sends once it is known where the topic is, in the order of the calls. */
+  #whenFound(
+    target: Target,
+    made: NewRecord,
+    sinceMs: number,
+    send: (place: TopicPlace) => Promise<Delivered>,
+  ): Promise<Delivered> {
+    return new Promise((resolve, reject) => {
+      const bytes = recordLength(made);
+      this.#await(target, { bytes, sinceMs, go: (place) => send(place).then(resolve, reject), fail: reject });
+    });
+  }
+
   /** Where the topic is, unless that must be looked up. */
-  #place(target: Target, { partition, sinceMs }: Wanted): TopicPlace | undefined {
+  #place(target: Target, partition: number | undefined, sinceMs: number): TopicPlace | undefined {
     if (target.place === undefined || target.pending !== undefined) return undefined;
     const { topics } = this.#network;
     const { topicId } = target.place;
@@ -206,8 +240,22 @@ export class TopicProducer {
       return Promise.reject(invalid(`topic "${target.name}" has the partitions 0 to ${last}, and no ${partition}`));
     }
     const { topicId } = place;
-    if (dueMs !== undefined) return this.#delayed.send(this.#producer, topicId, partition, made, dueMs);
+    if (dueMs !== undefined) return this.#delay({ topicId, partition }, made, dueMs, sinceMs);
     return this.#producer.send(topicId, partition, made, BatchClass.CLIENT, sinceMs);
+  }
+
+  #delay(
+    target: { readonly topicId: number; readonly partition: number },
+    made: NewRecord,
+    dueMs: number,
+    sinceMs: number,
+  ): Promise<Delivered> {
+    const level = delayLevelFor(dueMs - this.#network.runtime.clock.wallMs());
+    const through = this.#level(level);
+    const send = (found: TopicPlace): Promise<Delivered> =>
+      sendDelayed(this.#producer, found, level, target, made, dueMs, sinceMs);
+    const place = this.#place(through, undefined, sinceMs);
+    return place === undefined ? this.#whenFound(through, made, sinceMs, send) : send(place);
   }
 
   #choose(target: Target, place: TopicPlace, record: NewRecord): number {
@@ -229,12 +277,13 @@ export class TopicProducer {
       return;
     }
     target.pending = [pending];
-    void this.#lookUp(target);
+    void this.#lookUp(target, pending.sinceMs + this.#settings.deliveryTimeoutMs);
   }
 
-  async #lookUp(target: Target): Promise<void> {
+  async #lookUp(target: Target, untilMs: number): Promise<void> {
     try {
-      this.#settle(target, await this.#network.topics.named(target.name, this.#settings.deliveryTimeoutMs), undefined);
+      const leftMs = Math.max(1, untilMs - this.#network.runtime.clock.monotonicMs());
+      this.#settle(target, await target.find(leftMs), undefined);
     } catch (error) {
       this.#settle(target, undefined, error);
     }
@@ -255,8 +304,13 @@ export class TopicProducer {
 
   #lookedUp(target: Target): Promise<void> {
     if (target.pending === undefined) return Promise.resolve();
-    return new Promise((resolve) => target.pending!.push({ bytes: 0, go: () => resolve(), fail: () => resolve() }));
+    const over = { bytes: 0, sinceMs: 0 };
+    return new Promise((resolve) => target.pending!.push({ ...over, go: () => resolve(), fail: () => resolve() }));
   }
+}
+
+function newTarget(name: string, find: (deadlineMs: number) => Promise<TopicPlace>): Target {
+  return { name, find, place: undefined, checkedMs: 0, chooser: undefined, pending: undefined };
 }
 
 function isDelayed({ deliverAtMs, delayMs, delayLevel }: OutgoingRecord): boolean {

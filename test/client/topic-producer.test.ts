@@ -4,8 +4,12 @@ import { keyPartition } from '../../src/base/murmur2.js';
 import { json, TaskdClient } from '../../src/client/client.js';
 import type { ClientNetwork, ClientOptions } from '../../src/client/client-network.js';
 import type { ProducerOptions } from '../../src/client/producer-options.js';
+import { type CallerSource, fixedBrokers, TopicDirectory } from '../../src/client/topic-directory.js';
 import { TopicProducer } from '../../src/client/topic-producer.js';
 import { Topics } from '../../src/client/topics.js';
+import type { Caller } from '../../src/rpc/caller.js';
+import type { Address } from '../../src/runtime/net.js';
+import { openDelayLevel } from '../../src/wire/methods.js';
 import { brokerAndClient, ClientKit } from '../support/broker-node.js';
 import { ManualClock } from '../support/manual-clock.js';
 import { readAll } from '../support/read-all.js';
@@ -127,4 +131,80 @@ t.test('a client lets go of a producer that was closed', async (t) => {
   t.same(closes, ['closed before', 'closed before']);
   await client.close();
   t.same(closes.slice(2), ['left open']);
+});
+
+/** A broker that answers everything but which topic a level of the ladder is. */
+class Lagging implements CallerSource {
+  readonly #callers: CallerSource;
+  /** Questions for a level; each goes on when it is called. */
+  readonly asked: (() => void)[] = [];
+  onAsked: () => void = () => {};
+
+  constructor(callers: CallerSource) {
+    this.#callers = callers;
+  }
+
+  to(address: Address): Caller {
+    const caller = this.#callers.to(address);
+    const call: Caller['call'] = async (method, request, options) => {
+      if (method.id === openDelayLevel.id) {
+        await new Promise<void>((resolve) => {
+          this.asked.push(resolve);
+          this.onAsked();
+        });
+      }
+      return caller.call(method, request, options);
+    };
+    return new Proxy(caller, { get: (target, name) => (name === 'call' ? call : Reflect.get(target, name)) });
+  }
+}
+
+t.test('delayed records count for room and flush while their level is looked up', async (t) => {
+  const { client, node } = await brokerAndClient(t);
+  await client.topics.create('orders', 1, false);
+  const callers = new Lagging(client.connections);
+  const topics = new TopicDirectory(client.runtime, callers, fixedBrokers(node.address));
+  t.teardown(() => topics.close());
+  const producer = new TopicProducer({ runtime: client.runtime, callers, topics });
+  t.teardown(() => producer.close());
+  await producer.send('orders', { value: 'warm' });
+  const asked = new Promise<void>((resolve) => {
+    callers.onAsked = resolve;
+  });
+  let isStored = false;
+  const value = new Uint8Array(1 << 20);
+  const sent = producer.send('orders', { value, delayMs: 60_000 }).then(() => {
+    isStored = true;
+  });
+  const flushed = producer.flush().then(() => isStored);
+  await asked;
+  t.ok(producer.bufferedBytes > value.length, `${producer.bufferedBytes} bytes`);
+  const others = Array.from({ length: 20 }, () => producer.send('orders', { value, delayMs: 60_000 }));
+  const outcomes = Promise.allSettled(others);
+  await t.rejects(others.at(-1)!, { code: ErrorCode.BUSY, message: /16777216 bytes/ });
+  for (const go of callers.asked.splice(0)) go();
+  await sent;
+  t.equal(await flushed, true, 'flush waits for it');
+  const stored = (await outcomes).filter(({ status }) => status === 'fulfilled');
+  t.equal(stored.length, 14, 'those that there was room for');
+  t.equal(producer.bufferedBytes, 0);
+});
+
+t.test('a delayed record whose level is never found ends with close', async (t) => {
+  const { client, node } = await brokerAndClient(t);
+  await client.topics.create('orders', 1, false);
+  await client.topics.named('orders');
+  const clock = new ManualClock();
+  const runtime = { ...client.runtime, clock };
+  const callers = new Lagging(client.connections);
+  const topics = new TopicDirectory(runtime, callers, fixedBrokers(node.address));
+  t.teardown(() => topics.close());
+  await topics.named('orders');
+  const producer = new TopicProducer({ runtime, callers, topics });
+  const sent = producer.send('orders', { value: 'x', delayMs: 60_000 });
+  const closed = producer.close();
+  const refused = t.rejects(sent, { code: ErrorCode.CANCELLED });
+  await clock.advance(5_000);
+  await closed;
+  await refused;
 });

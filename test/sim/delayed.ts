@@ -4,7 +4,6 @@ import { ErrorCode, isTaskdError } from '../../src/base/errors.js';
 import { BatchClass, headerBytes } from '../../src/batch/header.js';
 import { type NewRecord, readRecords } from '../../src/batch/record.js';
 import { Broker } from '../../src/broker/broker.js';
-import { DelayedSends } from '../../src/client/delayed.js';
 import { Fetcher } from '../../src/client/fetcher.js';
 import type { Delivered, Producer } from '../../src/client/producer.js';
 import { RpcServer } from '../../src/rpc/server.js';
@@ -14,6 +13,7 @@ import type { SimProcess } from '../../src/runtime/sim/sim-process.js';
 import type { SimWorld } from '../../src/runtime/sim/sim-world.js';
 import { deleteTopic, openDelayLevel } from '../../src/wire/methods.js';
 import { ClientKit } from '../support/broker-node.js';
+import { DelayedSends } from '../support/delayed-sends.js';
 import { DelayedRecords, type Place } from './delayed-records.js';
 
 const address = { host: '127.0.0.1', port: 7400 };

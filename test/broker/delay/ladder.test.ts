@@ -6,10 +6,10 @@ import { BatchBuilder } from '../../../src/batch/builder.js';
 import { BatchClass, headerBytes } from '../../../src/batch/header.js';
 import { type NewRecord, readRecords } from '../../../src/batch/record.js';
 import { moverProducerId } from '../../../src/broker/mover-table.js';
-import { DelayedSends } from '../../../src/client/delayed.js';
 import { Fetcher } from '../../../src/client/fetcher.js';
 import { cancelDelayed, describeTopics, openDelayLevel, produce } from '../../../src/wire/methods.js';
 import { brokerAndClient } from '../../support/broker-node.js';
+import { DelayedSends } from '../../support/delayed-sends.js';
 
 const dayMs = 86_400_000;
 

@@ -5,11 +5,11 @@ import { BatchClass, headerBytes } from '../../../src/batch/header.js';
 import { type NewRecord, readRecords } from '../../../src/batch/record.js';
 import { originOf } from '../../../src/broker/delay/delayed-record.js';
 import { cancelRecord } from '../../../src/broker/delay/fire-records.js';
-import { DelayedSends } from '../../../src/client/delayed.js';
 import { Fetcher } from '../../../src/client/fetcher.js';
 import { taskd } from '../../../src/wire/generated/messages.js';
 import { cancelDelayed, deleteTopic, openDelayLevel, produce } from '../../../src/wire/methods.js';
 import { BrokerNode, brokerAndClient, ClientKit } from '../../support/broker-node.js';
+import { DelayedSends } from '../../support/delayed-sends.js';
 import { batchOf } from '../../support/produce-payload.js';
 import { RawPeer } from '../../support/raw-peer.js';
 
