@@ -59,6 +59,7 @@ export class LogKeeper {
   #segmentsRemoved = 0;
   #bytesRemoved = 0;
   #saving: Promise<void> = Promise.resolve();
+  #changing: Promise<void> = Promise.resolve();
   #removing: Promise<void> = Promise.resolve();
 
   constructor(
@@ -145,8 +146,19 @@ export class LogKeeper {
     }
   }
 
+  /** Trims and cuts take several turns to change the list of segments: one of them at a time, in their order. */
+  alone(change: () => Promise<void>): Promise<void> {
+    const changed = this.#changing.then(change);
+    this.#changing = changed.catch(() => {});
+    return changed;
+  }
+
   /** See `PartitionLog.trimTo`, which has checked the offset. */
-  async trimTo(offset: number): Promise<void> {
+  trimTo(offset: number): Promise<void> {
+    return this.alone(() => this.#trim(offset));
+  }
+
+  async #trim(offset: number): Promise<void> {
     const state = this.#state;
     if (offset <= this.#logStart) return;
     if (offset > state.logStart) {

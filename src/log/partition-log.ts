@@ -10,8 +10,9 @@
  */
 import { readU32 } from '../base/bytes.js';
 import { assert, ErrorCode, isTaskdError, TaskdError } from '../base/errors.js';
-import { type BatchHeader, headerBytes, placeBatch, readHeader, stampBatch } from '../batch/header.js';
+import { type BatchHeader, headerBytes, placeBatch, stampBatch } from '../batch/header.js';
 import type { Runtime } from '../runtime/runtime.js';
+import { leaveClean } from './clean-end.js';
 import type { Gap, Gaps } from './gaps.js';
 import { GroupWriter } from './group-writer.js';
 import { busy, closed, noCut, outOfRange, remedy, unsyncedBytesMax } from './log-errors.js';
@@ -22,7 +23,6 @@ import type { LogRegion } from './log-region.js';
 import type { Recovered } from './recovery.js';
 import { type BatchPlace, type ReplicaState, replicaFolder } from './replica-state.js';
 import type { Segment } from './segment.js';
-import { readRange } from './segment-scan.js';
 import { type Lack, storageFailed, storageFull, storageLow } from './storage-error.js';
 import { Tail } from './tail.js';
 import { type CutPlace, cutFiles, findCut } from './truncation.js';
@@ -312,7 +312,7 @@ export class PartitionLog {
   async trimTo(offset: number): Promise<void> {
     if (this.#isClosed) throw closed(this.#name);
     if (this.#problem !== undefined) this.#refuse();
-    if (!(offset <= this.#syncedEnd)) throw outOfRange(this, offset);
+    if (!(offset <= Math.min(this.#syncedEnd, this.#cutEnd))) throw outOfRange(this, offset);
     return this.keeper.trimTo(offset);
   }
 
@@ -337,20 +337,10 @@ export class PartitionLog {
     if (this.#problem !== undefined || this.#isClosed) this.#refuse();
     if (this.#cutEnd !== Number.POSITIVE_INFINITY) throw busy(this.#name);
     if (end === this.#logEnd) return;
-    if (end < Math.max(this.#state.recoveryPoint, this.logStart) || end > this.#logEnd) throw noCut(this, end);
-    const { files } = this.#runtime;
     this.#refusal = busy(this.#name);
     this.#cutEnd = end;
     try {
-      // What is below the cut reaches the disk first; a sync that ends now tells of nothing above it.
-      await this.#writer.cutAt(end);
-      if (this.#problem !== undefined) throw this.#refusal;
-      const place = await findCut(files, this.#segments, end);
-      if (place === undefined) throw noCut(this, end);
-      await this.#storeCut(end);
-      await cutFiles(files, this.#folder, this.#segments, place);
-      this.#wasCut(end, place);
-      await this.#storeCut(undefined);
+      await this.keeper.alone(() => this.#cut(end));
     } catch (error) {
       if (isTaskdError(error, ErrorCode.INVALID)) throw error;
       this.fail(storageFailed(`${this.#name} could not be cut to offset ${end}`, remedy, error));
@@ -359,6 +349,22 @@ export class PartitionLog {
       this.#cutEnd = Number.POSITIVE_INFINITY;
       if (this.#problem === undefined) this.#refusal = this.#isClosed ? closed(this.#name) : undefined;
     }
+  }
+
+  /** Nobody else changes the list of segments meanwhile. */
+  async #cut(end: number): Promise<void> {
+    const { files } = this.#runtime;
+    if (end < Math.max(this.#state.recoveryPoint, this.logStart) || end > this.#logEnd) throw noCut(this, end);
+    // What is below the cut reaches the disk first; a sync that ends now tells of nothing above it.
+    await this.#writer.cutAt(end);
+    if (this.#problem !== undefined) throw this.#refusal;
+    const place = await findCut(files, this.#segments, end);
+    if (place === undefined) throw noCut(this, end);
+    await this.#storeCut(end);
+    const removed = await cutFiles(files, this.#folder, this.#segments, place);
+    for (const segment of removed) segment.retire(() => this.#host.handles.drop(segment));
+    this.#wasCut(end, place);
+    await this.#storeCut(undefined);
   }
 
   async #storeCut(cutTo: number | undefined): Promise<void> {
@@ -406,6 +412,15 @@ export class PartitionLog {
       segment.retire(() => this.#host.handles.drop(segment));
     }
     while (this.#tail.dropFirst()) {}
+  }
+
+  async #endClean(last: Segment): Promise<void> {
+    try {
+      await leaveClean(last, this.#syncedEnd, this.#state);
+      this.#host.journal.put(this.#state);
+    } catch (error) {
+      this.fail(storageFailed(`${this.#name} could not be closed`, remedy, error));
+    }
   }
 
   /** For the store: moves the recovery point to what is synced; true when the journal has something to flush. */
@@ -468,27 +483,5 @@ export class PartitionLog {
     if (lack === undefined) this.#runtime.logger.info(fields, 'appends are taken again');
     else this.#runtime.logger.warn(fields, `${lack}: appends are refused until that has changed`);
     if (lack !== undefined) this.onFull();
-  }
-
-  /** Leaves the files so that the next start need not read them; what it needs goes to the journal. */
-  async #endClean(last: Segment): Promise<void> {
-    const handle = last.handle!;
-    try {
-      if (last.size > last.end) await handle.truncate(last.end);
-      last.size = last.end;
-      await handle.dataSync();
-      const { lastPosition } = last;
-      const header = readHeader(await readRange(handle, lastPosition, lastPosition + headerBytes), 0);
-      this.#state.recoveryPoint = this.#syncedEnd;
-      this.#state.point = { segmentBase: last.base, position: lastPosition };
-      if (typeof header !== 'string') {
-        const { headerCrc: lastHeaderCrc } = header;
-        const end = this.#syncedEnd;
-        this.#state.clean = { end, segmentBase: last.base, segmentBytes: last.end, lastPosition, lastHeaderCrc };
-      }
-      this.#host.journal.put(this.#state);
-    } catch (error) {
-      this.fail(storageFailed(`${this.#name} could not be closed`, remedy, error));
-    }
   }
 }

@@ -15,8 +15,8 @@ import { readRange } from './segment-scan.js';
 
 /** Where a log can be cut. */
 export interface CutPlace {
-  /** Of the segment that becomes the last one. */
-  readonly index: number;
+  /** The one that becomes the last. */
+  readonly segment: Segment;
   /** Bytes of it that stay. */
   readonly position: number;
   /** Position of the last batch that stays; 0 when none does. */
@@ -34,33 +34,35 @@ export async function findCut(files: Files, segments: readonly Segment[], end: n
   while (index > 0 && segments[index]!.base >= end) index--;
   const segment = segments[index]!;
   if (segment.base > end) return undefined;
-  if (segment.base === end) return { index, position: 0, lastPosition: 0, lastHeader: undefined };
+  if (segment.base === end) return { segment, position: 0, lastPosition: 0, lastHeader: undefined };
   const handle = await files.open(segment.path, 'read');
   try {
-    return await stepTo(handle, segment.index.find(end - 1), end, index);
+    return await stepTo(handle, segment, end);
   } finally {
     await handle.close();
   }
 }
 
-async function stepTo(handle: FileHandle, from: number, end: number, index: number): Promise<CutPlace | undefined> {
-  for (let at = from; ; ) {
+async function stepTo(handle: FileHandle, segment: Segment, end: number): Promise<CutPlace | undefined> {
+  for (let at = segment.index.find(end - 1); ; ) {
     const header = readHeader(await readRange(handle, at, at + headerBytes), 0);
     if (typeof header === 'string') return undefined;
     const next = at + header.length;
     const batchEnd = header.baseOffset + header.recordCount;
-    if (batchEnd === end) return { index, position: next, lastPosition: at, lastHeader: header };
+    if (batchEnd === end) return { segment, position: next, lastPosition: at, lastHeader: header };
     if (batchEnd > end) return undefined;
     at = next;
   }
 }
 
 /**
- * Cuts the files; durable when it resolves. `segments` loses what is removed, and its last one has its file open for
- * writing. The caller has stopped everything that writes to them.
+ * Cuts the files; durable when it resolves, with the segments that were removed. `segments` loses them, and its last one has its file open for
+ * writing. The caller has stopped everything that writes to them or changes the list.
  */
-export async function cutFiles(files: Files, folder: string, segments: Segment[], place: CutPlace): Promise<void> {
-  while (segments.length > place.index + 1) {
+export async function cutFiles(files: Files, folder: string, segments: Segment[], place: CutPlace): Promise<Segment[]> {
+  const removed: Segment[] = [];
+  assert(segments.includes(place.segment), 'a log is cut in a segment that it has');
+  while (segments.at(-1) !== place.segment) {
     const last = segments.at(-1)!;
     await last.handle?.close();
     last.handle = undefined;
@@ -70,9 +72,9 @@ export async function cutFiles(files: Files, folder: string, segments: Segment[]
       await files.syncFolder(folder);
     }
     segments.pop();
+    removed.push(last);
   }
-  const last = segments.at(-1);
-  assert(last !== undefined, 'a log keeps its first segment');
+  const last = place.segment;
   last.handle ??= await files.open(last.path, 'write');
   await last.handle.truncate(place.position);
   await last.handle.dataSync();
@@ -84,4 +86,5 @@ export async function cutFiles(files: Files, folder: string, segments: Segment[]
   last.index.cut(place.position);
   last.indexedFrom = Math.min(last.indexedFrom, place.position);
   if (place.position === 0) last.firstTimestampMs = undefined;
+  return removed;
 }

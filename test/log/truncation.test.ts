@@ -168,3 +168,42 @@ t.test('a cut that the disk refuses fails the log for good', async (t) => {
     t.same(found, values.slice(0, found.length));
   });
 });
+
+t.test('a cut and a trim of one moment do not meet', async (t) => {
+  const texts = Array.from({ length: 40 }, (_, i) => `v${i}`.padEnd(100, '.'));
+  const [trim, cut] = [20, 23];
+  for (const isCutFirst of [true, false]) {
+    for (let seed = 0; seed < 40; seed++) {
+      const world = new SimWorld(seed);
+      await live(world, world.process('broker'), async (runtime) => {
+        const store = await LogStore.open(runtime, '/var/taskd', { segmentBytes: 1_000 });
+        const log = await store.create(1, 0);
+        for (const text of texts) log.append(batchOf(text));
+        await synced(log);
+        const pause = (): Promise<void> =>
+          new Promise((resolve) => void runtime.clock.timer((seed % 20) * (seed % 7) * 0.05, resolve));
+        const first = isCutFirst ? log.truncateTo(cut) : log.trimTo(trim);
+        await pause();
+        await Promise.all([first, isCutFirst ? log.trimTo(trim) : log.truncateTo(cut)]);
+        const found = await allValues(log);
+        t.same([log.logStart, log.logEnd, found], [trim, cut, texts.slice(trim, cut)], `seed ${seed}`);
+      });
+    }
+  }
+});
+
+t.test('what is being cut off can not be trimmed to, and a trim that came first bounds the cut', async (t) => {
+  const world = new SimWorld(4);
+  await live(world, world.process('broker'), async (runtime) => {
+    const log = await (await LogStore.open(runtime, '/var/taskd')).create(1, 0);
+    for (let i = 0; i < 10; i++) log.append(batchOf(`v${i}`));
+    await synced(log);
+    const cutting = log.truncateTo(6);
+    await t.rejects(log.trimTo(7), { code: ErrorCode.OFFSET_OUT_OF_RANGE });
+    await cutting;
+    const trimming = log.trimTo(5);
+    await t.rejects(log.truncateTo(4), { code: ErrorCode.INVALID });
+    await trimming;
+    t.equal(log.append(batchOf('new')), 6);
+  });
+});
