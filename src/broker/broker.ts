@@ -235,13 +235,14 @@ export class Broker {
       this.#timers.close();
       return;
     }
-    parts.maintenance.stop();
+    const maintained = parts.maintenance.stop();
     parts.scrub.stop();
     parts.fetch.stop();
     parts.produce.stop();
     parts.delay.stop();
     this.#timers.close();
     parts.cluster.close();
+    await maintained;
     await parts.partitions.stop();
     await parts.store.close();
   }

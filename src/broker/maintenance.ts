@@ -13,6 +13,7 @@ export class Maintenance {
   readonly #store: LogStore;
   readonly #partitions: Partitions;
   #timer: Timer | undefined;
+  #round: Promise<void> = Promise.resolve();
   #isStopped = false;
 
   constructor(clock: Clock, logger: Logger, store: LogStore, partitions: Partitions) {
@@ -25,13 +26,15 @@ export class Maintenance {
   start(): void {
     if (this.#isStopped) return;
     this.#timer = this.#clock.timer(roundMs, () => {
-      void this.round().then(() => this.start());
+      this.#round = this.round().then(() => this.start());
     });
   }
 
-  stop(): void {
+  /** Begins nothing more; resolves when what was under way is over. */
+  async stop(): Promise<void> {
     this.#isStopped = true;
     this.#timer?.cancel();
+    await this.#round;
   }
 
   /** One round. What fails for one partition is logged and tried again in the next round. */

@@ -61,6 +61,7 @@ export class LogKeeper {
   #saving: Promise<void> = Promise.resolve();
   #changing: Promise<void> = Promise.resolve();
   #removing: Promise<void> = Promise.resolve();
+  #isClosed = false;
 
   constructor(
     runtime: Runtime,
@@ -146,6 +147,16 @@ export class LogKeeper {
     }
   }
 
+  /**
+   * Resolves when nothing is under way any more: no trim, cut, snapshot, or removal of a file. The log takes no more of
+   * them; what somebody refers to until later is removed by the next start.
+   */
+  async close(): Promise<void> {
+    await Promise.all([this.#changing, this.#saving]);
+    this.#isClosed = true;
+    await this.#removing;
+  }
+
   /** Trims and cuts take several turns to change the list of segments: one of them at a time, in their order. */
   alone(change: () => Promise<void>): Promise<void> {
     const changed = this.#changing.then(change);
@@ -202,8 +213,9 @@ export class LogKeeper {
 
   /** What can't be removed now is removed by the next start. */
   async #removeFiles(segment: Segment): Promise<void> {
+    this.#handles.drop(segment);
+    if (this.#isClosed) return;
     try {
-      this.#handles.drop(segment);
       await removeIndex(this.#runtime.files, indexPath(segment.path));
       await this.#runtime.files.remove(segment.path);
       this.#segmentsRemoved++;

@@ -323,6 +323,7 @@ export class PartitionLog {
    */
   async saveSnapshot(end: number, bytes: Uint8Array): Promise<void> {
     assert(end <= this.#syncedEnd, 'a snapshot holds only what is on disk');
+    if (this.#isClosed) throw closed(this.#name);
     if (this.#problem !== undefined) return;
     return this.keeper.saveSnapshot({ end, bytes, place: end === this.#syncedEnd ? this.#endPlace() : undefined });
   }
@@ -404,6 +405,7 @@ export class PartitionLog {
     if (!wasHealthy) this.#writer.stop();
     await this.#writer.idle();
     await this.#reader.idle();
+    await this.keeper.close();
     const last = this.#segments.at(-1);
     if (wasHealthy && this.#problem === undefined && last?.handle !== undefined) await this.#endClean(last);
     for (const segment of this.#segments) {

@@ -14,7 +14,7 @@
  * found counts: what was found may have been in the page cache only. For the same reason it first writes back, in place,
  * what it found: the file that the new generation goes to may hold the only one that is on disk.
  */
-import type { TaskdError } from '../base/errors.js';
+import { ErrorCode, TaskdError } from '../base/errors.js';
 import type { Clock } from '../runtime/clock.js';
 import type { FileHandle, Files } from '../runtime/files.js';
 import {
@@ -59,6 +59,7 @@ export class StateJournal {
   #writing: Promise<void> = Promise.resolve();
   #next: Promise<void> | undefined;
   #failed: TaskdError | undefined;
+  #isClosed = false;
 
   private constructor(
     clock: Clock,
@@ -152,15 +153,19 @@ export class StateJournal {
 
   /**
    * Makes every `put` so far durable. All flushes of a turn, and those that come while a sync runs, share one write and
-   * one fdatasync.
+   * one fdatasync. DRAINING after `close`.
    */
   flush(): Promise<void> {
+    if (this.#isClosed) return Promise.reject(new TaskdError(ErrorCode.DRAINING, 'the state journal is closed'));
     this.#next ??= this.#flushNext();
     return this.#next;
   }
 
+  /** Flushes that were asked for before are done first; no effect when it is closed. */
   async close(): Promise<void> {
-    await this.#writing.catch(() => {});
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await (this.#next ?? this.#writing).catch(() => {});
     for (const handle of this.#handles) await handle.close();
   }
 

@@ -140,6 +140,30 @@ export async function filesConformance(t: Test, run: InRuntime, folder: string):
     }),
   );
 
+  await t.test('files: nothing is done with a file that was closed', (t) =>
+    run(async ({ files }) => {
+      const at = `${folder}/closed`;
+      await files.makeFolder(at);
+      const file = await files.open(`${at}/a`, 'create');
+      await file.write([bytes('kept')], 0);
+      await file.close();
+      // Its descriptor, if there is such a thing, may be this one's now.
+      const other = await files.open(`${at}/b`, 'create');
+      const calls: Record<string, () => Promise<unknown>> = {
+        read: () => file.read(new Uint8Array(4), 0),
+        write: () => file.write([bytes('gone'), bytes('!')], 0),
+        dataSync: () => file.dataSync(),
+        truncate: () => file.truncate(0),
+        size: () => file.size(),
+        close: () => file.close(),
+      };
+      for (const [name, call] of Object.entries(calls)) await t.rejects(async () => call(), name);
+      t.equal(await other.size(), 0);
+      await other.close();
+      t.equal(await content(files, `${at}/a`), 'kept');
+    }),
+  );
+
   await t.test('files: names', (t) =>
     run(async ({ files }) => {
       const at = `${folder}/names`;

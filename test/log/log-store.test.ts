@@ -101,6 +101,32 @@ t.test('a folder in use is refused until it is let go', async (t) => {
   await (await LogStore.open(runtime, folder)).close();
 });
 
+t.test('what is under way when the store closes is done or refused, and no failure of the disk', async (t) => {
+  const failures: unknown[] = [];
+  const outcomes = new Set<string>();
+  for (let turns = 0; turns < 24; turns++) {
+    const folder = newFolder();
+    const store = await LogStore.open(runtime, folder, { segmentBytes: 1_000 });
+    store.onFailed = (error) => failures.push(error);
+    const log = await store.create(1, 0);
+    for (let i = 0; i < 30; i++) log.append(batchOf('x'.repeat(100)));
+    await synced(log);
+    const work = Promise.allSettled([log.saveSnapshot(20, new Uint8Array(100_000)), log.trimTo(turns)]);
+    for (let i = 0; i < turns; i++) await new Promise((resolve) => setImmediate(resolve));
+    const closed = store.close();
+    await closed;
+    await t.rejects(log.saveSnapshot(30, new Uint8Array(10)), { code: ErrorCode.DRAINING });
+    await t.rejects(log.trimTo(29), { code: ErrorCode.DRAINING });
+    for (const { status } of await work) outcomes.add(status);
+    const again = await LogStore.open(runtime, folder);
+    const found = await again.open(1, 0);
+    t.same([found.problem, found.logStart, found.logEnd], [undefined, turns, 30]);
+    await again.close();
+  }
+  t.same(failures, []);
+  t.same([...outcomes], ['fulfilled']);
+});
+
 t.test("somebody else's folder is refused", async (t) => {
   const folder = newFolder();
   mkdirSync(folder);

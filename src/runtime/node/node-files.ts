@@ -98,7 +98,10 @@ export class NodeFileHandle implements FileHandle {
     this.#isBackground = mode === 'background';
   }
 
-  /** The descriptor, for a call that returns before anything else happens; it may be another file's after `close`. */
+  /**
+   * The descriptor, for a call that returns before anything else happens. All use it, since after `close` it may be
+   * another file's.
+   */
   get fd(): number {
     assert(!this.#isClosed, `${this.#path} is used after it was closed`);
     return this.#fd;
@@ -157,8 +160,12 @@ export class NodeFileHandle implements FileHandle {
       let left = 0;
       for (const chunk of chunks) left += chunk.length;
       const next = (): void => {
-        if (rest.length === 1) fs.write(this.#fd, rest[0]!, 0, rest[0]!.length, position, done);
-        else fs.writev(this.#fd, rest, position, done);
+        try {
+          if (rest.length === 1) fs.write(this.fd, rest[0]!, 0, rest[0]!.length, position, done);
+          else fs.writev(this.fd, rest, position, done);
+        } catch (error) {
+          reject(error);
+        }
       };
       // The system may take less than it was given (a full disk, a signal): the rest is written after it.
       const done = (error: NodeJS.ErrnoException | null, count: number): void => {
@@ -177,15 +184,15 @@ export class NodeFileHandle implements FileHandle {
   }
 
   dataSync(): Promise<void> {
-    return asSync(() => call<void>(this.#path, (done) => fs.fdatasync(this.#fd, done as fs.NoParamCallback)));
+    return asSync(() => call<void>(this.#path, (done) => fs.fdatasync(this.fd, done as fs.NoParamCallback)));
   }
 
   truncate(length: number): Promise<void> {
-    return call<void>(this.#path, (done) => fs.ftruncate(this.#fd, length, done as fs.NoParamCallback));
+    return call<void>(this.#path, (done) => fs.ftruncate(this.fd, length, done as fs.NoParamCallback));
   }
 
   async size(): Promise<number> {
-    return (await call<fs.Stats>(this.#path, (done) => fs.fstat(this.#fd, done))).size;
+    return (await call<fs.Stats>(this.#path, (done) => fs.fstat(this.fd, done))).size;
   }
 
   close(): Promise<void> {
