@@ -407,7 +407,9 @@ export class PartitionLog {
     await this.#reader.idle();
     await this.keeper.close();
     const last = this.#segments.at(-1);
-    if (wasHealthy && this.#problem === undefined && last?.handle !== undefined) await this.#endClean(last);
+    const isAllWritten = this.#syncedEnd === this.#logEnd;
+    if (wasHealthy && isAllWritten && this.#problem === undefined && last?.handle !== undefined)
+      await this.#endClean(last);
     for (const segment of this.#segments) {
       await segment.handle?.close();
       segment.handle = undefined;
@@ -478,6 +480,11 @@ export class PartitionLog {
   }
 
   #full(lack: Lack | undefined): void {
+    if (this.#isClosed && lack !== undefined) {
+      // Nobody waits for room then: what is not on disk was acknowledged to nobody.
+      this.#writer.stop();
+      this.#runtime.logger.warn({ topicId: this.topicId, partition: this.partition }, `${lack}: not closed cleanly`);
+    }
     if (this.#problem !== undefined || this.#isClosed) return;
     const isBeingCut = this.#cutEnd !== Number.POSITIVE_INFINITY;
     if (!isBeingCut) this.#refusal = lack === undefined ? undefined : storageFull(this.#name, lack);

@@ -168,3 +168,25 @@ t.test('5 % is enough for a small disk, and 10 GiB for a large one', async (t) =
     });
   }
 });
+
+t.test('a log whose disk fills while it closes is closed all the same, and found as after a crash', async (t) => {
+  const world = new SimWorld(8);
+  const host = world.process('broker');
+  await run(world, host, async (runtime) => {
+    const store = await LogStore.open(runtime, folder);
+    const log = await opened(store, 1, false);
+    log.append(batchOf('kept'));
+    await synced(log);
+    setFree(host.disk, 4_096);
+    log.append(batchOf('x'.repeat(100_000)));
+    await store.close();
+  });
+  host.disk.limitBytes = Number.POSITIVE_INFINITY;
+  await run(world, host, async (runtime) => {
+    const log = await opened(await LogStore.open(runtime, folder), 1, false);
+    t.equal(log.problem, undefined);
+    t.same(await allValues(log), ['kept']);
+    t.equal(refusal(log), undefined);
+    await synced(log);
+  });
+});
