@@ -45,7 +45,6 @@ export class DeltaSender {
 /** Consecutive changes of a log, in frames of a reasonable size. */
 export function deltas(log: OwnerLog, from: number, changes: readonly Change[]): taskd.Delta.$Properties[] {
   const frames: taskd.Delta.$Properties[] = [];
-  const hiddenMark = log.isHidden ? log.hiddenSequence + 1 : 0;
   for (let at = 0; at < changes.length; ) {
     const messages: taskd.Change.$Properties[] = [];
     const first = from + at;
@@ -53,7 +52,7 @@ export function deltas(log: OwnerLog, from: number, changes: readonly Change[]):
       messages.push(changeMessage(changes[at]!));
       bytes += changeBytes(changes[at]!);
     }
-    frames.push({ owner: log.owner, incarnation: log.incarnation, from: first, changes: messages, hiddenMark });
+    frames.push({ owner: log.owner, incarnation: log.incarnation, from: first, changes: messages });
   }
   return frames;
 }

@@ -7,12 +7,11 @@ import type { LogTable } from './log-table.js';
 import { goneMs, type Owner, type Owners } from './owners.js';
 import { wireMs } from './peer-codec.js';
 import type { Readiness } from './readiness.js';
+import type { OwnerPosition } from './view-state.js';
 
 const beatMs = 1_000;
 const digestMs = 2_000;
 const digestJitterMs = 200;
-/** After a pause of our own, what lay in our sockets says nothing about who is alive now. */
-export const quietMs = 500;
 
 /** What this node is behind in, by a digest: ask its sender. */
 export interface Behind {
@@ -34,7 +33,6 @@ export class Digests {
   readonly #boot: number;
   #nextBeatMs: number;
   #nextDigestMs: number;
-  #quietUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(time: LiveTime, logs: LogTable, owners: Owners, readiness: Readiness, random: Random, boot: number) {
     this.#time = time;
@@ -45,15 +43,6 @@ export class Digests {
     this.#boot = boot;
     this.#nextBeatMs = time.nowMs;
     this.#nextDigestMs = time.nowMs + random.below(digestMs);
-  }
-
-  /** We stood still: nothing ends, and nobody's frames count as signs of life, until our sockets are read. */
-  wake(): void {
-    this.#quietUntilMs = this.#time.nowMs + quietMs;
-  }
-
-  get isQuiet(): boolean {
-    return this.#time.nowMs < this.#quietUntilMs;
   }
 
   takeBeatDue(): boolean {
@@ -95,7 +84,13 @@ export class Digests {
   takeDigest(from: Owner, digest: taskd.Digest.$Properties): Behind[] {
     const behind: Behind[] = [];
     const madeAfterMs = this.#echoed(digest.echoes ?? []);
-    from.readiness = { isReady: digest.ready === true, atMs: this.#time.nowMs, madeAfterMs };
+    from.readiness = {
+      isReady: digest.ready === true,
+      atMs: this.#time.nowMs,
+      madeAfterMs,
+      positions: (digest.owners ?? []).map(positionFrom),
+      coldLeftMs: digest.coldLeftMs ?? 0,
+    };
     for (const each of digest.owners ?? []) {
       const owner = this.#learnAge(from, each.owner ?? '', each.ageMs ?? 0);
       if (owner === undefined) continue;
@@ -135,10 +130,9 @@ export class Digests {
   /** Takes what `from` says about an owner's age; undefined for ourselves and for one owner too many. */
   #learnAge(from: Owner, id: string, ageMs: number): Owner | undefined {
     if (id === this.#logs.own.owner) {
-      if (ageMs < goneMs && !this.isQuiet) from.hearsUsMs = this.#time.nowMs;
+      if (ageMs < goneMs) from.hearsUsMs = this.#time.nowMs;
       return undefined;
     }
-    if (this.isQuiet) return this.#owners.get(id);
     return isName(id) ? this.#owners.admit(id, ageMs) : undefined;
   }
 }
@@ -153,4 +147,8 @@ export function isName(id: string): boolean {
 function position(log: LogTable['own']): taskd.OwnerDigest.$Properties {
   const { owner, incarnation, sequence, hashA, hashB } = log;
   return { owner, incarnation, sequence, hashA, hashB };
+}
+
+function positionFrom({ owner, incarnation, sequence }: taskd.OwnerDigest.$Properties): OwnerPosition {
+  return { owner: owner ?? '', incarnation: incarnation ?? 0, sequence: sequence ?? 0 };
 }

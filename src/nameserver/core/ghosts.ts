@@ -5,7 +5,8 @@ export const ghostsMax = 200_000;
 
 /**
  * Claims that no log holds any more and that stay in sight for a while: of an owner's former incarnation, or ended for
- * a higher claim that isn't known yet. Where a higher claim or a tombstone is known, a ghost shows nothing.
+ * a higher claim that isn't known yet. Where such a claim or a tombstone is known, in sight or not, there is no ghost: it
+ * would come back when that claim's log begins anew.
  */
 export class Ghosts {
   readonly #places: Places;
@@ -27,6 +28,7 @@ export class Ghosts {
     if (untilMs <= liveMs) return;
     if (ghost !== undefined && compareVersions(claim.version, ghost.claim.version) <= 0) return;
     if (tombstone !== undefined && compareVersions(claim.version, tombstone.version) <= 0) return;
+    if (place.entries.some((entry) => compareVersions(claim.version, entry.claim.version) <= 0)) return;
     if (ghost === undefined && this.#haunted.size >= ghostsMax) return;
     place.ghost = { claim, owner, untilMs };
     this.#haunted.add(place);

@@ -11,6 +11,7 @@ const slackMs = 500;
 export class LiveTime {
   #inputMs: number;
   #skippedMs = 0;
+  #skippedBeforeMs = 0;
   #resumedMs = Number.NEGATIVE_INFINITY;
 
   constructor(nowMs: number) {
@@ -22,6 +23,7 @@ export class LiveTime {
     const lateMs = nowMs - this.#inputMs - tickMs;
     if (nowMs > this.#inputMs) this.#inputMs = nowMs;
     if (lateMs <= slackMs) return 0;
+    this.#skippedBeforeMs = this.#skippedMs;
     this.#skippedMs += lateMs;
     this.#resumedMs = this.nowMs;
     return lateMs;
@@ -40,6 +42,11 @@ export class LiveTime {
   /** Real time that was skipped in all. */
   get skippedMs(): number {
     return this.#skippedMs;
+  }
+
+  /** The same before the last stretch. */
+  get skippedBeforeMs(): number {
+    return this.#skippedBeforeMs;
   }
 
   /** Live time at the end of the last stretch that was skipped. */

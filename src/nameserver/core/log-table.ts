@@ -90,12 +90,13 @@ export class LogTable {
   restart(log: OwnerLog, incarnation: number, liveMs: number): void {
     this.#tombstones.keep(log);
     this.#entries -= log.entries.size;
-    for (const { place, claim } of log.entries.values()) {
+    const entries = [...log.entries.values()];
+    log.restart(incarnation, 0);
+    log.hiddenSequence = -1;
+    for (const { place, claim } of entries) {
       if (!log.isHidden) this.#ghosts.add(place, claim, log.owner, liveMs + removalMs, liveMs);
       this.#places.touch(place);
     }
-    log.restart(incarnation, 0);
-    log.hiddenSequence = -1;
   }
 
   /** Takes a whole state; false when it is no news, or when there is no room for it. */

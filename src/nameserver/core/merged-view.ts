@@ -42,9 +42,11 @@ export class MergedView {
   /** Looks at a place again. */
   look(place: Place, liveMs: number): void {
     const best = place.best();
+    if (best !== undefined && place.ghost !== undefined) {
+      if (compareVersions(place.ghost.claim.version, best.claim.version) <= 0) place.ghost = undefined;
+    }
     const { ghost, tombstone } = place;
-    const isGhost =
-      ghost !== undefined && (best === undefined || compareVersions(ghost.claim.version, best.claim.version) > 0);
+    const isGhost = ghost !== undefined;
     const claim = isGhost ? ghost.claim : best?.claim;
     const isEnded =
       claim !== undefined && tombstone !== undefined && compareVersions(tombstone.version, claim.version) >= 0;

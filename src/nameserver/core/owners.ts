@@ -2,7 +2,7 @@ import type { LiveTime } from './live-time.js';
 import type { LogTable } from './log-table.js';
 import type { OwnerLog } from './owner-log.js';
 import { removalMs } from './sessions.js';
-import type { OwnerInfo } from './view-state.js';
+import type { OwnerInfo, OwnerPosition } from './view-state.js';
 
 /** An owner heard of within this time is alive. */
 const silentMs = 2_000;
@@ -12,6 +12,8 @@ export const goneMs = 5_000;
 export const hideMs = 15_000;
 /** Nobody has heard of it for so long: it is forgotten with all that it said. */
 export const forgetMs: number = 24 * 60 * 60_000;
+/** So long after a pause of our own, what is read may be as old as the pause. */
+export const quietMs = 500;
 
 /**
  * Another name server, as seen from here. Times are live time.
@@ -25,7 +27,10 @@ export class Owner {
   readonly log: OwnerLog;
   /** Last frame from it. */
   heardMs: number = Number.NEGATIVE_INFINITY;
-  /** Last sign of life that anyone had of it, and what had been skipped by then. */
+  /**
+   * Last sign of life that anyone had of it, and what had been skipped by then. What is read right after a pause counts
+   * as of now for our own judgement, since our clock stood still too, and as of before the pause for what we tell others.
+   */
   aliveMs: number = Number.NEGATIVE_INFINITY;
   aliveSkippedMs = 0;
   /** When it last told that it hears us. */
@@ -45,8 +50,16 @@ export class Owner {
     | undefined;
   /** All that it had said by this time is known. */
   caughtMs: number = Number.NEGATIVE_INFINITY;
-  /** Whether it is ready: said when, and made after which time of ours. */
-  readiness: { readonly isReady: boolean; readonly atMs: number; readonly madeAfterMs: number } | undefined;
+  /** Whether it is ready and what it has: said when, and made after which time of ours. */
+  readiness:
+    | {
+        readonly isReady: boolean;
+        readonly atMs: number;
+        readonly madeAfterMs: number;
+        readonly positions: readonly OwnerPosition[];
+        readonly coldLeftMs: number;
+      }
+    | undefined;
   /** The incarnation that it said it has: what is of an older one is refused, whoever passes it on. */
   floor = 0;
   /** The process that it is, and the stamp of its last beat. */
@@ -104,6 +117,11 @@ export class Owners {
     }
     this.#alive(owner, this.#time.nowMs - ageMs);
     return owner;
+  }
+
+  /** We stood still a moment ago: nothing is judged before our sockets are read. */
+  get isQuiet(): boolean {
+    return this.#time.nowMs < this.#time.resumedMs + quietMs;
   }
 
   /** A frame came from it. True when it had been silent, so that it is worth asking what it did meanwhile. */
@@ -206,9 +224,15 @@ export class Owners {
     this.#touchLog(owner.log);
   }
 
-  /** Its log came over somebody else, and it wasn't heard of for so long that it would be hidden by now. */
-  takeOld(owner: Owner): void {
-    if (this.#time.nowMs - owner.aliveMs >= goneMs + hideMs) this.#hide(owner);
+  /**
+   * What goes with a log that is passed on: the sequence up to which it is hidden, plus 1, or 0. The log of an owner that
+   * would be hidden by now, if only we weren't frozen or hadn't stood still, counts as hidden.
+   */
+  hiddenMark(log: OwnerLog): number {
+    const owner = this.#owners.get(log.owner);
+    if (owner === undefined) return 0;
+    if (log.isHidden) return log.hiddenSequence + 1;
+    return this.ageMs(owner) >= goneMs + hideMs ? log.sequence + 1 : 0;
   }
 
   /** Notes what its log has been caught up to; an owner that is back is shown again then. */
@@ -217,6 +241,9 @@ export class Owners {
     if (digest === undefined || !log.covers(digest.incarnation, digest.sequence)) return;
     owner.caughtMs = Math.max(owner.caughtMs, digest.madeAfterMs);
     if (!log.isHidden || owner.goneSinceMs !== undefined || digest.atMs <= this.#time.nowMs - goneMs) return;
+    // A digest that lay in our socket while we stood still is not its latest.
+    const { nowMs, resumedMs } = this.#time;
+    if (nowMs - resumedMs < goneMs && digest.madeAfterMs < Math.floor(resumedMs)) return;
     log.isHidden = false;
     this.#touchLog(log);
   }
@@ -235,7 +262,7 @@ export class Owners {
   #alive(owner: Owner, atMs: number): void {
     if (atMs <= owner.aliveMs) return;
     owner.aliveMs = atMs;
-    owner.aliveSkippedMs = this.#time.skippedMs;
+    owner.aliveSkippedMs = this.isQuiet ? this.#time.skippedBeforeMs : this.#time.skippedMs;
   }
 
   #back(owner: Owner): void {

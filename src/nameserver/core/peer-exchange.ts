@@ -126,17 +126,8 @@ export class PeerExchange {
   }
 
   #onDigest(from: Owner, digest: taskd.Digest.$Properties): void {
-    const { digests, owners, readiness } = this.#known;
+    const { digests, owners } = this.#known;
     for (const { owner, isWhole } of digests.takeDigest(from, digest)) this.#pull(owner, from, isWhole);
-    const madeAfterMs = from.readiness?.madeAfterMs ?? Number.NEGATIVE_INFINITY;
-    if (digest.ready === true) {
-      const positions = (digest.owners ?? []).map(({ owner, incarnation, sequence }) => ({
-        owner: owner ?? '',
-        incarnation: incarnation ?? 0,
-        sequence: sequence ?? 0,
-      }));
-      readiness.offer(from.id, positions, digest.coldLeftMs ?? 0, madeAfterMs);
-    }
     owners.settle(from);
   }
 
@@ -170,7 +161,7 @@ export class PeerExchange {
   }
 
   #onPull(from: Owner, pull: taskd.Pull.$Properties): void {
-    const { logs, readiness, time } = this.#known;
+    const { logs, owners, readiness, time } = this.#known;
     if (!readiness.isStarted) return;
     const id = pull.owner ?? '';
     const isRemains = pull.remains === true && id === from.id;
@@ -180,14 +171,15 @@ export class PeerExchange {
     else if (isRemains) chunks = this.#sender.beginRemains(from.id, log, time.nowMs);
     else if (log === undefined || log.incarnation === 0) return;
     else {
+      const hiddenMark = owners.hiddenMark(log);
       const next = (pull.sequence ?? 0) + 1;
       const isSame = pull.whole !== true && pull.incarnation === log.incarnation;
       const changes = isSame ? log.changesFrom(next) : undefined;
       if (changes !== undefined) {
-        for (const delta of deltas(log, next, changes)) this.#send(from.id, { delta });
+        for (const delta of deltas(log, next, changes)) this.#send(from.id, { delta: { ...delta, hiddenMark } });
         return;
       }
-      chunks = this.#sender.begin(from.id, log, time.nowMs);
+      chunks = this.#sender.begin(from.id, log, hiddenMark, time.nowMs);
     }
     for (const snapshotChunk of chunks) this.#send(from.id, { snapshotChunk });
   }
@@ -218,7 +210,6 @@ export class PeerExchange {
     if (isNew) owners.restarted(owner);
     this.#takeGhosts(state);
     if (isMarked) owners.takeHiddenMark(owner, state.hiddenSequence);
-    if (from !== owner) owners.takeOld(owner);
     owners.settle(owner);
   }
 

@@ -14,7 +14,8 @@ export const gateMs = 10_000;
  *
  *   STARTING ──incarnation stored──▶ NOT_READY ──gate──▶ READY ──clean stop──▶ LEAVING
  *
- * The gate: caught up with a peer that is ready; or all configured peers heard and none of them ready; or 10 s went by.
+ * The gate: caught up with a peer that is ready; or with all configured peers, none of them ready; or 10 s went by. What
+ * was said before the gate shut says nothing about now: only digests count that were made after it.
  * In the last two cases the node is cold. Whoever takes its readiness from a cold peer takes what is left of its cold
  * time along. A node that was alone, or cut off from most, is incomplete until it has passed the gate again.
  */
@@ -31,9 +32,6 @@ export class Readiness {
   #isMinority = false;
   #isShut = false;
   #shutMs = 0;
-  #want:
-    | { readonly from: string; readonly positions: readonly OwnerPosition[]; readonly coldLeftMs: number }
-    | undefined;
   #coldUntilMs = Number.POSITIVE_INFINITY;
 
   constructor(time: LiveTime, logs: LogTable, owners: Owners, isLoneExpiry: boolean) {
@@ -111,45 +109,40 @@ export class Readiness {
     this.look();
   }
 
-  /**
-   * A peer that is ready says how far it has each log, after this time of ours. What was said before the gate shut says
-   * nothing about now.
-   */
-  offer(from: string, positions: readonly OwnerPosition[], coldLeftMs: number, madeAfterMs: number): void {
-    if (this.#isShut && this.#want?.from !== from && this.#isAnswer(madeAfterMs))
-      this.#want = { from, positions, coldLeftMs };
-  }
-
   /** Passes the gate if it can. */
   look(): void {
     if (!this.#isShut || this.#status === 'starting') return;
     if (this.#status === 'ready' && (this.isFrozen || this.#isMinority)) return;
-    if (this.#want?.positions.every((each) => this.#hasAllOf(each)) === true) this.#open(this.#want.coldLeftMs);
-    else if (this.#isNobodyReady() || this.#time.nowMs - this.#shutMs >= gateMs) this.#open(coldMs);
+    let isAnyReady = false;
+    let caughtUp = 0;
+    for (const { readiness } of this.#owners.all()) {
+      if (readiness === undefined || !this.#isAnswer(readiness.madeAfterMs)) continue;
+      const hasAll = this.#hasAllOf(readiness.positions);
+      if (readiness.isReady && hasAll) {
+        this.#open(readiness.coldLeftMs);
+        return;
+      }
+      if (readiness.atMs < this.#time.nowMs - goneMs) continue;
+      isAnyReady ||= readiness.isReady;
+      if (hasAll) caughtUp++;
+    }
+    const isNobodyReady = !isAnyReady && caughtUp >= this.#owners.configured;
+    if (isNobodyReady || this.#time.nowMs - this.#shutMs >= gateMs) this.#open(coldMs);
   }
 
   get #minority(): boolean {
     return this.#owners.isMinority && !this.#isLoneExpiry;
   }
 
-  #hasAllOf({ owner, incarnation, sequence }: OwnerPosition): boolean {
-    const log = this.#logs.get(owner);
-    const isStale = incarnation < (this.#owners.get(owner)?.floor ?? 0);
-    return isStale || log === this.#logs.own || log?.covers(incarnation, sequence) === true || incarnation === 0;
+  #hasAllOf(positions: readonly OwnerPosition[]): boolean {
+    return positions.every(({ owner, incarnation, sequence }) => {
+      const log = this.#logs.get(owner);
+      const isStale = incarnation === 0 || incarnation < (this.#owners.get(owner)?.floor ?? 0);
+      return isStale || log === this.#logs.own || log?.covers(incarnation, sequence) === true;
+    });
   }
 
-  #isNobodyReady(): boolean {
-    const sinceMs = Math.max(this.#time.nowMs - goneMs, this.#shutMs);
-    let heard = 0;
-    for (const { readiness } of this.#owners.all()) {
-      if (readiness === undefined || readiness.atMs < sinceMs || !this.#isAnswer(readiness.madeAfterMs)) continue;
-      if (readiness.isReady) return false;
-      heard++;
-    }
-    return heard >= this.#owners.configured;
-  }
-
-  /** Stamps are whole milliseconds. */
+  /** Made after the gate shut; stamps are whole milliseconds. */
   #isAnswer(madeAfterMs: number): boolean {
     return madeAfterMs >= Math.floor(this.#shutMs);
   }
@@ -157,7 +150,6 @@ export class Readiness {
   #shut(): void {
     this.#isShut = true;
     this.#shutMs = this.#time.nowMs;
-    this.#want = undefined;
   }
 
   #open(coldLeftMs: number): void {

@@ -215,7 +215,7 @@ export class RegistryCore {
     if (this.#digests.takeBeatDue()) this.#send(allPeers, { beat: this.#digests.beat(this.#readiness.isAsking) });
     if (this.#readiness.isStarted) {
       if (this.#digests.takeDigestDue()) this.#send(allPeers, { digest: this.#digests.digest() });
-      if (!this.#digests.isQuiet) this.#sweep();
+      if (!this.#owners.isQuiet) this.#sweep();
     }
     this.#settleState();
   }
@@ -330,7 +330,6 @@ export class RegistryCore {
   /** Notes the time of an input. After a pause: digests first, expiry after. */
   #observe(nowMs: number): void {
     if (this.#time.observe(nowMs) === 0) return;
-    this.#digests.wake();
     this.#readiness.wake();
     this.#send(allPeers, { beat: this.#digests.beat(true) });
   }
@@ -358,7 +357,7 @@ export class RegistryCore {
     }
     const incarnation = message.incarnation ?? 0;
     if (incarnation <= hearsayMax) owner.floor = Math.max(owner.floor, incarnation);
-    if (!this.#digests.isQuiet && this.#owners.hear(owner)) this.#send(from, { beat: this.#digests.beat(true) });
+    if (this.#owners.hear(owner)) this.#send(from, { beat: this.#digests.beat(true) });
     try {
       if (message.incarnationQuestion) this.#answer(owner);
       else if (message.incarnationTold) {

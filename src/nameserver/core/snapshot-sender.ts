@@ -42,10 +42,9 @@ export class SnapshotSender {
     this.#ghosts = ghosts;
   }
 
-  /** The first chunks of a log's state as of now. */
-  begin(to: string, log: OwnerLog, liveMs: number): taskd.SnapshotChunk.$Properties[] {
+  /** The first chunks of a log's state as of now; `hiddenMark` goes along. */
+  begin(to: string, log: OwnerLog, hiddenMark: number, liveMs: number): taskd.SnapshotChunk.$Properties[] {
     const { owner, incarnation, sequence } = log;
-    const hiddenMark = log.isHidden ? log.hiddenSequence + 1 : 0;
     const head = { owner, incarnation, sequence, hiddenMark };
     return this.#begin(to, head, [...log.entries.values()], [...this.#tombstones.shipped(log)], liveMs);
   }

@@ -13,6 +13,7 @@ export const endMs: number = faultsEndMs + 170_000;
  *
  *   a  logs agree 5 s after the faults, all live clients are seen everywhere at +25 s, view = truth at +75 s
  *   b  no live instance leaves the view of a node that is connected to its owner
+ *   g  a node that reaches no other loses no live instance of another one
  *   c  no zombie past its bound; none is seen again after all nodes had removed it
  *   d  d1 no authoritative empty list beside a live instance; d2 no removal caused only by a watcher's move
  *   e  every node ready at +20 s, no node stops itself (there are no twins here)
@@ -67,11 +68,12 @@ export class ClusterChecks implements Onlooker, ListOnlooker {
     });
   }
 
-  removed(node: ClusterNode, id: number): void {
+  removed(node: ClusterNode, id: number, owner: string): void {
     const world = this.#world;
     const client = this.#clients[id]!;
     if (!node.isReady || !client.isLive) return;
     const { nowMs } = world;
+    this.#checkFrozen(node, client, owner);
     const { massAt } = client;
     if (client.massUntilMs > nowMs && world.isCalm(node, 40_000) && massAt !== undefined) {
       if (world.isFine(node, massAt, 40_000)) {
@@ -81,8 +83,8 @@ export class ClusterChecks implements Onlooker, ListOnlooker {
     }
     if (client.backMs > nowMs - 1_000 || client.contactMs < nowMs - 9_000) return;
     if (client.pause !== undefined || client.bornMs > nowMs - 5_000) return;
-    const owner = client.owner;
-    const isOwned = owner !== undefined && client.registeredMs < nowMs - 7_000 && world.isFine(node, owner, 8_000);
+    const holder = client.owner;
+    const isOwned = holder !== undefined && client.registeredMs < nowMs - 7_000 && world.isFine(node, holder, 8_000);
     const isUncut =
       client.contactMs > nowMs - 4_000 &&
       world.isCalm(node, 25_000) &&
@@ -91,7 +93,7 @@ export class ClusterChecks implements Onlooker, ListOnlooker {
         return other === node || (isAwake && world.isUncut(node, other, 25_000));
       });
     if (!isOwned && !isUncut) return;
-    const where = owner?.key ?? 'none (moving)';
+    const where = holder?.key ?? 'none (moving)';
     world.fail('b', `${node.key} lost ${client.key}, alive, owner ${where}${isOwned ? '' : ', no cut for 25 s'}`);
   }
 
@@ -147,6 +149,15 @@ export class ClusterChecks implements Onlooker, ListOnlooker {
     if (!isQuiet || !world.isFine(owner, node, 8_000)) return;
     const way = `${watcher.formerNode?.key}→${node.key}`;
     world.fail('d2', `${watcher.key} moved ${way} and loses ${client.key}, alive at ${owner.key}`);
+  }
+
+  #checkFrozen(node: ClusterNode, client: ClusterClient, owner: string): void {
+    const world = this.#world;
+    const isAlone = this.#nodes.every((other) => other === node || world.isSevered(node, other, 10_000));
+    const isSteady =
+      client.pause === undefined && client.contactMs > world.nowMs - 6_000 && client.bornMs < world.nowMs - 20_000;
+    if (!isAlone || !isSteady || owner === node.key || !world.isCalm(node, 20_000)) return;
+    world.fail('g', `${node.key} is alone and lost ${client.key} of ${owner}`);
   }
 
   #watchDead(): void {

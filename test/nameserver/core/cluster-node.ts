@@ -44,7 +44,8 @@ interface Watching {
 
 /** Who looks on: the checks. */
 export interface Onlooker {
-  removed(node: ClusterNode, id: number): void;
+  /** `owner`: the node that held it, as this one saw it. */
+  removed(node: ClusterNode, id: number, owner: string): void;
   appeared(node: ClusterNode, id: number): void;
 }
 
@@ -67,10 +68,14 @@ export class ClusterNode implements Party {
   core!: RegistryCore;
   /** What this node shows, by the ids of clients. */
   view: Map<number, InstanceVersion> = new Map();
+  /** And the owners of those. */
+  #owners = new Map<number, string>();
   #monotonicBaseMs = 0;
   #connections = new Map<number, { readonly party: Party; heardMs: number }>();
   #watching = new Map<number, Watching>();
   #isPushDue = false;
+  /** Names of instances that may look different since the watchers were last told. */
+  #changed = new Set<string>();
 
   constructor(world: ClusterWorld, onlooker: Onlooker, number: number) {
     this.#world = world;
@@ -99,6 +104,7 @@ export class ClusterNode implements Party {
     this.#connections = new Map();
     this.#watching = new Map();
     this.#isPushDue = false;
+    this.#changed = new Set();
     this.#monotonicBaseMs = this.#world.int(0, 1_000_000);
     const options = {
       peers: this.peers.length,
@@ -212,8 +218,7 @@ export class ClusterNode implements Party {
 
   #onWrite(from: Party, message: Message & { kind: 'register' | 'deregister' | 'registered' }): void {
     const { conn, version } = message;
-    const id = Number(from.key.slice(1));
-    const key = { namespace: 'n', group: '', service: `s${id % services}`, instanceId: from.key };
+    const key = keyOf(from.key);
     try {
       if (message.kind === 'register') {
         const addresses = [{ host: 'h', port: 1 }];
@@ -244,7 +249,8 @@ export class ClusterNode implements Party {
   #performOne(effect: RegistryEffect): void {
     switch (effect.kind) {
       case 'changed':
-        this.#changed(Number(effect.instanceId.slice(1)), effect);
+        this.#changed.add(effect.instanceId);
+        this.#pushSoon();
         break;
       case 'send':
         this.#sendPeers(effect.to, effect.message);
@@ -290,19 +296,22 @@ export class ClusterNode implements Party {
     if (connection !== undefined) this.#tell(connection.party, { kind: 'gone', conn });
   }
 
-  #changed(id: number, key: { namespace: string; group: string; service: string; instanceId: string }): void {
+  #look(name: string): void {
+    const id = Number(name.slice(1));
+    const key = keyOf(name);
     const was = this.view.has(id);
-    const version = this.core.visible(key)?.claim.version;
+    const shown = this.core.visible(key);
+    const version = shown?.claim.version;
     if (version === undefined) this.view.delete(id);
     else this.view.set(id, version);
+    if (shown !== undefined) this.#owners.set(id, shown.owner);
     if (was && version === undefined) {
-      this.#world.log(this.key, 'loses', key.instanceId);
-      this.#onlooker.removed(this, id);
+      this.#world.log(this.key, 'loses', name);
+      this.#onlooker.removed(this, id, this.#owners.get(id) ?? '');
     } else if (!was && version !== undefined) {
-      this.#world.log(this.key, 'gains', key.instanceId, JSON.stringify(version), this.core.visible(key)?.owner);
+      this.#world.log(this.key, 'gains', name, JSON.stringify(version), this.core.visible(key)?.owner);
       this.#onlooker.appeared(this, id);
     }
-    this.#pushSoon();
   }
 
   #pushSoon(): void {
@@ -310,6 +319,8 @@ export class ClusterNode implements Party {
     this.#isPushDue = true;
     this.#world.timer(this, 10, () => {
       this.#isPushDue = false;
+      for (const name of this.#changed) this.#look(name);
+      this.#changed.clear();
       for (const [conn, watching] of this.#watching) this.#push(conn, watching);
     });
   }
@@ -324,10 +335,9 @@ export class ClusterNode implements Party {
     const list: [number, InstanceVersion][] = [];
     for (const [id, version] of this.view) if (id % services === watching.service) list.push([id, version]);
     const ended: [number, InstanceVersion][] = [];
-    const service = `s${watching.service}`;
     for (const { key } of this.#world.parties) {
       if (!key.startsWith('c') || Number(key.slice(1)) % services !== watching.service) continue;
-      const version = this.core.endedVersion({ namespace: 'n', group: '', service, instanceId: key });
+      const version = this.core.endedVersion(keyOf(key));
       if (version !== undefined) ended.push([Number(key.slice(1)), version]);
     }
     const isFull = !isBehind && isComplete;
@@ -337,4 +347,9 @@ export class ClusterNode implements Party {
     watching.sent = content;
     this.#tell(watching.party, { kind: 'list', conn, list, ended, isAuthoritative, isFull, revision });
   }
+}
+
+/** What a client registers itself as. */
+function keyOf(name: string): { namespace: string; group: string; service: string; instanceId: string } {
+  return { namespace: 'n', group: '', service: `s${Number(name.slice(1)) % services}`, instanceId: name };
 }

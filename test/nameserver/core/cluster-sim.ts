@@ -94,6 +94,9 @@ class Faults {
       () => this.#resetClient(client()),
       () => this.#moveWatchers(),
       () => this.#moveWatchers(),
+      () => this.#pauseAndEnd(node()),
+      () => this.#stutter(node(), 20),
+      () => this.#pauseAll(),
     ];
   }
 
@@ -167,6 +170,33 @@ class Faults {
       });
       atMs += this.#world.int(4_000, 9_000);
     }
+  }
+
+  /** A node stands still; its clients move away, and some of them end meanwhile. */
+  #pauseAndEnd(node: ClusterNode): void {
+    const world = this.#world;
+    if (this.#leftMs() < 30_000) return;
+    const theirs = this.#clients.filter(({ owner }) => owner === node);
+    world.pause(node, this.#duration(30_000, 70_000));
+    world.after(world.int(8_000, 20_000), () => {
+      for (const client of theirs.slice(0, 3)) {
+        if (world.chance(0.5)) client.die();
+        else this.#deregister(client);
+      }
+    });
+  }
+
+  /** A node that stands still again and again. */
+  #stutter(node: ClusterNode, times: number): void {
+    if (times === 0 || this.#leftMs() < 6_000) return;
+    this.#world.pause(node, this.#world.int(1_000, 5_000));
+    this.#world.after(this.#world.int(5_050, 5_500), () => this.#stutter(node, times - 1));
+  }
+
+  #pauseAll(): void {
+    this.#world.log('all nodes pause');
+    const ms = this.#duration(5_000, 60_000);
+    for (const node of this.#nodes) this.#world.pause(node, ms + this.#world.int(0, 300));
   }
 
   #leave(node: ClusterNode, ms: number): void {

@@ -45,6 +45,8 @@ export class ClusterWorld {
   readonly #lastArrivalMs = new Map<string, number>();
   readonly #resets = new Map<string, number>();
   readonly #lastCutMs = new Map<string, number>();
+  /** Since when pairs have been cut in both directions. */
+  readonly #severedMs = new Map<string, number>();
 
   constructor(seed: number, trace: ((line: string) => void) | undefined) {
     this.random = new SeededRandom(seed);
@@ -148,16 +150,19 @@ export class ClusterWorld {
 
   cut(cut: Cut, ms: number): void {
     this.#cuts.add(cut);
+    this.#noteSevered();
     this.after(ms, () => {
       for (const a of this.parties) {
         for (const b of this.parties) if (a !== b && cut(a, b)) this.#lastCutMs.set(pairOf(a, b), this.nowMs);
       }
       this.#cuts.delete(cut);
+      this.#noteSevered();
     });
   }
 
   healAll(): void {
     this.#cuts.clear();
+    this.#noteSevered();
   }
 
   isCut(from: Party, to: Party): boolean {
@@ -171,6 +176,11 @@ export class ClusterWorld {
     return !this.isCut(a, b) && !this.isCut(b, a) && (this.#lastCutMs.get(pairOf(a, b)) ?? longAgo) < this.nowMs - ms;
   }
 
+  /** Cut in both directions for so long. */
+  isSevered(a: Party, b: Party, ms: number): boolean {
+    return (this.#severedMs.get(pairOf(a, b)) ?? Number.POSITIVE_INFINITY) <= this.nowMs - ms;
+  }
+
   /** Runs, and neither started nor woke within this time. */
   isCalm(party: Party, ms: number): boolean {
     const sinceMs = this.nowMs - ms;
@@ -180,6 +190,17 @@ export class ClusterWorld {
   /** Both have been calm and connected for so long. */
   isFine(a: Party, b: Party, ms: number): boolean {
     return a === b || (this.isUncut(a, b, ms) && this.isCalm(a, ms) && this.isCalm(b, ms));
+  }
+
+  #noteSevered(): void {
+    for (const a of this.parties) {
+      for (const b of this.parties) {
+        if (a.key >= b.key) continue;
+        const pair = pairOf(a, b);
+        if (!this.isCut(a, b) || !this.isCut(b, a)) this.#severedMs.delete(pair);
+        else if (!this.#severedMs.has(pair)) this.#severedMs.set(pair, this.nowMs);
+      }
+    }
   }
 
   #next(): Timed {

@@ -38,7 +38,7 @@ function pull(source: Source, lose: (chunk: number) => boolean = () => false): R
   const receiver = new SnapshotReceiver();
   receiver.mayPull('o', 'b', 0, 0);
   let nowMs = 0;
-  let chunks = source.sender.begin('b', source.log, nowMs);
+  let chunks = source.sender.begin('b', source.log, 0, nowMs);
   for (let rounds = 0; rounds < 1_000; rounds++) {
     let next: taskd.SnapshotChunk.$Properties[] = [];
     for (const chunk of chunks) {
@@ -84,14 +84,12 @@ t.test('lost chunks are asked for again', (t) => {
 
 t.test('the mark of a hidden owner goes along; a snapshot is forgotten when nobody asks, or for a newer one', (t) => {
   const source = new Source(3_000);
-  source.log.isHidden = true;
-  source.log.hiddenSequence = 12;
-  const [first] = source.sender.begin('b', source.log, 0);
+  const [first] = source.sender.begin('b', source.log, 13, 0);
   t.equal(first?.hiddenMark, 13);
   t.equal(source.sender.resume('b', first!.snapshot!, 1, 5_000).length > 0, true);
   t.same(source.sender.resume('c', first!.snapshot!, 1, 5_000), [], 'it is for one receiver');
   t.same(source.sender.resume('b', first!.snapshot!, 99, 5_000), [], 'chunks come in their order');
-  const [second] = source.sender.begin('b', source.log, 6_000);
+  const [second] = source.sender.begin('b', source.log, 0, 6_000);
   t.same(source.sender.resume('b', first!.snapshot!, 1, 6_000), []);
   source.sender.sweep(30_000);
   t.same(source.sender.resume('b', second!.snapshot!, 1, 30_000), []);
