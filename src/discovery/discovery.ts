@@ -38,6 +38,11 @@ export interface DiscoveryOptions {
   readonly clientId?: string;
   /** Where this program runs; `zone-first` prefers instances there. */
   readonly zone?: string;
+  /**
+   * An absolute path: what is watched is kept in this file as it was known last, to start from while no name server
+   * answers. Each process needs a file of its own. Default: none.
+   */
+  readonly cachePath?: string;
   /** Default: the real one, without a log. */
   readonly runtime?: Runtime;
 }
@@ -66,14 +71,14 @@ export class Discovery {
   readonly #connections: Connections;
   readonly #zone: string;
 
-  /** Throws INVALID for addresses that are none. Begins at once to look for a name server. */
+  /** Throws INVALID for addresses and paths that are none. Begins at once to look for a name server. */
   constructor(options: DiscoveryOptions, connections?: Connections) {
     const servers = parseServers(options.servers);
     this.#runtime = options.runtime ?? nodeRuntime(silentLogger);
     const self = { clientId: options.clientId ?? `client-${this.#runtime.random.u32().toString(36)}`, kind: 'client' };
     this.#zone = options.zone ?? '';
     this.#connections = connections ?? new Connections(this.#runtime, self);
-    this.registry = new Registry(this.#runtime, this.#connections, servers, self);
+    this.registry = new Registry(this.#runtime, this.#connections, servers, self, options.cachePath);
   }
 
   /** A service to call. Make one for each and keep it: it remembers who answers how. Throws INVALID for an unknown picker. */

@@ -2,18 +2,28 @@ import { ErrorCode, isTaskdError, Retry, TaskdError } from '../base/errors.js';
 import type { Caller, OwnConnection } from '../rpc/caller.js';
 import type { ClientIdentity } from '../rpc/connection.js';
 import type { Connections } from '../rpc/connections.js';
+import type { Clock, Timer } from '../runtime/clock.js';
 import type { Address } from '../runtime/net.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { listInstances } from '../wire/methods.js';
+import { CacheFile, checkCachePath } from './cache-file.js';
 import { type Instance, instanceFrom, type NewInstance } from './instance.js';
 import { type Registration, Registrations } from './registrations.js';
 import { Session } from './session.js';
-import { type InstancesListener, targetOf, type Watch, Watches, type WatchScope, type WatchTarget } from './watches.js';
+import { targetKey, targetOf, type WatchScope, type WatchTarget } from './watch-target.js';
+import { type InstancesListener, type Watch, Watches } from './watches.js';
 
 export type { Registration } from './registrations.js';
-export type { InstancesListener, Watch, WatchScope } from './watches.js';
+export type { WatchScope } from './watch-target.js';
+export type { InstancesListener, Watch } from './watches.js';
 
-/** Whoever waits for a name server. */
+/** So long without a name server at the start, or after a loss, and the cache is used, even if some weren't asked yet. */
+const patienceMs = 1_000;
+
+/** How long `known` waits for a list of a name server that answers. */
+const knownMs = 10_000;
+
+/** Whoever waits for a name server, or for what one tells. */
 interface Waiting {
   readonly reached: (connection: OwnConnection) => void;
   readonly failed: (error: Error) => void;
@@ -22,33 +32,52 @@ interface Waiting {
 /**
  * The registry's client: what this process registers and watches, at one of the name servers at a time (`session.ts`).
  * On every change of the name server all instances are registered again with a higher version and all watches are opened
- * again. Lists stay as they were while no name server answers.
+ * again. Lists stay as they were while no name server answers; those of which nothing is known come from the cache file.
  */
 export class Registry {
+  readonly #clock: Clock;
   readonly #servers: readonly Address[];
+  readonly #cache: CacheFile | undefined;
   readonly #registrations: Registrations;
   readonly #watches: Watches;
   readonly #session: Session;
   readonly #waiting = new Set<Waiting>();
+  /** Services that `known` watches. */
+  readonly #kept = new Map<string, Watch>();
+  #patience: Timer | undefined;
   #isClosed = false;
 
-  /** Starts at once to look for a name server among `servers`. */
-  constructor(runtime: Runtime, connections: Connections, servers: readonly Address[], self: ClientIdentity) {
+  /**
+   * Starts at once to look for a name server among `servers`. With a `cachePath`, absolute, what is watched is kept in
+   * that file, which no other process may use.
+   */
+  constructor(
+    runtime: Runtime,
+    connections: Connections,
+    servers: readonly Address[],
+    self: ClientIdentity,
+    cachePath?: string,
+  ) {
     if (servers.length === 0) {
       throw new TaskdError(ErrorCode.INVALID, `${self.clientId} needs the address of at least one name server`);
     }
+    if (cachePath !== undefined) checkCachePath(cachePath);
+    this.#clock = runtime.clock;
     this.#servers = servers;
+    this.#cache = cachePath === undefined ? undefined : new CacheFile(runtime, cachePath);
     this.#registrations = new Registrations(runtime, () => this.#session);
-    this.#watches = new Watches(runtime, () => this.#session);
+    this.#watches = new Watches(runtime, () => this.#session, this.#cache);
     this.#session = new Session(runtime, connections, servers, {
       up: (connection) => this.#up(connection),
       down: () => {
         this.#registrations.down();
         this.#watches.down();
+        this.#armPatience();
       },
       beaten: (answer, sentMs) => this.#registrations.beaten(answer, sentMs),
-      unanswered: (reason) => this.#unanswered(reason),
+      unanswered: (reason) => void this.#unanswered(reason),
     });
+    this.#armPatience();
   }
 
   /** True while a name server answers. */
@@ -82,6 +111,43 @@ export class Registry {
     return this.#watches.find(targetOf(service, scope));
   }
 
+  /**
+   * The service's instances, for whoever looks them up again and again: from the first call on they are watched. Waits
+   * for a name server only while nothing is known, and rejects then when none answers, or not within 10 s.
+   */
+  async known(service: string, scope: WatchScope = {}): Promise<readonly Instance[]> {
+    const target = targetOf(service, scope);
+    const known = this.#watches.find(target);
+    if (known !== undefined) return known;
+    if (this.#isClosed) throw closedError();
+    const key = targetKey(target);
+    this.#session.hurry();
+    return new Promise((resolve, reject) => {
+      const waiting: Waiting = { reached: () => {}, failed: (error) => end(() => reject(error)) };
+      const watch = this.#watches.add(
+        target,
+        (instances) => end(() => resolve(instances)),
+        (error) => end(() => reject(error)),
+      );
+      const text = `no name server told who is ${service} within ${knownMs} ms; see whether they are ready`;
+      const timer = this.#clock.timer(knownMs, () => {
+        end(() => reject(new TaskdError(ErrorCode.DEADLINE, text, { retry: Retry.OTHER })));
+      });
+      let isOver = false;
+      const end = (settle: () => void): void => {
+        if (isOver) return;
+        isOver = true;
+        timer.cancel();
+        this.#waiting.delete(waiting);
+        // One watch stays open.
+        if (this.#kept.has(key)) watch.close();
+        else this.#kept.set(key, watch);
+        settle();
+      };
+      this.#waiting.add(waiting);
+    });
+  }
+
   /** Asks a name server now: the instances of one service, or of all. Rejects when none of them answers. */
   async list(service = '', scope: WatchScope = {}): Promise<readonly Instance[]> {
     const target = targetOf(service, scope);
@@ -105,9 +171,11 @@ export class Registry {
     if (this.#isClosed) return;
     this.#isClosed = true;
     await this.#registrations.close();
+    this.#patience?.cancel();
     this.#watches.close();
     this.#session.close();
     this.#fail(closedError());
+    await this.#cache?.close();
   }
 
   /** The connection to a name server; rejects when all were asked in vain. */
@@ -116,26 +184,44 @@ export class Registry {
     const { connection } = this.#session;
     if (connection !== undefined) return Promise.resolve(connection);
     this.#session.hurry();
-    return new Promise((reached, failed) => this.#waiting.add({ reached, failed }));
+    return new Promise((resolve, reject) => {
+      const end = (settle: () => void): void => {
+        this.#waiting.delete(waiting);
+        settle();
+      };
+      const waiting: Waiting = {
+        reached: (reached) => end(() => resolve(reached)),
+        failed: (error) => end(() => reject(error)),
+      };
+      this.#waiting.add(waiting);
+    });
   }
 
   #up(connection: OwnConnection): void {
-    const waiting = [...this.#waiting];
-    this.#waiting.clear();
-    for (const { reached } of waiting) reached(connection);
+    this.#patience?.cancel();
+    for (const { reached } of [...this.#waiting]) reached(connection);
     this.#registrations.up(connection);
     this.#watches.up(connection);
   }
 
-  #unanswered(reason: Error): void {
+  #armPatience(): void {
+    if (this.#cache === undefined || this.#isClosed) return;
+    this.#patience = this.#clock.timer(patienceMs, () => void this.#useCache());
+  }
+
+  async #unanswered(reason: Error): Promise<void> {
     this.#registrations.unanswered();
-    this.#fail(reason);
+    await this.#useCache();
+    if (!this.isConnected) this.#fail(reason);
+  }
+
+  async #useCache(): Promise<void> {
+    await this.#cache?.loaded;
+    if (!this.isConnected && !this.#isClosed) this.#watches.useCache();
   }
 
   #fail(error: Error): void {
-    const waiting = [...this.#waiting];
-    this.#waiting.clear();
-    for (const { failed } of waiting) failed(error);
+    for (const { failed } of [...this.#waiting]) failed(error);
   }
 }
 

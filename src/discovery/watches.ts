@@ -6,30 +6,23 @@
  *     └──────────────┘ INVALID: refused, for good
  *
  * One stream a service, however many listen. What was known stays, and is presented to the next name server as what we
- * have seen; listeners hear of true differences only.
+ * have seen; listeners hear of true differences only. While no name server answers, what nothing is known of comes from
+ * the cache file.
  */
 import { ErrorCode, isTaskdError, type TaskdError } from '../base/errors.js';
 import type { ClientStream, OwnConnection } from '../rpc/caller.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { taskd } from '../wire/generated/messages.js';
 import { watchInstances } from '../wire/methods.js';
-import { defaultNamespace, type Instance } from './instance.js';
+import type { CacheFile } from './cache-file.js';
+import type { Instance } from './instance.js';
 import type { Session } from './session.js';
+import { targetKey, type WatchTarget } from './watch-target.js';
 import { WatchView } from './watch-view.js';
 
 const creditPushes = 16;
 /** Wait before a watch that failed for a passing reason is tried again on the same connection. */
 const againMs = 1_000;
-
-/** Which instances of a service. */
-export interface WatchScope {
-  /** Default `taskd`. */
-  readonly namespace?: string;
-  /** Default: the empty group. */
-  readonly group?: string;
-  /** Only what matches, such as `zone=east,!canary`; see "Selectors" in docs/protocol.md. Default: all. */
-  readonly selector?: string;
-}
 
 export interface Watch {
   /** Stops calling the listener. */
@@ -37,14 +30,6 @@ export interface Watch {
 }
 
 export type InstancesListener = (instances: readonly Instance[]) => void;
-
-/** A scope with its service; '' is every service of the group. */
-export interface WatchTarget {
-  readonly namespace: string;
-  readonly group: string;
-  readonly service: string;
-  readonly selector: string;
-}
 
 /** Calls one listener, and is told when the watch is refused. */
 interface Listening {
@@ -66,22 +51,27 @@ export class Watches {
   readonly #runtime: Runtime;
   readonly #session: () => Session;
   readonly #watched = new Map<string, Watched>();
+  readonly #cache: CacheFile | undefined;
   #connection: OwnConnection | undefined;
+  /** No name server answers, and the cache is there. */
+  #isCacheInUse = false;
 
   /** `session` gives the session that `up` comes from. */
-  constructor(runtime: Runtime, session: () => Session) {
+  constructor(runtime: Runtime, session: () => Session, cache: CacheFile | undefined) {
     this.#runtime = runtime;
     this.#session = session;
+    this.#cache = cache;
   }
 
   /** See `Registry.watch`. */
   add(target: WatchTarget, listener: InstancesListener, onRefused: (error: TaskdError) => void): Watch {
-    const key = keyOf(target);
+    const key = targetKey(target);
     let watched = this.#watched.get(key);
     if (watched === undefined) {
       watched = { target, view: new WatchView(), listening: new Set(), stream: undefined, turn: 0, refusal: undefined };
       this.#watched.set(key, watched);
       this.#open(watched);
+      if (this.#isCacheInUse) this.#seed(watched);
     }
     const { view, listening, refusal } = watched;
     const entry: Listening = { listener, onRefused };
@@ -103,11 +93,12 @@ export class Watches {
   }
 
   find(target: WatchTarget): readonly Instance[] | undefined {
-    return this.#watched.get(keyOf(target))?.view.list;
+    return this.#watched.get(targetKey(target))?.view.list;
   }
 
   up(connection: OwnConnection): void {
     this.#connection = connection;
+    this.#isCacheInUse = false;
     for (const watched of this.#watched.values()) this.#open(watched);
   }
 
@@ -116,9 +107,20 @@ export class Watches {
     for (const watched of this.#watched.values()) this.#close(watched);
   }
 
+  /** No name server answers: what nothing is known of is as it was in an earlier life. */
+  useCache(): void {
+    this.#isCacheInUse = true;
+    for (const watched of this.#watched.values()) if (this.#seed(watched)) tell(watched);
+  }
+
   close(): void {
     this.down();
     this.#watched.clear();
+  }
+
+  #seed({ target, view }: Watched): boolean {
+    const cached = this.#cache?.find(target);
+    return cached !== undefined && view.seed(cached);
   }
 
   #open(watched: Watched): void {
@@ -141,7 +143,10 @@ export class Watches {
     watched.stream?.credit(1);
     const session = this.#session();
     session.heard(connection);
-    if (watched.view.apply(event)) tell(watched);
+    if (watched.view.apply(event)) {
+      this.#cache?.put(watched.target, watched.view.list!);
+      tell(watched);
+    }
     // Last: it may end this session.
     if (event.state?.frozen === true) session.frozen(connection);
   }
@@ -172,7 +177,7 @@ export class Watches {
     const { clock, random, logger } = this.#runtime;
     logger.debug({ service, reason: error?.message }, 'a watch ended');
     clock.timer(againMs * (1 + random.unit()), () => {
-      const isWanted = this.#watched.get(keyOf(watched.target)) === watched;
+      const isWanted = this.#watched.get(targetKey(watched.target)) === watched;
       if (isWanted && watched.stream === undefined && this.#connection === connection) this.#open(watched);
     });
   }
@@ -180,13 +185,4 @@ export class Watches {
 
 function tell({ view, listening }: Watched): void {
   for (const entry of [...listening]) if (listening.has(entry)) entry.listener(view.list!);
-}
-
-export function targetOf(service: string, scope: WatchScope): WatchTarget {
-  const { namespace = defaultNamespace, group = '', selector = '' } = scope;
-  return { namespace, group, service, selector };
-}
-
-function keyOf({ namespace, group, service, selector }: WatchTarget): string {
-  return [namespace, group, service, selector].join('\n');
 }

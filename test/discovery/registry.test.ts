@@ -2,7 +2,7 @@ import t from 'tap';
 import { ErrorCode, isTaskdError, type TaskdError } from '../../src/base/errors.js';
 import { silentLogger } from '../../src/base/logger.js';
 import type { Instance, NewInstance } from '../../src/discovery/instance.js';
-import { Registry } from '../../src/discovery/registry.js';
+import { Registry, type WatchScope } from '../../src/discovery/registry.js';
 import { NameServer } from '../../src/nameserver/name-server.js';
 import type { Runtime } from '../../src/runtime/runtime.js';
 import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
@@ -41,9 +41,10 @@ class World {
     this.servers.delete(port);
   }
 
-  client(name: string, on: readonly number[] = [1]): Registry {
+  client(name: string, on: readonly number[] = [1], cachePath?: string): Registry {
     const addresses = on.map((port) => ({ host: '127.0.0.1', port }));
-    return new Registry(this.runtime, this.net.connections(name), addresses, { clientId: name, kind: 'client' });
+    const self = { clientId: name, kind: 'client' };
+    return new Registry(this.runtime, this.net.connections(name), addresses, self, cachePath);
   }
 }
 
@@ -324,4 +325,130 @@ t.test('a long list comes in parts, and in pages', async (t) => {
   const listing = late.list();
   await world.clock.advance(1_000);
   t.equal((await listing).length, count);
+});
+
+t.test('all name servers are gone: what is known stays, and a process that starts then has its cache', async (t) => {
+  const world = new World();
+  await world.serve(1);
+  const path = '/var/cache/client';
+  const server = world.client('server');
+  server.register(instance('a'));
+  const client = world.client('client', [1], path);
+  const looking = client.known('shop');
+  await world.clock.advance(2_000);
+  t.same(ids(await looking), ['a']);
+  world.stop(1);
+  await world.clock.advance(120_000);
+  t.same(ids(await client.known('shop')), ['a']);
+  const leaving = client.close();
+  await world.clock.advance(10);
+  await leaving;
+
+  const young = world.client('young', [1], path);
+  const seen: (string[] | undefined)[] = [];
+  young.watch('shop', (instances) => seen.push(ids(instances)));
+  await world.clock.advance(1_500);
+  t.same(seen, [['a']]);
+  t.same(ids(await young.known('shop')), ['a']);
+  const late: (string[] | undefined)[] = [];
+  young.watch('shop', (instances) => late.push(ids(instances)));
+  await world.clock.advance(10);
+  t.same(late, [['a']]);
+  const unknown = young.known('other').catch((error: unknown) => error);
+  const cold = world.client('cold').known('shop');
+  const refused = cold.catch((error: unknown) => error);
+  await world.clock.advance(6_000);
+  t.ok(isTaskdError(await unknown, ErrorCode.NOT_SENT));
+  t.ok(isTaskdError(await refused, ErrorCode.NOT_SENT), 'without a cache nothing is known');
+
+  // They come back without knowing anything, and the instance's process is dead by now.
+  void server.close();
+  await world.serve(1);
+  await world.clock.advance(10_000);
+  t.ok(young.isConnected);
+  t.same(seen, [['a']], 'they are cold: nothing is taken away');
+  await world.clock.advance(60_000);
+  t.same(seen, [['a'], []]);
+});
+
+t.test('a name server that answers comes before the cache', async (t) => {
+  const world = new World();
+  await world.serve(1);
+  const path = '/var/cache/client';
+  const server = world.client('server');
+  const registration = server.register(instance('old'));
+  const client = world.client('client', [1], path);
+  client.watch('shop', () => {});
+  await world.clock.advance(60_000);
+  const closing = client.close();
+  await world.clock.advance(10);
+  await closing;
+  void registration.close();
+  server.register(instance('new'));
+  await world.clock.advance(1_000);
+  const young = world.client('young', [1], path);
+  const seen: (string[] | undefined)[] = [];
+  young.watch('shop', (instances) => seen.push(ids(instances)));
+  await world.clock.advance(3_000);
+  t.same(seen, [['new']]);
+  t.throws(() => world.client('wrong', [1], 'relative'), /absolute path/);
+});
+
+t.test('a lookup is a watch from then on', async (t) => {
+  const world = new World();
+  await world.serve(1);
+  const client = world.client('client');
+  const looking = [client.known('shop'), client.known('shop'), client.known('shop')];
+  await world.clock.advance(1_000);
+  for (const each of looking) t.same(await each, []);
+  t.equal(world.servers.get(1)!.watcherCount, 1);
+  world.client('server').register(instance('a'));
+  await world.clock.advance(1_000);
+  t.same(ids(await client.known('shop')), ['a']);
+  const wrong = client.known('shop', { selector: 'a=' }).catch((error: unknown) => error);
+  await world.clock.advance(100);
+  t.ok(isTaskdError(await wrong, ErrorCode.INVALID));
+  const closing = client.close();
+  await world.clock.advance(10);
+  await closing;
+  await t.rejects(client.known('other'), { code: ErrorCode.CANCELLED });
+});
+
+t.test('groups and selectors', async (t) => {
+  const world = new World();
+  await world.serve(1);
+  const server = world.client('server');
+  server.register(instance('a', { tags: ['gpu'], zone: 'east' }));
+  server.register(instance('b', { zone: 'west' }));
+  const other = server.register(instance('a', { group: 'blue' }));
+  const client = world.client('client');
+  const lists = new Map<string, string[] | undefined>();
+  const look = (name: string, service: string, scope: WatchScope): void => {
+    client.watch(service, (instances) => lists.set(name, ids(instances)), scope);
+  };
+  look('all', 'shop', {});
+  look('gpu', 'shop', { selector: 'tag=gpu' });
+  look('west', 'shop', { selector: 'zone=west' });
+  look('blue', 'shop', { group: 'blue' });
+  look('wide', '', { group: 'blue' });
+  let refusal: TaskdError | undefined;
+  client.watch(
+    'shop',
+    () => {},
+    { selector: '=' },
+    (error) => void (refusal = error),
+  );
+  await world.clock.advance(1_000);
+  t.same(Object.fromEntries(lists), { all: ['a', 'b'], gpu: ['a'], west: ['b'], blue: ['a'], wide: ['a'] });
+  t.equal(refusal?.codeName, 'INVALID');
+  t.match(client.instances('shop', { group: 'blue' }), [{ group: 'blue', instanceId: 'a' }]);
+  const listing = client.list('shop', { group: 'blue' });
+  const chosen = client.list('shop', { selector: 'zone!=west' });
+  await world.clock.advance(1_000);
+  t.equal((await listing).length, 1);
+  t.same(ids(await chosen), ['a']);
+  void other.close();
+  await world.clock.advance(1_000);
+  t.same(lists.get('blue'), []);
+  t.same(lists.get('all'), ['a', 'b'], 'the one of the other group is gone, and only that');
 });
