@@ -29,6 +29,8 @@ export interface DaemonConfig {
   readonly onPeerLoss: 'freeze' | 'expire';
   /** Absolute; the file with the instances that a name server serves though they never register. */
   readonly staticInstancesFile: string | undefined;
+  /** Absolute; where a broker and a scheduler keep what they know of others. */
+  readonly discoveryCacheFile?: string;
   readonly zeroCopy: ZeroCopyMode;
   /** A topic that is used and not there is made; never but in standalone. */
   readonly autoCreateTopics: boolean;
@@ -76,6 +78,7 @@ export type SettingName =
   | 'zone'
   | 'onPeerLoss'
   | 'staticInstances'
+  | 'discoveryCache'
   | 'autoCreate'
   | 'produceQuota'
   | 'fetchQuota'
@@ -146,6 +149,12 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     env: 'TASKD_STATIC_INSTANCES',
     help: 'YAML with instances that a name server serves although they never register',
     commands: both,
+  },
+  discoveryCache: {
+    flag: '--discovery-cache <file>',
+    env: 'TASKD_DISCOVERY_CACHE',
+    help: 'what a broker or scheduler starts from while no name server answers (default: <data>/discovery-cache)',
+    commands: ['roles'],
   },
   zeroCopy: {
     flag: '--zero-copy <mode>',
@@ -301,6 +310,7 @@ const schema = z.object({
     ),
   zone: z.string().regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable ASCII characters without spaces'),
   onPeerLoss: oneOf(['freeze', 'expire']),
+  discoveryCache: z.string().refine((text) => !/^\s*$|\0|\/$/.test(text), 'must name a file'),
   staticInstances: z.string().refine((text) => text.trim() !== '' && !text.includes('\0'), 'must name a file'),
   zeroCopy: oneOf(['off', 'auto', 'on']),
   autoCreate: oneOf(['on', 'off']),
@@ -382,6 +392,10 @@ export function readConfig(
   if (values.staticInstances !== undefined && !roles.includes('nameserver')) {
     faults.push(`${origin.get('staticInstances')} is for a name server: leave it out, or add nameserver to --role`);
   }
+  const looksUp = command === 'roles' && roles.some((role) => role !== 'nameserver');
+  if (values.discoveryCache !== undefined && !looksUp && roles.length > 0) {
+    faults.push(`${origin.get('discoveryCache')} is for a broker or a scheduler: leave it out, or add one to --role`);
+  }
   const adminPort = values.adminPort ?? 7_401;
   if (adminPort !== 0 && adminPort === listen.port) {
     faults.push(
@@ -402,6 +416,9 @@ export function readConfig(
     onPeerLoss: values.onPeerLoss ?? 'freeze',
     staticInstancesFile:
       values.staticInstances === undefined ? undefined : resolve(workingDirectory, values.staticInstances),
+    ...(looksUp
+      ? { discoveryCacheFile: resolve(workingDirectory, values.discoveryCache ?? `${data}/discovery-cache`) }
+      : {}),
     autoCreateTopics: command === 'standalone' && values.autoCreate !== 'off',
     produceQuota: values.produceQuota ?? noQuota,
     fetchQuota: values.fetchQuota ?? noQuota,

@@ -38,6 +38,8 @@ export interface RolesOptions {
   readonly onPeerLoss?: 'freeze' | 'expire';
   /** Of a name server; absent: none. */
   readonly staticInstances?: readonly InstanceClaim[];
+  /** Of a broker and a scheduler: the file with what they know of others; absent: none. */
+  readonly discoveryCacheFile?: string;
   /** Of the broker; absent: no. */
   readonly autoCreateTopics?: boolean;
   readonly produceQuota?: QuotaRates;
@@ -153,7 +155,8 @@ class RolesProcess implements RunningRoles {
     // All handlers are in place: whoever dials from now on is answered, with NOT_READY at worst.
     await server.listen(this.address);
     const self = { clientId: this.nodeId, kind: this.#options.roles.join('+') };
-    const registry = new Registry(runtime, this.#connections, this.#nameServers(), self);
+    const { discoveryCacheFile } = this.#options;
+    const registry = new Registry(runtime, this.#connections, this.#nameServers(), self, discoveryCacheFile);
     this.#registry = registry;
     found(registry);
 

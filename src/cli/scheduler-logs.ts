@@ -3,7 +3,7 @@ import { Producer } from '../client/producer.js';
 import { TopicDirectory } from '../client/topic-directory.js';
 import { AskOrder } from '../discovery/ask-order.js';
 import { brokerService } from '../discovery/instance.js';
-import type { Registry, Watch } from '../discovery/registry.js';
+import type { Registry } from '../discovery/registry.js';
 import type { Connections } from '../rpc/connections.js';
 import type { Address } from '../runtime/net.js';
 import type { Runtime } from '../runtime/runtime.js';
@@ -32,14 +32,10 @@ export function localLogs(broker: Broker): SchedulerLogs {
 
 /** The logs of brokers elsewhere, over the wire. `discovery` resolves once this process may look for them. */
 export function remoteLogs(runtime: Runtime, connections: Connections, discovery: Promise<Registry>): SchedulerLogs {
-  let watch: Watch | undefined;
   const order = new AskOrder(runtime.random, runtime.clock);
   const brokers = async (): Promise<readonly Address[]> => {
     const registry = await discovery;
-    // Watched, so that brokers are still known while the name servers are away.
-    watch ??= registry.watch(brokerService, () => {});
-    const instances = registry.instances(brokerService) ?? (await registry.list(brokerService));
-    return order.of(instances);
+    return order.of(await registry.known(brokerService));
   };
   const topics = new TopicDirectory(runtime, connections, {
     brokers,
@@ -55,7 +51,6 @@ export function remoteLogs(runtime: Runtime, connections: Connections, discovery
       await producer.flush();
       producer.close();
       topics.close();
-      watch?.close();
     },
   };
 }

@@ -1,6 +1,7 @@
 import { silentLogger } from '../base/logger.js';
 import { AskOrder } from '../discovery/ask-order.js';
-import { brokerService, type Instance, schedulerService } from '../discovery/instance.js';
+import { checkCachePath } from '../discovery/cache-file.js';
+import { brokerService, schedulerService } from '../discovery/instance.js';
 import { parseServers } from '../discovery/name-servers.js';
 import { Registry } from '../discovery/registry.js';
 import type { ClientIdentity } from '../rpc/connection.js';
@@ -25,6 +26,11 @@ export interface ClientOptions {
   readonly clientId?: string;
   /** How long what is submitted may wait for a broker that takes it, say on a full disk. Default 2 minutes. */
   readonly deliveryTimeoutMs?: number;
+  /**
+   * An absolute path: the brokers and schedulers that were known last are kept in this file, to start from while no name
+   * server answers. Each process needs a file of its own. Default: none.
+   */
+  readonly discoveryCache?: string;
 }
 
 /** Whoever closes while the broker is away wants to be gone, not to wait out the delivery timeout. */
@@ -68,27 +74,34 @@ export class ClusterNetwork implements ClientNetwork {
   readonly #connections: Connections;
   readonly #brokers: AskOrder;
   readonly #schedulers: AskOrder;
-  /** The last list of each service, for as long as no name server answers. */
-  readonly #lastKnown: Map<string, readonly Instance[]> = new Map<string, readonly Instance[]>();
+  readonly #discoveryCache: string | undefined;
   #registry: Registry | undefined;
 
-  constructor(runtime: Runtime, servers: readonly Address[], self: ClientIdentity, sending: ProducerOptions = {}) {
+  /** `discoveryCache` is as in `ClientOptions`. */
+  constructor(
+    runtime: Runtime,
+    servers: readonly Address[],
+    self: ClientIdentity,
+    discoveryCache?: string,
+    sending: ProducerOptions = {},
+  ) {
     this.#runtime = runtime;
     this.#servers = servers;
     this.#self = self;
+    this.#discoveryCache = discoveryCache;
     this.clock = runtime.clock;
     this.#connections = new Connections(runtime, self);
     this.#brokers = new AskOrder(runtime.random, runtime.clock);
     this.#schedulers = new AskOrder(runtime.random, runtime.clock);
     this.topics = new TopicDirectory(runtime, this.#connections, {
-      brokers: async () => this.#brokers.of(await this.#instances(brokerService)),
+      brokers: async () => this.#brokers.of(await this.#discovery().known(brokerService)),
       told: (broker, error) => this.#brokers.told(broker, error),
     });
     this.sender = new Producer(runtime, this.#connections, this.topics, sending);
   }
 
   async schedulers(): Promise<readonly Address[]> {
-    return this.#schedulers.of(await this.#instances(schedulerService));
+    return this.#schedulers.of(await this.#discovery().known(schedulerService));
   }
 
   told(scheduler: Address, error?: unknown): void {
@@ -123,31 +136,18 @@ export class ClusterNetwork implements ClientNetwork {
   }
 
   #discovery(): Registry {
-    this.#registry ??= new Registry(this.#runtime, this.#connections, this.#servers, this.#self);
+    this.#registry ??= new Registry(this.#runtime, this.#connections, this.#servers, this.#self, this.#discoveryCache);
     return this.#registry;
   }
-
-  /** With the name servers away, those that were known last; rejects when none was. */
-  async #instances(service: string): Promise<readonly Instance[]> {
-    try {
-      const instances = await this.#discovery().list(service);
-      if (instances.length > 0) this.#lastKnown.set(service, instances);
-      return instances;
-    } catch (error) {
-      const known = this.#lastKnown.get(service);
-      if (known === undefined) throw error;
-      return known;
-    }
-  }
 }
-
 /** Connects to a real cluster under a random name. */
 export function connect(options: ClientOptions): ClientNetwork {
   const servers = parseServers(options.servers);
   const runtime = runtimeOf(options);
   const { clientId = `client-${runtime.random.u32().toString(36)}` } = options;
   checkName(clientId, 'clientId');
-  const { deliveryTimeoutMs } = options;
+  const { deliveryTimeoutMs, discoveryCache } = options;
+  if (discoveryCache !== undefined) checkCachePath(discoveryCache);
   const sending = deliveryTimeoutMs === undefined ? {} : { deliveryTimeoutMs };
-  return new ClusterNetwork(runtime, servers, { clientId, kind: 'client' }, sending);
+  return new ClusterNetwork(runtime, servers, { clientId, kind: 'client' }, discoveryCache, sending);
 }

@@ -16,11 +16,12 @@ export class ClusterLink implements OwnerLink {
   readonly #network: ClusterNetwork;
   readonly #schedulers: Schedulers;
 
-  constructor(runtime: Runtime, servers: readonly Address[], app: string, workerId: string) {
+  /** `discoveryCache` is as in `WorkerOptions`. */
+  constructor(runtime: Runtime, servers: readonly Address[], app: string, workerId: string, discoveryCache?: string) {
     this.#runtime = runtime;
     this.#self = { clientId: workerId, kind: 'worker' };
     this.#app = app;
-    this.#network = new ClusterNetwork(runtime, servers, this.#self);
+    this.#network = new ClusterNetwork(runtime, servers, this.#self, discoveryCache);
     this.#schedulers = new Schedulers(this.#network);
   }
 

@@ -1,6 +1,7 @@
 import { ErrorCode, TaskdError } from '../base/errors.js';
 import { runtimeOf } from '../client/client-network.js';
 import { checkName } from '../client/job-definition.js';
+import { checkCachePath } from '../discovery/cache-file.js';
 import { parseServers } from '../discovery/name-servers.js';
 import type { Address } from '../runtime/net.js';
 import type { Runtime } from '../runtime/runtime.js';
@@ -29,6 +30,8 @@ export interface WorkerOptions {
   readonly prefetch?: number;
   /** Names the worker over its restarts; default: a random one. */
   readonly workerId?: string;
+  /** As in a client's options: the absolute path of a file of this process alone. Default: none. */
+  readonly discoveryCache?: string;
   /** Default: the real one, without a log. */
   readonly runtime?: Runtime;
 }
@@ -66,7 +69,9 @@ export class Worker {
     this.workerId = options.workerId ?? `worker-${runtime.random.u32().toString(36)}`;
     checkName(this.workerId, 'the worker id');
     const incarnation = runtime.clock.wallMs();
-    const link = new ClusterLink(runtime, servers, options.app, this.workerId);
+    const { discoveryCache } = options;
+    if (discoveryCache !== undefined) checkCachePath(discoveryCache);
+    const link = new ClusterLink(runtime, servers, options.app, this.workerId, discoveryCache);
     this.#driver = new WorkerDriver(runtime, link, {
       workerId: this.workerId,
       incarnation,

@@ -122,3 +122,16 @@ t.test('the cluster of a name server, itself included or not', async (t) => {
     /--static-instances is for a name server/,
   ]);
 });
+
+t.test('the discovery cache of those who look others up', async (t) => {
+  const read = (more: Flags) => readConfig('roles', { nameServers: '127.0.0.1:1', ...more }, {}, '/home');
+  t.equal(read({ role: 'broker' }).discoveryCacheFile, '/home/taskd-data/discovery-cache');
+  t.equal(read({ role: 'scheduler', data: '/d' }).discoveryCacheFile, '/d/discovery-cache');
+  t.equal(read({ role: 'nameserver,broker', discoveryCache: 'x/cache' }).discoveryCacheFile, '/home/x/cache');
+  t.equal(read({ role: 'nameserver' }).discoveryCacheFile, undefined);
+  t.equal(readConfig('standalone', {}, {}, '/').discoveryCacheFile, undefined);
+  t.match(faults('roles', { role: 'nameserver', discoveryCache: 'f' }), [/--discovery-cache is for a broker/]);
+  t.match(faults('roles', { role: 'broker', nameServers: '127.0.0.1:1', discoveryCache: 'folder/' }), [
+    /--discovery-cache is "folder\/": must name a file/,
+  ]);
+});
