@@ -153,7 +153,7 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
   discoveryCache: {
     flag: '--discovery-cache <file>',
     env: 'TASKD_DISCOVERY_CACHE',
-    help: 'what a broker or scheduler starts from while no name server answers (default: <data>/discovery-cache)',
+    help: 'whom a broker or scheduler knows, for starts without name servers (default: <data>/discovery-cache, if given)',
     commands: ['roles'],
   },
   zeroCopy: {
@@ -405,6 +405,9 @@ export function readConfig(
   }
   if (faults.length > 0) throw new ConfigError(faults);
   const data = values.data ?? 'taskd-data';
+  // A scheduler alone keeps nothing else on disk, so it writes into no folder that nobody named.
+  const hasFolder = values.data !== undefined || roles.some((role) => role !== 'scheduler');
+  const cache = values.discoveryCache ?? (hasFolder ? `${data}/discovery-cache` : undefined);
   return {
     roles,
     listen,
@@ -416,9 +419,7 @@ export function readConfig(
     onPeerLoss: values.onPeerLoss ?? 'freeze',
     staticInstancesFile:
       values.staticInstances === undefined ? undefined : resolve(workingDirectory, values.staticInstances),
-    ...(looksUp
-      ? { discoveryCacheFile: resolve(workingDirectory, values.discoveryCache ?? `${data}/discovery-cache`) }
-      : {}),
+    ...(looksUp && cache !== undefined ? { discoveryCacheFile: resolve(workingDirectory, cache) } : {}),
     autoCreateTopics: command === 'standalone' && values.autoCreate !== 'off',
     produceQuota: values.produceQuota ?? noQuota,
     fetchQuota: values.fetchQuota ?? noQuota,

@@ -127,6 +127,7 @@ t.test('the discovery cache of those who look others up', async (t) => {
   const read = (more: Flags) => readConfig('roles', { nameServers: '127.0.0.1:1', ...more }, {}, '/home');
   t.equal(read({ role: 'broker' }).discoveryCacheFile, '/home/taskd-data/discovery-cache');
   t.equal(read({ role: 'scheduler', data: '/d' }).discoveryCacheFile, '/d/discovery-cache');
+  t.equal(read({ role: 'scheduler' }).discoveryCacheFile, undefined, 'nothing in a folder that nobody named');
   t.equal(read({ role: 'nameserver,broker', discoveryCache: 'x/cache' }).discoveryCacheFile, '/home/x/cache');
   t.equal(read({ role: 'nameserver' }).discoveryCacheFile, undefined);
   t.equal(readConfig('standalone', {}, {}, '/').discoveryCacheFile, undefined);
