@@ -1,4 +1,5 @@
 import type { OwnerPosition } from '../../../src/nameserver/core/view-state.js';
+import { compareVersions, type InstanceVersion } from '../../../src/nameserver/instance.js';
 import type { ClusterClient, ListOnlooker } from './cluster-client.js';
 import type { ClusterNode, ListMessage, Onlooker } from './cluster-node.js';
 import { services } from './cluster-node.js';
@@ -14,7 +15,8 @@ export const endMs: number = faultsEndMs + 170_000;
  *   a  logs agree 5 s after the faults, all live clients are seen everywhere at +25 s, view = truth at +75 s
  *   b  no live instance leaves the view of a node that is connected to its owner
  *   g  a node that reaches no other loses no live instance of another one
- *   c  no zombie past its bound; none is seen again after all nodes had removed it
+ *   c  no zombie past its bound; none is seen again after all nodes had removed it; what was deregistered is nowhere to
+ *      be seen where the node that answered is heard
  *   d  d1 no authoritative empty list beside a live instance; d2 no removal caused only by a watcher's move
  *   e  every node ready at +20 s, no node stops itself (there are no twins here)
  *   f  no tombstone left at +165 s
@@ -24,6 +26,10 @@ export class ClusterChecks implements Onlooker, ListOnlooker {
   readonly #nodes: readonly ClusterNode[];
   readonly #clients: readonly ClusterClient[];
   readonly #watchers: readonly ClusterClient[];
+  readonly #ended = new Map<
+    number,
+    { readonly at: ClusterNode; readonly boot: number; readonly version: InstanceVersion; readonly atMs: number }
+  >();
 
   constructor(
     world: ClusterWorld,
@@ -103,6 +109,10 @@ export class ClusterChecks implements Onlooker, ListOnlooker {
     this.#world.fail('c', `${node.key} shows ${client.key} again, dead since ${(client.deadMs / 1_000).toFixed(1)}`);
   }
 
+  ended(node: ClusterNode, id: number, version: InstanceVersion): void {
+    this.#ended.set(id, { at: node, boot: node.boot, version, atMs: this.#world.nowMs });
+  }
+
   listed(watcher: ClusterClient, node: ClusterNode, { isAuthoritative, list }: ListMessage): void {
     if (!isAuthoritative || list.length > 0) return;
     const world = this.#world;
@@ -165,6 +175,16 @@ export class ClusterChecks implements Onlooker, ListOnlooker {
     for (const client of this.#clients) {
       if (client.isLive || client.isGoneEverywhere || client.deadMs < 0 || nowMs - client.deadMs <= 500) continue;
       client.isGoneEverywhere = this.#nodes.every((node) => !node.view.has(client.id));
+    }
+    for (const [id, { at, boot, version, atMs }] of this.#ended) {
+      if (nowMs - atMs < 8_000 || at.boot !== boot) continue;
+      for (const node of this.#nodes) {
+        const shown = node.view.get(id);
+        if (shown === undefined || !node.isReady || compareVersions(shown, version) > 0) continue;
+        if (!this.#world.isFine(node, at, 8_000)) continue;
+        this.#world.fail('c', `${node.key} shows c${id}, deregistered at ${at.key} at ${(atMs / 1_000).toFixed(1)}`);
+        this.#ended.delete(id);
+      }
     }
     if (nowMs < endMs) this.#world.after(200, () => this.#watchDead());
   }

@@ -47,6 +47,8 @@ export interface Onlooker {
   /** `owner`: the node that held it, as this one saw it. */
   removed(node: ClusterNode, id: number, owner: string): void;
   appeared(node: ClusterNode, id: number): void;
+  /** The node has answered a deregistration of this version. */
+  ended(node: ClusterNode, id: number, version: InstanceVersion): void;
 }
 
 const wallBaseMs = 1_700_000_000_000;
@@ -227,6 +229,7 @@ export class ClusterNode implements Party {
         this.#tell(from, { kind: 'registered', conn, version });
       } else {
         this.core.deregister(conn, key, version, this.#now);
+        this.#onlooker.ended(this, Number(from.key.slice(1)), version);
         this.#tell(from, { kind: 'ended', conn });
       }
     } catch (error) {
