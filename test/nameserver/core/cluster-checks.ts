@@ -13,6 +13,7 @@ export const endMs: number = faultsEndMs + 170_000;
  * What a cluster of name servers promises.
  *
  *   a  logs agree 5 s after the faults, all live clients are seen everywhere at +25 s, view = truth at +75 s
+ *      and at any time what was registered long enough is seen where one other node lies between
  *   b  no live instance leaves the view of a node that is connected to its owner
  *   g  a node that reaches no other loses no live instance of another one
  *   c  no zombie past its bound; none is seen again after all nodes had removed it; what was deregistered is nowhere to
@@ -46,6 +47,7 @@ export class ClusterChecks implements Onlooker, ListOnlooker {
   /** Arms the checks that come at their time. */
   arm(): void {
     this.#watchDead();
+    this.#watchRelayed();
     const positions = new Map<ClusterNode, { boot: number; isOld: boolean; own: OwnerPosition }>();
     this.#world.after(faultsEndMs + 2_000, () => {
       for (const node of this.#nodes) {
@@ -187,6 +189,26 @@ export class ClusterChecks implements Onlooker, ListOnlooker {
       }
     }
     if (nowMs < endMs) this.#world.after(200, () => this.#watchDead());
+  }
+
+  /** Over one node that has met both all the time, a registration gets everywhere. */
+  #watchRelayed(): void {
+    const world = this.#world;
+    const { nowMs } = world;
+    for (const client of this.#clients) {
+      const { owner, registeredMs } = client;
+      if (owner === undefined || !client.isLive || client.pause !== undefined) continue;
+      if (nowMs - registeredMs < 12_000 || client.contactMs < nowMs - 6_000) continue;
+      const ms = nowMs - registeredMs + 8_000;
+      for (const node of this.#nodes) {
+        if (node === owner || !node.isReady || node.view.has(client.id)) continue;
+        const isMet = (over: ClusterNode): boolean =>
+          over !== node && over !== owner && world.isFine(owner, over, ms) && world.isFine(over, node, ms);
+        const over = this.#nodes.find(isMet);
+        if (over !== undefined) world.fail('a', `${node.key} lacks ${client.key} of ${owner.key}, over ${over.key}`);
+      }
+    }
+    if (nowMs < endMs) world.after(1_000, () => this.#watchRelayed());
   }
 
   #checkLogs(before: ReadonlyMap<ClusterNode, { boot: number; isOld: boolean; own: OwnerPosition }>): void {

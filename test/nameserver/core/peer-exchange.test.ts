@@ -125,6 +125,39 @@ t.test('an owner is told of a tombstone that hides its claim', (t) => {
   t.end();
 });
 
+t.test('what is of an older incarnation is refused, whoever says it', (t) => {
+  const cluster = CoreCluster.settled('a', 'b', 'c');
+  cluster.act('a', (core) => core.register(1, claimOf('x', 1), cluster.nowMs));
+  const { incarnation } = cluster.core('a');
+  const old = {
+    owner: 'a',
+    incarnation: incarnation - 1,
+    changes: [{ put: instanceMessage(claimOf('old', 1), 'up') }],
+  };
+  for (const sender of ['a', 'c']) {
+    for (const from of [1, 2, 5]) {
+      cluster.core('b').receive(sender, { sender, delta: { ...old, from } }, cluster.nowMs, 0);
+    }
+  }
+  cluster.settle();
+  t.same([cluster.core('b').visible(keyOf('old')), cluster.seen('x')], [undefined, 'up up up']);
+  t.equal(
+    cluster
+      .core('b')
+      .viewState()
+      .revision.find(({ owner }) => owner === 'a')?.incarnation,
+    incarnation,
+  );
+  const end = { namespace: 'n', service: 's', instanceId: 'x', version: { incarnation: 1, counter: 1 } };
+  const mine = { owner: 'b', incarnation: incarnation + 10, from: 1, changes: [{ end }] };
+  cluster.core('b').receive('c', { sender: 'c', delta: mine }, cluster.nowMs, 0);
+  cluster
+    .core('b')
+    .receive('c', { sender: 'c', snapshotChunk: { ...mine, snapshot: 1, last: true } }, cluster.nowMs, 0);
+  t.equal(cluster.seen('x'), 'up up up', 'and what anyone says about my own log is ignored');
+  t.end();
+});
+
 t.test('of two states of one number the owner’s own is right', (t) => {
   const cluster = CoreCluster.settled('a', 'b', 'c');
   cluster.act('a', (core) => core.register(1, claimOf('x', 1), cluster.nowMs));
