@@ -38,7 +38,9 @@ export class RegionSender implements RegionStats {
   #kernel: KernelCalls | undefined;
   #ready: RegionSource[] = [];
   readonly #drained = new Set<RegionSource>();
-  readonly #waitingToRead: RegionSource[] = [];
+  /** In the order in which they came. */
+  readonly #waitingToRead = new Set<RegionSource>();
+  #isStartingReads = false;
   #reads = 0;
   #buffered = 0;
   readonly #spare: Buffer[] = [];
@@ -82,18 +84,32 @@ export class RegionSender implements RegionStats {
 
   /** Lets `source` read, at once or when others have finished; it must call `readDone` after each. */
   wantRead(source: RegionSource): void {
-    if (this.#reads === readsMax) {
-      this.#waitingToRead.push(source);
-      return;
-    }
-    this.#reads++;
-    source.read();
+    this.#waitingToRead.add(source);
+    this.#startReads();
   }
 
   readDone(): void {
     this.#reads--;
-    const next = this.#waitingToRead.shift();
-    if (next !== undefined) this.wantRead(next);
+    this.#startReads();
+  }
+
+  /** The source has nothing more to send: it waits for nothing. */
+  forget(source: RegionSource): void {
+    this.#waitingToRead.delete(source);
+    this.#drained.delete(source);
+  }
+
+  /** One that has nothing to read any more gives its turn back at once, however many they are. */
+  #startReads(): void {
+    if (this.#isStartingReads) return;
+    this.#isStartingReads = true;
+    for (const source of this.#waitingToRead) {
+      if (this.#reads === readsMax) break;
+      this.#waitingToRead.delete(source);
+      this.#reads++;
+      source.read();
+    }
+    this.#isStartingReads = false;
   }
 
   /** A buffer to read into, for `wanted` bytes or fewer, of whatever content; it must be given back. */

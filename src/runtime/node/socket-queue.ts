@@ -80,6 +80,7 @@ export class SocketQueue implements RegionSource {
   die(): void {
     if (this.#state === 'dead') return;
     this.#state = 'dead';
+    this.#sender.forget(this);
     const pieces = this.#pieces;
     this.#pieces = [];
     this.#bytes = 0;

@@ -152,3 +152,31 @@ t.test('a turn sends at most 1 MiB, and every socket has its share', async (t) =
   }
   t.equal(bytes, 80 * mib);
 });
+
+t.test('any number of sockets that died while they waited for a read give their turns back', (t) => {
+  const sender = new RegionSender(new MemoryLogger());
+  const idle = { send: () => 0, tellDrained: () => {} };
+  for (let i = 0; i < 6; i++) sender.wantRead({ ...idle, read: () => {} });
+  let returned = 0;
+  for (let i = 0; i < 20_000; i++) {
+    const read = (): void => {
+      returned++;
+      sender.readDone();
+    };
+    sender.wantRead({ ...idle, read });
+  }
+  const gone = { ...idle, read: () => t.fail('it has nothing to read') };
+  sender.wantRead(gone);
+  sender.forget(gone);
+  let isLast = false;
+  sender.wantRead({
+    ...idle,
+    read: () => {
+      isLast = true;
+    },
+  });
+  sender.readDone();
+  t.equal(returned, 20_000);
+  t.ok(isLast);
+  t.end();
+});
