@@ -20,8 +20,8 @@ const beginningBytes = 128 * 1024;
 /** An EINTR that comes back so often is no coincidence. */
 const interruptsMax = 16;
 
-/** What `sendfile` says when it sent nothing. */
-export type SendProblem = 'full' | 'unsupported' | { readonly errno: number };
+/** What `sendfile` says when it sent nothing; `gone`: the other end is. */
+export type SendProblem = 'full' | 'unsupported' | 'gone' | { readonly errno: number };
 
 export class KernelCalls {
   readonly #koffi: Koffi;
@@ -69,8 +69,9 @@ export class KernelCalls {
       const sent = this.#sendfile(socket, file, this.#offset, length);
       if (sent >= 0) return Number(sent);
       const errno = this.#koffi.errno();
-      const { EAGAIN, EINTR, EINVAL, ENOSYS, EOPNOTSUPP } = this.#errno;
+      const { EAGAIN, ECONNRESET, EINTR, EINVAL, ENOSYS, EOPNOTSUPP, ENOTCONN, EPIPE, ETIMEDOUT } = this.#errno;
       if (errno === EAGAIN) return 'full';
+      if (errno === EPIPE || errno === ECONNRESET || errno === ENOTCONN || errno === ETIMEDOUT) return 'gone';
       if (errno === EINVAL || errno === ENOSYS || errno === EOPNOTSUPP) return 'unsupported';
       if (errno !== EINTR || tries === interruptsMax) return { errno };
     }

@@ -1,6 +1,6 @@
 import type * as net from 'node:net';
 import { FileRegion, type Piece, releasePieces } from '../file-region.js';
-import type { Address, Connection, ConnectionEvents } from '../net.js';
+import { type Address, type Connection, type ConnectionEvents, NetError } from '../net.js';
 import { toNetError } from './node-net-error.js';
 import type { RegionSender } from './region-sender.js';
 import { SocketQueue } from './socket-queue.js';
@@ -168,7 +168,10 @@ export class NodeConnection implements Connection {
 
   readonly #regionFailed = (error: Error): void => {
     this.#error ??= error;
-    this.#sender.logger.error({ peer: this.remote, error: error.message }, 'a connection was cut');
+    const fields = { peer: this.remote, error: error.message };
+    // Clients go when they like; a file that can't be read is ours to see to.
+    if (error instanceof NetError) this.#sender.logger.debug(fields, 'a connection was cut');
+    else this.#sender.logger.error(fields, 'a connection was cut');
     if (!this.#socket.destroyed) this.#socket.resetAndDestroy();
   };
 }

@@ -16,6 +16,7 @@
  */
 import type * as net from 'node:net';
 import { bytesOf, FileRegion, type Piece, releasePieces } from '../file-region.js';
+import { NetError } from '../net.js';
 import { NodeFileHandle } from './node-files.js';
 import type { RegionSender, RegionSource } from './region-sender.js';
 
@@ -40,7 +41,10 @@ export class SocketQueue implements RegionSource {
   /** The region of which bytes are being read. */
   #beingRead: FileRegion | undefined;
 
-  /** `drained` is called in turns of its own when bytes left; `failed` when the promised bytes can't be had. */
+  /**
+   * `drained` is called in turns of its own when bytes left; `failed` when the promised bytes can't be had, and with a
+   * `NetError` when the peer is gone.
+   */
   constructor(socket: net.Socket, sender: RegionSender, drained: () => void, failed: (error: Error) => void) {
     this.#socket = socket;
     this.#sender = sender;
@@ -161,6 +165,9 @@ export class SocketQueue implements RegionSource {
     else if (sent === 'unsupported') {
       this.#sender.unsupported();
       this.#startRead();
+    } else if (sent === 'gone') {
+      this.die();
+      this.#failed(new NetError('ECONNRESET', 'the peer was gone while bytes of a file were sent to it'));
     } else if (typeof sent !== 'number') this.#fail(`sendfile failed with errno ${sent.errno}`);
     else if (sent === 0) this.#fail('the file is shorter than what was promised of it');
     else {
@@ -177,7 +184,13 @@ export class SocketQueue implements RegionSource {
   /** The socket is full: its next bytes go by a write that Node finishes when there is room. */
   #bounce(region: FileRegion, file: NodeFileHandle, position: number): void {
     const bytes = Buffer.allocUnsafe(Math.min(bounceBytes, region.length - this.#sent));
-    const count = file.readResident(bytes, position);
+    let count: number;
+    try {
+      count = file.readResident(bytes, position);
+    } catch (error) {
+      this.#fail((error as Error).message);
+      return;
+    }
     if (count < bytes.length) {
       this.#fail('the file is shorter than what was promised of it');
       return;

@@ -2,6 +2,7 @@ import { closeSync, openSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { FileRegion } from '../../../src/runtime/file-region.js';
+import { NetError } from '../../../src/runtime/net.js';
 import type { KernelCalls, SendProblem } from '../../../src/runtime/node/kernel-calls.js';
 import { NodeFileHandle } from '../../../src/runtime/node/node-files.js';
 import { RegionSender } from '../../../src/runtime/node/region-sender.js';
@@ -58,9 +59,13 @@ function setUp(t: Test, answer: (length: number) => number | SendProblem = (leng
   const open = () => {
     const socket = new FakeSocket(log);
     const failed: string[] = [];
+    const errors: Error[] = [];
     const drained = (): void => {};
-    const queue = new SocketQueue(socket as unknown as Socket, sender, drained, (error) => failed.push(error.message));
-    return { socket, queue, failed };
+    const queue = new SocketQueue(socket as unknown as Socket, sender, drained, (error) => {
+      failed.push(error.message);
+      errors.push(error);
+    });
+    return { socket, queue, failed, errors };
   };
   let out = 0;
   const region = (position: number, length: number): FileRegion => {
@@ -116,6 +121,30 @@ t.test('a file that is too short, and an error, end it', async (t) => {
     queue.add([region(0, 20)]);
     t.equal(regionsOut(), 0, 'nothing is kept any more');
   }
+});
+
+t.test('a peer that is gone, and a disk that does not give a byte, end one connection each', (t) => {
+  const gone = setUp(t, () => 'gone');
+  const first = gone.open();
+  first.queue.add([gone.region(0, 20)]);
+  t.match(first.failed, [/the peer was gone/]);
+  t.ok(first.errors[0] instanceof NetError, 'which is no error of ours');
+  const full = setUp(t, () => 'full');
+  const second = full.open();
+  const file = new NodeFileHandle('/a/file', 1_000_000);
+  let isReleased = false;
+  second.queue.add([
+    new FileRegion(file, 0, 20, () => {
+      isReleased = true;
+    }),
+  ]);
+  t.match(second.failed, [/EBADF/]);
+  t.notOk(second.errors[0] instanceof NetError);
+  t.ok(isReleased);
+  const third = full.open();
+  third.queue.add([full.region(0, 20)]);
+  t.match(full.log.at(-1), /write 20/, 'others go on');
+  t.end();
 });
 
 t.test('where the kernel can not send after all, files are read and written', async (t) => {
