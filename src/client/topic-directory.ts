@@ -36,6 +36,8 @@ export interface TopicPlace {
 const pauseFirstMs = 20;
 const pauseMaxMs = 1_000;
 const lookupDeadlineMs = 15_000;
+/** Topics in one question; a broker takes as many. */
+const topicsMax = 1_000;
 /** What brokers said of a topic so long ago or less is the answer to whether a partition exists. */
 const freshMs = 1_000;
 
@@ -175,26 +177,34 @@ export class TopicDirectory {
    */
   async #refresh(): Promise<void> {
     while (this.#missing.size > 0 && !this.#isClosed) {
-      const topicIds = [...this.#missing];
+      const topicIds = [...this.#missing].slice(0, topicsMax);
       let isComplete = false;
       try {
         const { topics } = await this.ask(describeTopics, { topicIds });
-        const found = this.#learn(topics);
-        const toldMs = this.#runtime.clock.monotonicMs();
+        const found = new Map(this.#learn(topics).map((place) => [place.topicId, place]));
+        this.#told(topicIds);
         for (const id of topicIds) {
-          this.#toldMs.set(id, toldMs);
-          if (!found.some(({ topicId }) => topicId === id)) this.forget(id);
+          this.#missing.delete(id);
+          if (!found.has(id)) this.forget(id);
         }
-        isComplete = found.length === topicIds.length && !found.some(({ leaders }) => leaders.includes(undefined));
-        for (const id of topicIds) this.#missing.delete(id);
+        isComplete = topicIds.every((id) => found.get(id)?.leaders.includes(undefined) === false);
         for (const listener of [...this.#listeners]) listener();
       } catch (error) {
-        this.#runtime.logger.debug({ error, topicIds }, 'topics could not be asked for');
+        // Those behind them come first the next time.
+        for (const id of topicIds) if (this.#missing.delete(id)) this.#missing.add(id);
+        this.#runtime.logger.debug({ error, topics: topicIds.length }, 'topics could not be asked for');
       }
       this.#pauseMs = isComplete ? pauseFirstMs : Math.min(this.#pauseMs * 2, pauseMaxMs);
       if (!isComplete) await new Promise<void>((resolve) => this.#runtime.clock.timer(this.#pauseMs, resolve));
     }
     this.#isAsking = false;
+  }
+
+  /** Remembers it as long as `locate` wants to know. */
+  #told(topicIds: readonly number[]): void {
+    const nowMs = this.#runtime.clock.monotonicMs();
+    for (const [id, toldMs] of this.#toldMs) if (nowMs - toldMs >= freshMs) this.#toldMs.delete(id);
+    for (const id of topicIds) this.#toldMs.set(id, nowMs);
   }
 
   #learn(topics: readonly taskd.ITopic[]): TopicPlace[] {

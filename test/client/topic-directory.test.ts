@@ -86,3 +86,35 @@ t.test('it gives up at the deadline with the last reason', async (t) => {
   await t.rejects(topics.ask(method, {}, 30), { code: ErrorCode.NOT_READY, message: 'starting' });
   topics.close();
 });
+
+t.test('more topics than a broker takes in one question are asked for in several', async (t) => {
+  const { topics, asked } = directory((_address, request) => {
+    const { topicIds } = request as { topicIds: number[] };
+    if (topicIds.length > 1_000) throw new TaskdError(ErrorCode.INVALID, 'too many');
+    return { topics: topicIds.map((topicId) => ({ topicId, name: `t${topicId}`, partitions: 1, leaders: [here] })) };
+  });
+  const count = 2_345;
+  for (let id = 1; id <= count; id++) topics.leader(id, 0);
+  await new Promise<void>((resolve) => {
+    const stop = topics.onChange(() => {
+      if (topics.known(count) === undefined) return;
+      stop();
+      resolve();
+    });
+  });
+  for (let id = 1; id <= count; id++) if (topics.leader(id, 0) === undefined) t.fail(`${id} is not known`);
+  t.equal(asked.length, 4, 'the first one was asked for alone');
+  topics.close();
+});
+
+t.test('what no broker answers does not keep others from being asked', async (t) => {
+  const { topics } = directory((_address, request) => {
+    const { topicIds } = request as { topicIds: number[] };
+    if (topicIds.includes(1)) throw new TaskdError(ErrorCode.INVALID, 'not this one');
+    return { topics: topicIds.map((topicId) => ({ topicId, name: `t${topicId}`, partitions: 1, leaders: [here] })) };
+  });
+  for (let id = 1; id <= 1_001; id++) topics.leader(id, 0);
+  await new Promise<void>((resolve) => void topics.onChange(resolve));
+  t.same(topics.leader(1_001, 0), here);
+  topics.close();
+});
