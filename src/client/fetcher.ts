@@ -11,7 +11,7 @@
  *                           │ retriable error, bad bytes      ▲
  *                           ▼                                 │
  *                         pausing ────── backoff over ────────┘
- *                           │ offset outside the log, data lost
+ *                           │ offset outside the log, data lost, no such topic
  *                           ▼
  *                          lost (ended)              close() ends it from anywhere
  * ```
@@ -39,6 +39,8 @@ export interface FetchEvents {
    * offsets that are gone, where the broker knows them. The last call.
    */
   lost?(logStart: number, error: TaskdError): void;
+  /** Brokers say that there is no such topic or partition any more. The last call; without it this is trouble. */
+  gone?(error: TaskdError): void;
   /** An attempt failed; it goes on by itself. */
   trouble?(error: TaskdError): void;
 }
@@ -151,6 +153,11 @@ export class Fetcher {
       }
       const leader = this.#topics.locate(this.#topicId, this.#partition);
       if (leader instanceof TaskdError) {
+        if (this.#events.gone !== undefined) {
+          this.#isClosed = true;
+          this.#events.gone(leader);
+          return;
+        }
         this.#events.trouble?.(leader);
         await this.#pause();
         continue;

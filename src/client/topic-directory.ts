@@ -72,6 +72,12 @@ export class TopicDirectory {
     return place;
   }
 
+  /** The topic of that name, if brokers have one now; unlike `named`, this makes none. */
+  async find(name: string): Promise<TopicPlace | undefined> {
+    const { topics } = await this.ask(describeTopics, { names: [name] });
+    return this.#learn(topics)[0];
+  }
+
   /** Creates a topic; with `ifAbsent` one with as many partitions is fine. */
   async create(name: string, partitions: number, ifAbsent: boolean): Promise<TopicPlace> {
     const { topic } = await this.ask(createTopic, { name, partitions, replicas: 1, ifAbsent });

@@ -19,6 +19,7 @@ import { GroupSession } from './group-session.js';
 import type { Handling } from './handler-context.js';
 import { HandlerRunner } from './handler-runner.js';
 import { elapse, LeaderCaller } from './leader-caller.js';
+import { LoneTopics } from './lone-topics.js';
 import { type Holding, MemberCore } from './member-core.js';
 import { OpenPartition, type TopicPartition } from './open-partition.js';
 import { committedOf, offsetOf, type Position } from './positions.js';
@@ -49,8 +50,8 @@ export class ConsumerDriver {
   readonly #retryTopics = new Map<string, string>();
   /** Where to begin without a commit: 'latest' is the instant of the start, whenever a partition comes. */
   readonly #from: Position;
-  /** With stopAtEnd: where each partition ended when it began. */
-  readonly #ends = new Map<OpenPartition, number>();
+  /** Without a group. */
+  readonly #lone: LoneTopics | undefined;
   #call: (handling: Handling) => unknown = () => undefined;
   #state: ConsumerState = 'new';
   #commitTimer: Timer | undefined;
@@ -83,7 +84,9 @@ export class ConsumerDriver {
       for (const topic of topics) for (const name of retryTopicNames(group, topic)) this.#retryTopics.set(name, topic);
     }
     this.#consumption = new Consumption(network, this.#leaders, this.#queue, settings, this.#retryTopics, {
-      progress: () => this.#checkEnd(),
+      progress: () => this.#lone?.checkEnd(),
+      // In a group its coordinator takes it away.
+      gone: (partition) => this.#lone?.gone(partition),
       stopped: (partition, error) => {
         this.#trouble(error, partition);
         if (this.#session === undefined) this.#fail(error);
@@ -110,7 +113,17 @@ export class ConsumerDriver {
       { handlerTimeoutMs: settings.handlerTimeoutMs },
     );
     this.#consumption.useRunner(this.#runner);
-    if (group === '') return;
+    if (group === '') {
+      this.#lone = new LoneTopics(network, this.#leaders, this.#consumption, settings, this.#from, {
+        isRunning: () => this.#state === 'running',
+        assigned: (partitions) => this.#tellAssigned(partitions),
+        lost: (partitions) => void this.#tell('onLost', partitions),
+        ended: () => void this.close(),
+        failed: (error) => this.#fail(error),
+        trouble: (error) => this.#trouble(error, undefined),
+      });
+      return;
+    }
     this.#session = new GroupSession(
       runtime,
       this.#leaders,
@@ -176,7 +189,7 @@ export class ConsumerDriver {
     this.#state = 'running';
     this.#call = call;
     const { autoCommit } = this.#settings;
-    if (this.#session === undefined) void this.#startAlone();
+    if (this.#session === undefined) void this.#lone?.start();
     else {
       this.#session.start();
       if (autoCommit) this.#planCommit();
@@ -277,36 +290,6 @@ export class ConsumerDriver {
     );
   }
 
-  async #startAlone(): Promise<void> {
-    const { topics, partitions: chosen, stopAtEnd } = this.#settings;
-    try {
-      for (const topic of topics) {
-        const place = await this.#network.topics.named(topic);
-        for (const number of chosen ?? Array.from({ length: place.partitions }, (_, i) => i)) {
-          if (number >= place.partitions) {
-            const message = `topic "${topic}" has the partitions 0 to ${place.partitions - 1}, and no ${number}`;
-            throw new TaskdError(ErrorCode.NOT_FOUND, message);
-          }
-          this.partitions.add(new OpenPartition(topic, place.topicId, number));
-        }
-      }
-      const all = [...this.partitions];
-      await this.#tellAssigned(all);
-      await Promise.all(
-        all.map(async (partition) => {
-          if (stopAtEnd) {
-            this.#ends.set(partition, await offsetOf(this.#leaders, partition, 'latest', positionsMs));
-          }
-          const offset = await offsetOf(this.#leaders, partition, this.#from, positionsMs);
-          if (this.#state === 'running') this.#consumption.open(partition, offset);
-        }),
-      );
-      this.#checkEnd();
-    } catch (error) {
-      this.#fail(error);
-    }
-  }
-
   // ---- letting partitions go
 
   /** See the top of the file. */
@@ -358,15 +341,6 @@ export class ConsumerDriver {
   }
 
   // ---- while it runs
-
-  #checkEnd(): void {
-    if (!this.#settings.stopAtEnd || this.#state !== 'running') return;
-    for (const partition of this.partitions) {
-      const end = this.#ends.get(partition);
-      if (end === undefined || (partition.work?.doneEnd ?? -1) < end) return;
-    }
-    void this.close();
-  }
 
   #planCommit(): void {
     this.#commitTimer = this.#network.runtime.clock.timer(this.#settings.commitIntervalMs, () => {

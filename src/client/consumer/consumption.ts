@@ -25,6 +25,8 @@ export interface ConsumptionEvents {
   progress(): void;
   /** The partition's reading has ended for good. */
   stopped(partition: OpenPartition, error: TaskdError): void;
+  /** The partition is not there any more, with its topic; its reading has ended. */
+  gone(partition: OpenPartition): void;
   trouble(error: Error, partition: TopicPartition | undefined): void;
 }
 
@@ -83,6 +85,7 @@ export class Consumption {
         added: () => this.#runner.plan(),
         caughtUp: () => this.#events.progress(),
         outOfRange: (at, logStart, error) => void this.#outOfRange(partition, at, logStart, error),
+        gone: () => this.#events.gone(partition),
         dataLost: (from, to, error) => this.#dataLost(partition, from, to, error),
         trouble: (error) => this.#network.runtime.logger.debug({ partition: partition.name, error }, 'a fetch failed'),
       },

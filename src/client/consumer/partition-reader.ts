@@ -21,6 +21,8 @@ export interface ReaderEvents {
   outOfRange(offset: number, logStart: number, error: TaskdError): void;
   /** Offsets from `from` up to `to` can't be read: lost (DATA_LOSS), or written as what is no records (MALFORMED). */
   dataLost(from: number, to: number, error: TaskdError): void;
+  /** The topic or the partition is not there any more. The last call. */
+  gone(): void;
   trouble(error: TaskdError): void;
 }
 
@@ -99,6 +101,7 @@ export class PartitionReader {
           this.#events.caughtUp();
         },
         lost: (logStart, error) => this.#lost(logStart, error),
+        gone: () => this.#events.gone(),
         trouble: (error) => this.#events.trouble(error),
       },
       { bytesMax },

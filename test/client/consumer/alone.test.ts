@@ -4,6 +4,7 @@ import { Consumer } from '../../../src/client/consumer/consumer.js';
 import type { ConsumerOptions } from '../../../src/client/consumer/consumer-options.js';
 import { json, type OutgoingRecord } from '../../../src/client/outgoing-record.js';
 import { TopicProducer } from '../../../src/client/topic-producer.js';
+import { Topics } from '../../../src/client/topics.js';
 import { brokerAndClient } from '../../support/broker-node.js';
 
 interface Teardown {
@@ -236,4 +237,54 @@ t.test('a consumer runs once, and says what is wrong with its options', async (t
     t.throws(() => consume(options), { code: ErrorCode.INVALID, message }, String(message));
   }
   await consume({ group: 'a b', retry: false }).close();
+});
+
+t.test('a topic that is deleted and made anew is told of, and read from its beginning', async (t) => {
+  const { client, network, consume, send } = await setUp(t);
+  const topics = new Topics(network.topics);
+  await send('a');
+  const seen: string[] = [];
+  const told: string[] = [];
+  let wake: () => void = () => {};
+  const until = async (isSo: () => boolean): Promise<void> => {
+    while (!isSo()) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+  };
+  const consumer = consume({
+    onTrouble: (error) => {
+      told.push(error.message);
+      wake();
+    },
+    onLost: (partitions) => void told.push(`lost ${partitions.length}`),
+  });
+  const running = consumer.run((record) => {
+    seen.push(`${record.partition}:${record.text()}`);
+    wake();
+  });
+  await until(() => seen.length === 1);
+  await topics.remove('orders');
+  await until(() => told.length === 2);
+  t.match(told, ['lost 1', /topic "orders" was deleted: the consumer waits/]);
+  t.same(consumer.assignment, []);
+  await client.topics.create('orders', 2, false);
+  await send('b', { value: 'c', partition: 1 });
+  await until(() => seen.length === 3);
+  t.same(seen.sort(), ['0:a', '0:b', '1:c']);
+  t.equal(consumer.assignment.length, 2);
+  await consumer.close();
+  await running;
+});
+
+t.test('a topic that is deleted while it is read to its end is an error', async (t) => {
+  const { network, consume, send } = await setUp(t);
+  await send('a', 'b');
+  const running = consume({ stopAtEnd: true }).run(async ({ offset }, { signal }) => {
+    if (offset > 1) return;
+    await new Topics(network.topics).remove('orders');
+    await new Promise((resolve) => signal.addEventListener('abort', resolve));
+  });
+  await t.rejects(running, { code: ErrorCode.NOT_FOUND, message: 'topic "orders" was deleted while it was read' });
 });
