@@ -32,7 +32,7 @@ const deliveryTimeoutMs = 10_000;
 
 /** A client of `server`, which has answered once. */
 async function reach(server: Address): Promise<TaskdClient> {
-  const client = new TaskdClient({ servers: [server], deliveryTimeoutMs });
+  const client = new TaskdClient({ servers: [server], deliveryTimeoutMs, runtime: nodeRuntime(silentLogger) });
   try {
     await client.nodes();
     return client;

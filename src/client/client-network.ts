@@ -1,4 +1,3 @@
-import { silentLogger } from '../base/logger.js';
 import { AskOrder } from '../discovery/ask-order.js';
 import { checkCachePath } from '../discovery/cache-file.js';
 import { brokerService, schedulerService } from '../discovery/instance.js';
@@ -8,6 +7,7 @@ import type { ClientIdentity } from '../rpc/connection.js';
 import { Connections } from '../rpc/connections.js';
 import { type Address, formatAddress } from '../runtime/net.js';
 import { nodeRuntime } from '../runtime/node/node-runtime.js';
+import { StderrLogger } from '../runtime/node/stderr-logger.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { checkName } from './job-definition.js';
 import { Producer } from './producer.js';
@@ -20,7 +20,7 @@ import type { QueueNetwork } from './topic-producer.js';
 export interface ClientOptions {
   /** Name servers, as `host:port` or addresses; standalone is one. */
   readonly servers: readonly string[] | readonly Address[];
-  /** Default: the real one, without a log. */
+  /** Default: the real one, with warnings and errors on standard error. */
   readonly runtime?: Runtime;
   /** What the brokers know this program by, for quotas and logs. Default: a random name. */
   readonly clientId?: string;
@@ -60,7 +60,7 @@ export interface ClientNetwork extends SchedulerNetwork {
 }
 
 export function runtimeOf(options: { readonly runtime?: Runtime }): Runtime {
-  return options.runtime ?? nodeRuntime(silentLogger);
+  return options.runtime ?? nodeRuntime(new StderrLogger());
 }
 
 /** A real cluster. Nothing is dialled before it is needed. */

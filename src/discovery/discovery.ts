@@ -1,7 +1,7 @@
-import { silentLogger } from '../base/logger.js';
 import { Connections } from '../rpc/connections.js';
 import type { Address } from '../runtime/net.js';
 import { nodeRuntime } from '../runtime/node/node-runtime.js';
+import { StderrLogger } from '../runtime/node/stderr-logger.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { Balancer, type BalancerOptions } from './balancer.js';
 import { parseServers } from './name-servers.js';
@@ -74,7 +74,7 @@ export class Discovery {
   /** Throws INVALID for addresses and paths that are none. Begins at once to look for a name server. */
   constructor(options: DiscoveryOptions, connections?: Connections) {
     const servers = parseServers(options.servers);
-    this.#runtime = options.runtime ?? nodeRuntime(silentLogger);
+    this.#runtime = options.runtime ?? nodeRuntime(new StderrLogger());
     const self = { clientId: options.clientId ?? `client-${this.#runtime.random.u32().toString(36)}`, kind: 'client' };
     this.#zone = options.zone ?? '';
     this.#connections = connections ?? new Connections(this.#runtime, self);

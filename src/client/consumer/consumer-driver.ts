@@ -423,8 +423,14 @@ export class ConsumerDriver {
 
   #trouble(error: Error, partition: TopicPartition | undefined): void {
     const place = partition === undefined ? undefined : { topic: partition.topic, partition: partition.partition };
-    this.#network.runtime.logger.warn({ group: this.#settings.group, ...place, error: error.message }, 'consumer');
-    this.#settings.callbacks.onTrouble?.(error, place);
+    const { onTrouble } = this.#settings.callbacks;
+    const { logger } = this.#network.runtime;
+    const fields = { group: this.#settings.group, ...place, error: error.message };
+    if (onTrouble === undefined) logger.warn(fields, 'a consumer has trouble');
+    else {
+      logger.debug(fields, 'a consumer has trouble');
+      onTrouble(error, place);
+    }
   }
 
   /** Until `work` is through, or that instant has come. */
