@@ -20,7 +20,7 @@ export interface ControlClient {
   readonly apps: Pick<Apps, 'list' | 'stats'>;
   readonly topics: Pick<Topics, 'list' | 'create' | 'alter' | 'remove' | 'describe'>;
   producer(): Pick<TopicProducer, 'send' | 'room' | 'flush'>;
-  consumer(options: ConsumerOptions): Pick<Consumer, 'run' | 'close'>;
+  consumer(options: ConsumerOptions): Pick<Consumer, 'run' | 'close' | 'stats'>;
   cancelDelayed(id: string): Promise<boolean>;
   nodes(): Promise<readonly NodeInfo[]>;
   close(): Promise<void>;

@@ -49,6 +49,12 @@ export class Output {
     else this.#sink.out(`${printable(sentence, ' ')}\n`);
   }
 
+  /** Something to know while the command goes on; not part of what it answers. */
+  note(message: string): void {
+    if (this.isJson) this.#sink.err(`${JSON.stringify({ warning: message })}\n`);
+    else this.#sink.err(`taskctl: ${printable(message, ' ')}\n`);
+  }
+
   failed(code: string, message: string): void {
     if (this.isJson) this.#sink.err(`${JSON.stringify({ error: { code, message } })}\n`);
     else this.#sink.err(`taskctl: ${printable(message, ' ')}\n`);

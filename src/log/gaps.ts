@@ -15,6 +15,8 @@ export interface Gap {
   readonly position: number;
   /** Where the batches from `to` on begin in the same segment; undefined: they begin a segment of their own. */
   readonly resume: number | undefined;
+  /** A person has given these records up. */
+  readonly isGivenUp?: true;
 }
 
 /**
@@ -87,11 +89,19 @@ export class Gaps {
   }
 }
 
-/** What a reader is told; the hint is `from-to`, so that it can go on at `to`. */
-export function dataLost(gap: Pick<Gap, 'from' | 'to'>, where: string, remedy: string): TaskdError {
-  const what = `the records from offset ${gap.from} to ${gap.to - 1} are gone (${where})`;
-  const message = `${what}; read on from offset ${gap.to}`;
-  return new TaskdError(ErrorCode.DATA_LOSS, `${message}; ${remedy}`, { hint: `${gap.from}-${gap.to}` });
+/**
+ * What a reader is told; the hint is `from-to`, so that it can go on at `to`, with `given up` behind it when that was
+ * decided.
+ */
+export function dataLost(gap: Pick<Gap, 'from' | 'to' | 'isGivenUp'>, where: string, remedy: string): TaskdError {
+  const { from, to, isGivenUp } = gap;
+  const records = `the records from offset ${from} to ${to - 1}`;
+  const what =
+    isGivenUp === true
+      ? `${records} were given up with "taskctl log repair" (${where}); read on from offset ${to}`
+      : `${records} are gone (${where}); read on from offset ${to}; ${remedy}`;
+  const hint = `${from}-${to}${isGivenUp === true ? ' given up' : ''}`;
+  return new TaskdError(ErrorCode.DATA_LOSS, what, { hint });
 }
 
 /**

@@ -119,7 +119,7 @@ class Recovery {
     const { logStart } = this.#state;
     const recorded = await readGaps(this.#files, this.#folder);
     if (recorded === 'damaged') this.#damage = `${this.#folder}/gaps is damaged`;
-    else this.#gaps = new Gaps(recorded);
+    else this.#gaps = new Gaps(recorded.map((gap) => ({ ...gap, isGivenUp: true })));
     for (const { name } of await this.#files.list(this.#folder)) {
       const base = segmentBase(name);
       if (base === undefined) {

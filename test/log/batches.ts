@@ -60,7 +60,7 @@ export async function valuesOverGaps(log: PartitionLog): Promise<{ values: strin
     } catch (error) {
       if (!isTaskdError(error, ErrorCode.DATA_LOSS)) throw error;
       gaps.push(error.hint);
-      offset = Number(error.hint.split('-')[1]);
+      offset = Number.parseInt(error.hint.split('-')[1]!, 10);
     }
   }
   return { values, gaps };

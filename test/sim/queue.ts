@@ -175,7 +175,7 @@ export class Queue {
         caughtUp,
         trouble: (error: Error) => runtime.logger.debug({ partition, error: error.message }, 'a fetch failed'),
         lost: (logStart: number, error: Error) => {
-          const gap = isTaskdError(error, ErrorCode.DATA_LOSS) ? /^(\d+)-(\d+)$/.exec(error.hint) : null;
+          const gap = isTaskdError(error, ErrorCode.DATA_LOSS) ? /^(\d+)-(\d+)/.exec(error.hint) : null;
           const [from, to] = [Number(gap?.[1]), Number(gap?.[2])];
           if (gap !== null && this.#damaged.has(partition, from) && to > from) {
             if (!isClosed) begin(to);

@@ -20,12 +20,12 @@ export interface DamagedBroker {
 
 /**
  * A broker that was started again after `damage` was done to the log of partition 0 of the topic `words`, in which
- * `values` lie, one a batch. It had no time to end cleanly, unless `isCleanEnd`.
+ * `values` lie, one a batch. It had no time to end cleanly, unless `isCleanEnd`. What `damage` returns is waited for.
  */
 export async function damagedBroker(
   t: { teardown(callback: () => unknown): void },
   values: readonly string[],
-  damage: (path: string) => void,
+  damage: (path: string) => unknown,
   isCleanEnd = false,
 ): Promise<DamagedBroker> {
   const live = temporaryFolder(t);
@@ -45,7 +45,7 @@ export async function damagedBroker(
   const folder = isCleanEnd ? live : copy;
   const topicFolder = join(folder, 'data', `${topicId}`);
   const logFolder = join(topicFolder, readdirSync(topicFolder)[0]!);
-  damage(join(logFolder, readdirSync(logFolder).find((name) => name.endsWith('.log'))!));
+  await damage(join(logFolder, readdirSync(logFolder).find((name) => name.endsWith('.log'))!));
 
   const log = new MemoryLogger();
   node = await BrokerNode.start({ ...runtime, logger: log }, folder);

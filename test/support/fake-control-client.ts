@@ -1,6 +1,7 @@
 import { fullTopicConfig } from '../../src/base/topic-config.js';
 import type { ControlClient } from '../../src/cli/control-client.js';
 import type { AppStats } from '../../src/client/apps.js';
+import type { ConsumerStats } from '../../src/client/consumer/consumer.js';
 import type { DeadRecord } from '../../src/client/dead-record.js';
 import type { GroupDescription } from '../../src/client/groups.js';
 import type { Job } from '../../src/client/job.js';
@@ -123,6 +124,18 @@ export const stats: AppStats = {
   ...{ failedAttemptsTotal: 8, lostTotal: 9, cancelledTotal: 10, replayedTotal: 11, workers: [] },
 };
 
+/** A consumer that has nothing to do. */
+const idle: ConsumerStats = {
+  state: 'running',
+  running: 0,
+  oldestHandlerMs: 0,
+  bufferedBytes: 0,
+  handled: 0,
+  failed: 0,
+  resets: 0,
+  partitions: [],
+};
+
 /** A client that answers from fixed values and notes what it was asked. */
 export function fakeClient(calls: unknown[][], failure?: Error): ControlClient {
   const answer =
@@ -178,7 +191,11 @@ export function fakeClient(calls: unknown[][], failure?: Error): ControlClient {
     },
     consumer: (options) => {
       calls.push(['consumer', options]);
-      return { run: answer('consumer.run', undefined), close: answer('consumer.close', undefined) };
+      return {
+        run: answer('consumer.run', undefined),
+        close: answer('consumer.close', undefined),
+        stats: idle,
+      };
     },
     producer: () => ({
       send: answer('send', place),

@@ -120,7 +120,7 @@ export class BatchCursor {
     if (isTaskdError(error, ErrorCode.OFFSET_OUT_OF_RANGE) && this.#offset < logStart) {
       this.#offset = logStart;
     } else if (isTaskdError(error, ErrorCode.DATA_LOSS)) {
-      const gapEnd = Number(/^\d+-(\d+)$/.exec(error.hint)?.[1]);
+      const gapEnd = Number(/^\d+-(\d+)(?: given up)?$/.exec(error.hint)?.[1]);
       if (gapEnd > this.#offset) this.#offset = gapEnd;
       else pauseMs = mendedMs;
       this.#runtime.logger.error({ ...place, reason: error.message }, 'delayed records were lost with the disk');

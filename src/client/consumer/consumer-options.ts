@@ -19,6 +19,8 @@ export interface LostData extends TopicPartition {
   /** Equal to `from` where nobody knows how much is gone. */
   readonly to: number;
   readonly error: TaskdError;
+  /** A person has decided to live without them (`taskctl log repair`). */
+  readonly isGivenUp: boolean;
 }
 
 export interface ConsumerOptions {

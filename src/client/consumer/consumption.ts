@@ -10,7 +10,7 @@
  */
 import { ErrorCode, isTaskdError, TaskdError } from '../../base/errors.js';
 import type { QueueNetwork } from '../topic-producer.js';
-import type { ConsumerSettings } from './consumer-options.js';
+import type { ConsumerSettings, LostData } from './consumer-options.js';
 import type { ConsumerRecord } from './consumer-record.js';
 import type { AbortCause } from './handler-context.js';
 import type { HandlerRunner } from './handler-runner.js';
@@ -86,7 +86,7 @@ export class Consumption {
         caughtUp: () => this.#events.progress(),
         outOfRange: (at, logStart, error) => void this.#outOfRange(partition, at, logStart, error),
         gone: () => this.#events.gone(partition),
-        dataLost: (from, to, error) => this.#dataLost(partition, from, to, error),
+        dataLost: (from, to, error, isGivenUp) => this.#dataLost(partition, { from, to, error, isGivenUp }),
         trouble: (error) => this.#network.runtime.logger.debug({ partition: partition.name, error }, 'a fetch failed'),
       },
       {
@@ -171,9 +171,10 @@ export class Consumption {
     }
   }
 
-  #dataLost(partition: OpenPartition, from: number, to: number, error: TaskdError): void {
+  #dataLost(partition: OpenPartition, lost: Omit<LostData, keyof TopicPartition>): void {
     const { topic, partition: number } = partition;
-    const decision = this.#settings.callbacks.onDataLoss?.({ topic, partition: number, from, to, error }) ?? 'stop';
+    const { from, to, error, isGivenUp } = lost;
+    const decision = this.#settings.callbacks.onDataLoss?.({ topic, partition: number, ...lost }) ?? 'stop';
     const at = partition.work?.fetchedEnd ?? from;
     if (decision === 'skip' && to > at) {
       this.#events.trouble(error, partition);
@@ -183,6 +184,10 @@ export class Consumption {
     if (error.code === ErrorCode.MALFORMED) {
       const range = `offsets ${at} to ${to - 1} were written as something else than records`;
       this.#stop(partition, error, `${range}; to go past them return 'skip' from onDataLoss`);
+      return;
+    }
+    if (isGivenUp) {
+      this.#stop(partition, error, "to go past them return 'skip' from onDataLoss");
       return;
     }
     const range = to > at ? `offsets ${from} to ${to - 1} are gone` : 'how much is gone is not known';

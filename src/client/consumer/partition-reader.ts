@@ -19,8 +19,11 @@ export interface ReaderEvents {
   caughtUp(): void;
   /** The log has nothing at this offset any more, or not yet; it begins at `logStart`. */
   outOfRange(offset: number, logStart: number, error: TaskdError): void;
-  /** Offsets from `from` up to `to` can't be read: lost (DATA_LOSS), or written as what is no records (MALFORMED). */
-  dataLost(from: number, to: number, error: TaskdError): void;
+  /**
+   * Offsets from `from` up to `to` can't be read: lost (DATA_LOSS), which a person may have decided to live with, or
+   * written as what is no records (MALFORMED).
+   */
+  dataLost(from: number, to: number, error: TaskdError, isGivenUp: boolean): void;
   /** The topic or the partition is not there any more. The last call. */
   gone(): void;
   trouble(error: TaskdError): void;
@@ -130,7 +133,7 @@ export class PartitionReader {
       const message = `the batch at ${baseOffset} of ${this.#options.topic}/${this.#work.partition} can't be read`;
       const unreadable = new TaskdError(ErrorCode.MALFORMED, `${message} (${error.message})`, { cause: error });
       this.#fetcher?.close();
-      this.#events.dataLost(this.#work.fetchedEnd, end, unreadable);
+      this.#events.dataLost(this.#work.fetchedEnd, end, unreadable, false);
       return;
     }
     this.#queue.skipTo(this.#work, end);
@@ -167,9 +170,14 @@ export class PartitionReader {
       this.#events.outOfRange(offset, logStart, error);
       return;
     }
-    const range = /^(\d{1,16})-(\d{1,16})$/.exec(error.hint);
+    const range = /^(\d{1,16})-(\d{1,16})( given up)?$/.exec(error.hint);
     const to = range === null ? offset : Number(range[2]);
-    this.#events.dataLost(range === null ? offset : Number(range[1]), Math.max(to, offset), error);
+    this.#events.dataLost(
+      range === null ? offset : Number(range[1]),
+      Math.max(to, offset),
+      error,
+      range?.[3] !== undefined,
+    );
   }
 }
 

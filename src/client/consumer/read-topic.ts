@@ -12,7 +12,7 @@ export interface ReadRange {
 
 /**
  * Reads what a topic holds now, each partition in its order; resolves at its end, or once `visit` has returned false.
- * Waits for what `visit` returns. Goes past batches that are no records; rejects where a part of the log is lost.
+ * Waits for what `visit` returns. Goes past batches that are no records, and past what a person gave up; rejects where a part of the log is lost.
  */
 export async function readTopic(
   network: QueueNetwork,
@@ -25,8 +25,8 @@ export async function readTopic(
     stopAtEnd: true,
     concurrency: 1,
     ...range,
-    // What was never records is none of those that are looked for.
-    onDataLoss: ({ error }) => (error.code === ErrorCode.MALFORMED ? 'skip' : 'stop'),
+    // What was never records, or was given up, is none of those that are looked for.
+    onDataLoss: ({ error, isGivenUp }) => (error.code === ErrorCode.MALFORMED || isGivenUp ? 'skip' : 'stop'),
   });
   let isOver = false;
   await consumer.runBatch(async (records) => {
