@@ -21,6 +21,11 @@ export class DueHeap<T extends Due> {
     return this.#entries[0];
   }
 
+  /** All entries, in no order. */
+  entries(): IterableIterator<T> {
+    return this.#entries.values();
+  }
+
   push(entry: T): void {
     this.#entries.push(entry);
     this.#up(entry, this.#entries.length - 1);

@@ -58,6 +58,13 @@ export class EventLoop {
     return event;
   }
 
+  /** Events that are planned for an owner. */
+  plannedFor(owner: EventOwner): number {
+    let count = 0;
+    for (const event of this.#events.entries()) if (event.owner === owner) count++;
+    return count;
+  }
+
   /** When the next event is due; undefined when nothing is planned. */
   nextDueMs(): number | undefined {
     return this.#events.peek()?.dueMs;

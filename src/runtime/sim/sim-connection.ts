@@ -2,7 +2,7 @@ import { FileRegion, type Piece, releasePieces } from '../file-region.js';
 import { type Address, type Connection, type ConnectionEvents, NetError } from '../net.js';
 import type { Random } from '../random.js';
 import type { EventLoop } from './event-loop.js';
-import type { SimIncarnation } from './sim-incarnation.js';
+import type { Holding, SimIncarnation } from './sim-incarnation.js';
 
 /** Bytes that one direction holds in the kernels and on the way; more waits in the sender. */
 const windowBytes = 256 * 1024;
@@ -30,7 +30,8 @@ export interface Carrier {
  * `data` is overwritten when its turn is over: code that breaks the ownership rules meets garbage here. Regions of files
  * are read when the simulated kernel has room for them, a part at a time.
  */
-export class SimConnection implements Connection {
+export class SimConnection implements Connection, Holding {
+  readonly held = 1;
   readonly local: Address;
   readonly remote: Address;
   readonly owner: SimIncarnation;
@@ -180,6 +181,7 @@ export class SimConnection implements Connection {
     this.#received = [];
     this.#receivedBytes = 0;
     if (this.#events !== undefined) this.#planClosed();
+    else this.owner.holdings.delete(this);
   }
 
   #planClosed(): void {

@@ -54,6 +54,11 @@ export class SimFiles implements Files, Holding {
     owner.holdings.add(this);
   }
 
+  /** Operations under way and locks. */
+  get held(): number {
+    return this.#operations.size + this.#locks.size;
+  }
+
   async open(path: string, mode: OpenMode): Promise<FileHandle> {
     const file = await this.submit(() => (mode === 'create' ? this.#disk.createFile(path) : this.#disk.file(path)));
     return new SimFileHandle(this, this.#disk, path, file, mode);

@@ -11,6 +11,8 @@ export class SimExit extends Error {
 
 /** What holds something for an incarnation and must let go when it dies. */
 export interface Holding {
+  /** How many of whatever it is are held now. */
+  readonly held: number;
   /** `powerLoss`: the whole host went dark, so nothing could say goodbye. */
   ownerDied(powerLoss: boolean): void;
 }

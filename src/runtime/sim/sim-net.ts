@@ -64,6 +64,7 @@ export class SimNet implements Net {
 
 /** A simulated listening socket. */
 export class SimListener implements Listener, Holding {
+  readonly held = 1;
   readonly address: Address;
   readonly owner: SimIncarnation;
   readonly #loop: EventLoop;

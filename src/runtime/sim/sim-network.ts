@@ -11,8 +11,21 @@ export interface NetworkSpeed {
   readonly slowChance: number;
 }
 
-/** After a partition heals, TCP sends again within so long. */
+/**
+ * What was sent into a block is sent again at growing intervals, so after a block TCP sleeps on for up to as long as it
+ * has tried in vain; but no less than the first of these, and no more than the last.
+ */
 const retransmitMs = 200;
+const retransmitMsMax = 60_000;
+/** A SYN without an answer is sent again after so long, then after twice that, and so on. */
+const synAgainMs = 1_000;
+/** No dial waits longer. */
+const synTriesMax = 6;
+
+interface Slow {
+  readonly extraMs: number;
+  readonly untilMs: number;
+}
 
 /**
  * The wires between all processes, which share one address space, so that every process can be on loopback. Segments
@@ -26,6 +39,8 @@ export class SimNetwork implements Carrier {
   readonly #connections = new Set<SimConnection>();
   /** `from>to` → virtual time until which nothing passes. */
   readonly #blocked = new Map<string, number>();
+  /** `from>to` → what everything takes longer. */
+  readonly #slow = new Map<string, Slow>();
   /** Processes without power: nothing answers there, not even with a refusal. */
   readonly #dark = new Set<string>();
   /** Address → name of the process that listened there last. */
@@ -56,12 +71,26 @@ export class SimNetwork implements Carrier {
 
   /** Lets nothing pass from `from` to `to` for `forMs`; connections live on and catch up afterwards. */
   block(from: string, to: string, forMs: number): void {
-    this.#blocked.set(`${from}>${to}`, this.#loop.nowMs + forMs);
+    const untilMs = Math.max(this.#blockedUntil(from, to), this.#loop.nowMs + forMs);
+    this.#blocked.set(`${from}>${to}`, untilMs);
   }
 
-  /** Ends all blocks. */
+  /** Everything from `from` to `to` takes up to `extraMs` longer for `forMs`. */
+  slow(from: string, to: string, extraMs: number, forMs: number): void {
+    this.#slow.set(`${from}>${to}`, { extraMs, untilMs: this.#loop.nowMs + forMs });
+  }
+
+  /** Ends of connections that some living process holds open. */
+  get openEnds(): number {
+    let count = 0;
+    for (const { isOver } of this.#connections) if (!isOver) count++;
+    return count;
+  }
+
+  /** Ends all blocks, and all that was slow. */
   heal(): void {
     this.#blocked.clear();
+    this.#slow.clear();
   }
 
   /** A host lost its power, or has it again. */
@@ -96,15 +125,60 @@ export class SimNetwork implements Carrier {
    * nothing answers.
    */
   connect(owner: SimConnection['owner'], address: Address, done: (result: SimConnection | NetError) => void): void {
+    this.#syn(owner, address, done, 0);
+  }
+
+  carry(from: SimConnection, segment: Segment): void {
+    const to = from.peer;
+    const [sender, receiver] = [from.owner.processName, to.owner.processName];
+    const { nowMs } = this.#loop;
+    const blockedUntilMs = this.#blockedUntil(sender, receiver);
+    let arrivalMs = nowMs + this.#latencyMs(sender, receiver);
+    if (blockedUntilMs > nowMs) {
+      const sleepMs = Math.min(retransmitMsMax, Math.max(retransmitMs, blockedUntilMs - nowMs));
+      arrivalMs = blockedUntilMs + this.#random.unit() * sleepMs;
+    }
+    // One direction stays in order, also after a block.
+    from.lastArrivalMs = Math.max(from.lastArrivalMs, arrivalMs);
+    this.#loop.at(from.lastArrivalMs - nowMs, undefined, () => {
+      if (to.isOver && this.#dark.has(to.owner.processName)) this.#orphans.add(to);
+      else to.arrive(segment);
+      if (from.isOver && to.isOver) this.#forget(from, to);
+    });
+  }
+
+  #syn(
+    owner: SimConnection['owner'],
+    address: Address,
+    done: (result: SimConnection | NetError) => void,
+    tries: number,
+  ): void {
     const key = `${address.host}:${address.port}`;
+    const dialler = owner.processName;
     const target = this.#lastListener.get(key) ?? '';
-    if (this.#blockedUntil(owner.processName, target) > this.#loop.nowMs) return;
-    this.#loop.at(this.#latencyMs(), undefined, () => {
-      if (this.#dark.has(this.#lastListener.get(key) ?? '')) return;
+    const again = (): void => {
+      if (tries >= synTriesMax) return;
+      this.#loop.at(synAgainMs * 2 ** tries, undefined, () => {
+        if (owner.isAlive) this.#syn(owner, address, done, tries + 1);
+      });
+    };
+    const isCut = (): boolean => {
+      const { nowMs } = this.#loop;
+      return this.#blockedUntil(dialler, target) > nowMs || this.#blockedUntil(target, dialler) > nowMs;
+    };
+    if (isCut() || this.#dark.has(target)) {
+      again();
+      return;
+    }
+    this.#loop.at(this.#latencyMs(dialler, target), undefined, () => {
+      if (isCut() || this.#dark.has(target)) {
+        again();
+        return;
+      }
       const listener = this.#listeners.get(key);
       if (listener === undefined) {
         const refusal = new NetError('ECONNREFUSED', `connect to ${key}: ECONNREFUSED`);
-        this.#loop.at(this.#latencyMs(), undefined, () => done(refusal));
+        this.#loop.at(this.#latencyMs(target, dialler), undefined, () => done(refusal));
         return;
       }
       if (!owner.isAlive) return;
@@ -114,21 +188,7 @@ export class SimNetwork implements Carrier {
       dialled.peer = accepted;
       accepted.peer = dialled;
       listener.offer(accepted);
-      this.#loop.at(this.#latencyMs(), undefined, () => done(dialled));
-    });
-  }
-
-  carry(from: SimConnection, segment: Segment): void {
-    const to = from.peer;
-    const blockedUntilMs = this.#blockedUntil(from.owner.processName, to.owner.processName);
-    let arrivalMs = this.#loop.nowMs + this.#latencyMs();
-    if (blockedUntilMs > this.#loop.nowMs) arrivalMs = blockedUntilMs + this.#random.unit() * retransmitMs;
-    // One direction stays in order, also after a block.
-    from.lastArrivalMs = Math.max(from.lastArrivalMs, arrivalMs);
-    this.#loop.at(from.lastArrivalMs - this.#loop.nowMs, undefined, () => {
-      if (to.isOver && this.#dark.has(to.owner.processName)) this.#orphans.add(to);
-      else to.arrive(segment);
-      if (from.isOver && to.isOver) this.#forget(from, to);
+      this.#loop.at(this.#latencyMs(target, dialler), undefined, () => done(dialled));
     });
   }
 
@@ -154,9 +214,11 @@ export class SimNetwork implements Carrier {
     return this.#blocked.get(`${from}>${to}`) ?? 0;
   }
 
-  #latencyMs(): number {
+  #latencyMs(from: string, to: string): number {
     const { slowChance, slowMs, typicalMs } = this.#speed;
-    if (this.#random.unit() < slowChance) return this.#random.unit() * slowMs;
-    return typicalMs * (0.5 + this.#random.unit());
+    const slow = this.#slow.size === 0 ? undefined : this.#slow.get(`${from}>${to}`);
+    const extraMs = slow !== undefined && slow.untilMs > this.#loop.nowMs ? this.#random.unit() * slow.extraMs : 0;
+    if (this.#random.unit() < slowChance) return extraMs + this.#random.unit() * slowMs;
+    return extraMs + typicalMs * (0.5 + this.#random.unit());
   }
 }

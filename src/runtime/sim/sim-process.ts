@@ -71,6 +71,17 @@ export class SimProcess {
     return this.#lives;
   }
 
+  /** Sockets, files and locks that the life that is running holds, each by the name of its class. */
+  get holdings(): string[] {
+    const holdings = this.isAlive ? [...this.#incarnation!.holdings] : [];
+    return holdings.filter(({ held }) => held > 0).map((each) => each.constructor.name);
+  }
+
+  /** Timers and other events that the life that is running waits for. */
+  get planned(): number {
+    return this.isAlive ? this.#world.loop.plannedFor(this.#incarnation!) : 0;
+  }
+
   /** Begins a life that runs `main`, in an event of its own. An error from it fails the world. */
   start(main: Main): void {
     if (this.isAlive) throw new Error(`process ${this.name} is running already`);

@@ -125,10 +125,39 @@ await t.test('a block holds bytes back, one way or both, and loses none', async 
     const before = session.received;
     await world.run({ untilMs: 540 });
     t.equal(session.received, before);
-    await world.run({ untilMs: 1_000 });
+    await world.run({ untilMs: 1_200 });
     t.ok(session.received > before + 400);
     t.same(session.told, []);
   }
+});
+
+await t.test('a dial into a block gets through once it ends, as its SYN is sent again', async (t) => {
+  const world = new SimWorld(1);
+  world.process('server').start(echo);
+  await world.run({ untilMs: 10 });
+  const dialled: number[] = [];
+  // One way is enough: the answer gets lost.
+  world.network.block('server', 'client', 1_500);
+  world.process('client').start(async ({ net }) => {
+    const connection = await net.dial(address, 5_000);
+    connection.start({ data() {}, end() {}, drained() {}, closed() {} });
+    dialled.push(world.nowMs);
+  });
+  await world.run({ untilMs: 6_000 });
+  t.equal(dialled.length, 1);
+  t.ok(dialled[0]! > 3_000 && dialled[0]! < 3_200, 'after one and two seconds more');
+});
+
+await t.test('a slow way takes longer, the others and later times do not', async (t) => {
+  const { world, session } = worldOf(1);
+  await world.run({ untilMs: 50 });
+  world.network.slow('server', 'client', 10_000, 400);
+  await world.run({ untilMs: 440 });
+  const during = session.received;
+  await world.run({ untilMs: 30_000 });
+  t.ok(during < 200, `${during} bytes`);
+  t.ok(session.received > 10_000);
+  t.same(session.told, []);
 });
 
 await t.test('a paused server: the kernel takes connections and bytes for it', async (t) => {
