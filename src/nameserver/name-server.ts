@@ -122,6 +122,10 @@ export class NameServer {
     this.#reads = new RegistryReads(this.#core, this.#catalog, overrides);
     this.#gate = new PeerGate(peers.length > 0);
     this.#links = new PeerLinks(runtime, identity, peers);
+    this.#links.onUp = (peer) => {
+      this.#core.linked(peer, clock.monotonicMs());
+      this.#settle();
+    };
     this.#settle();
     this.#armTick();
   }
@@ -162,6 +166,11 @@ export class NameServer {
     services.onSend(registryPeer, (frame, peer) => server.#hearPeer(frame, peer));
     await server.#storing;
     return server;
+  }
+
+  /** What this name server knows, for those who look on. */
+  get core(): RegistryCore {
+    return this.#core;
   }
 
   /** Instances in the merged view. */
@@ -313,7 +322,9 @@ export class NameServer {
       peer.abort(refusal);
       return;
     }
-    if (this.#gate.isOld(sender, peer.id)) return;
+    const order = this.#gate.orderOf(sender, peer.id);
+    if (order === 'old') return;
+    if (order === 'new') this.#core.linked(sender, nowMs);
     this.#traffic.received(frame);
     this.#links.heard(sender, nowMs);
     const { digest, overrides, overridesPull } = frame;

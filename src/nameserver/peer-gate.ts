@@ -28,14 +28,16 @@ export class PeerGate {
   }
 
   /**
-   * True for a frame that comes over an older connection of its sender than one over which a frame was read: it was sent
-   * before, and beats and digests have no other order. `connection` grows from connection to connection.
+   * `old`: a frame comes over an older connection of its sender than one over which a frame was read; it was sent before,
+   * and beats and digests have no other order. `new`: it is the first over a newer one. `connection` grows from
+   * connection to connection.
    */
-  isOld(sender: string, connection: number): boolean {
+  orderOf(sender: string, connection: number): 'old' | 'same' | 'new' {
     const known = this.#senders.get(sender);
-    if (known === undefined) return false;
-    known.connection = Math.max(known.connection, connection);
-    return connection < known.connection;
+    if (known === undefined || connection === known.connection) return 'same';
+    if (connection < known.connection) return 'old';
+    known.connection = connection;
+    return 'new';
   }
 
   #check(sender: string, clientId: string, nowMs: number): string | undefined {

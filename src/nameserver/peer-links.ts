@@ -63,6 +63,8 @@ export class PeerLinks {
   /** Links that were cut because they took too little. */
   overflows = 0;
   framesSent = 0;
+  /** Called with the peer's node id when a link came up. */
+  onUp: (nodeId: string) => void = () => {};
   readonly #runtime: Runtime;
   readonly #logger: Logger;
   readonly #identity: NodeIdentity;
@@ -227,6 +229,7 @@ export class PeerLinks {
     if (!link.isSilent) this.#logger.info({ peer: nodeId, address: peer }, 'a name server is linked');
     connection.onClose((error) => this.#lost(link, connection, error?.message ?? 'closed'));
     connection.onDrain(() => this.#lost(link, connection, 'it is leaving'));
+    this.onUp(nodeId);
   }
 
   #lost(link: Link, connection: RpcConnection, reason: string): void {

@@ -18,17 +18,18 @@ t.test('only a cluster lets frames in, of whom the connection says it is, and no
   t.end();
 });
 
-t.test('what comes late over a former connection is old', (t) => {
+t.test('what comes late over a former connection is old, the first over a newer one is new', (t) => {
   const gate = new PeerGate(true);
-  const isOld = (sender: string, connection: number): boolean => {
+  const orderOf = (sender: string, connection: number): string => {
     t.equal(gate.refusal(sender, sender, 0), undefined);
-    return gate.isOld(sender, connection);
+    return gate.orderOf(sender, connection);
   };
-  t.notOk(isOld('n2', 5));
-  t.notOk(isOld('n3', 4), 'of another sender');
-  t.notOk(isOld('n2', 7));
-  t.ok(isOld('n2', 5));
-  t.notOk(isOld('n2', 7));
+  t.equal(orderOf('n2', 5), 'new');
+  t.equal(orderOf('n2', 5), 'same');
+  t.equal(orderOf('n3', 4), 'new', 'of another sender');
+  t.equal(orderOf('n2', 7), 'new');
+  t.equal(orderOf('n2', 5), 'old');
+  t.equal(orderOf('n2', 7), 'same');
   t.end();
 });
 

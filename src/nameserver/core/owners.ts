@@ -143,6 +143,13 @@ export class Owners {
     return owner !== undefined && owner.heardMs > liveMs - withinMs;
   }
 
+  /** How long nobody at all was heard; 0 when nobody ever was. */
+  get silentMs(): number {
+    let heardMs = Number.NEGATIVE_INFINITY;
+    for (const owner of this.#owners.values()) heardMs = Math.max(heardMs, owner.heardMs);
+    return Number.isFinite(heardMs) ? Math.round(this.#time.nowMs - heardMs) : 0;
+  }
+
   /** No other node is heard, though there are some. */
   get isAlone(): boolean {
     if (this.#configured === 0) return false;

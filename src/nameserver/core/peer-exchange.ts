@@ -75,11 +75,19 @@ export class PeerExchange {
     }
   }
 
-  /** Asks for what a node keeps of our former incarnations. */
+  /**
+   * Asks for what a node keeps of our former incarnations: when it answered our question, and when its digest shows that
+   * it has not heard of this life, as then its answer may have found no way.
+   */
   pullRemains(from: Owner): void {
     if (this.#receiver.mayPull(remainsOf(from), from.id, this.#known.time.nowMs, 0)) {
       this.#send(from.id, { pull: { owner: this.#self, remains: true } });
     }
+  }
+
+  /** The link to this node is a new one. */
+  relinked(to: string): void {
+    this.#receiver.relinked(to);
   }
 
   /** Something is kept here of a node that starts anew. */
@@ -140,7 +148,10 @@ export class PeerExchange {
     const { log } = owner;
     if (incarnation < log.incarnation || incarnation < owner.floor) return;
     const hiddenMark = from === owner ? 0 : (delta.hiddenMark ?? 0);
-    if (hiddenMark > 0 && owners.isAlive(owner)) return;
+    if (hiddenMark > 0 && owners.isAlive(owner)) {
+      this.#askOwner(owner, from);
+      return;
+    }
     if (incarnation > log.incarnation) {
       // What it held stays as it was until its successor is known whole, with the tombstones that are no log's.
       this.#pull(owner, from, true);
@@ -201,7 +212,10 @@ export class PeerExchange {
     const { logs, owners, time } = this.#known;
     if (state.incarnation === 0 || state.incarnation > incarnationMax || state.incarnation < owner.floor) return;
     const isMarked = from !== owner && state.hiddenSequence >= 0;
-    if (isMarked && owners.isAlive(owner)) return;
+    if (isMarked && owners.isAlive(owner)) {
+      this.#askOwner(owner, from);
+      return;
+    }
     const isNew = state.incarnation > owner.log.incarnation;
     if (!logs.install(owner.log, state, time.nowMs)) {
       this.refused++;
@@ -252,6 +266,12 @@ export class PeerExchange {
     if (!this.#receiver.mayPull(owner.id, from.id, this.#known.time.nowMs, owner.floor)) return;
     const { incarnation, sequence } = owner.log;
     this.#send(from.id, { pull: { owner: owner.id, incarnation, sequence, whole: isWhole } });
+  }
+
+  /** What somebody else said of an owner that lives wasn't taken: the owner has it, and is asked at once. */
+  #askOwner(owner: Owner, from: Owner): void {
+    this.#receiver.answered(owner.id, from.id);
+    this.#pull(owner, owner, false);
   }
 
   #pullMore(log: string, from: string, snapshot: number, chunk: number): void {

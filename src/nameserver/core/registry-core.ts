@@ -208,6 +208,14 @@ export class RegistryCore {
     this.#settleState();
   }
 
+  /** A new link to or from a peer is up. What was said while there was none is lost: both learn what they missed. */
+  linked(peer: string, nowMs: number): void {
+    this.#observe(nowMs);
+    this.#exchange.relinked(peer);
+    this.#send(peer, { beat: this.#digests.beat(true) });
+    if (this.#readiness.isStarted) this.#send(peer, { digest: this.#digests.digest() });
+  }
+
   /** Lets time pass. To be called every `tickMs`. */
   tick(nowMs: number, wallMs: number): void {
     this.#observe(nowMs);
@@ -304,7 +312,7 @@ export class RegistryCore {
     const { isCold, isComplete, isCutOff, isReady, isFrozen } = this.#readiness;
     return {
       revision: [...this.#logs.all()].map(position),
-      staleMs: isFrozen ? this.#staleMs() : 0,
+      staleMs: isFrozen ? this.#owners.silentMs : 0,
       isCold,
       isComplete,
       isFrozen: isCutOff,
@@ -369,7 +377,9 @@ export class RegistryCore {
       this.malformed++;
     }
     for (const { owner: about, incarnation, sequence } of message.digest?.owners ?? []) {
-      if (about === this.nodeId) this.#told(from, incarnation ?? 0, sequence ?? 0, wallMs);
+      if (about !== this.nodeId) continue;
+      this.#told(from, incarnation ?? 0, sequence ?? 0, wallMs);
+      if ((incarnation ?? 0) > 0 && incarnation !== this.incarnation) this.#exchange.pullRemains(owner);
     }
   }
 
@@ -477,12 +487,6 @@ export class RegistryCore {
   #refuseUnlessReady(): void {
     if (this.#readiness.isReady) return;
     throw new TaskdError(ErrorCode.NOT_READY, 'this name server is not ready; ask another one', { retry: Retry.OTHER });
-  }
-
-  #staleMs(): number {
-    let heardMs = Number.NEGATIVE_INFINITY;
-    for (const owner of this.#owners.all()) heardMs = Math.max(heardMs, owner.heardMs);
-    return Number.isFinite(heardMs) ? Math.round(this.#time.nowMs - heardMs) : 0;
   }
 }
 

@@ -59,6 +59,11 @@ export class SnapshotReceiver {
     return this.#pulls.has(log);
   }
 
+  /** What was asked of a node before now may be lost, and may be asked again at once. */
+  relinked(from: string): void {
+    for (const [log, pull] of this.#pulls) if (pull.from === from) this.#pulls.delete(log);
+  }
+
   /** The pull was answered by changes. */
   answered(log: string, from: string): void {
     if (this.#pulls.get(log)?.from === from) this.#pulls.delete(log);

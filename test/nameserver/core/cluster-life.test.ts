@@ -73,6 +73,20 @@ t.test('the instances of a node that restarts stay in sight as suspect until the
   t.end();
 });
 
+t.test('a node that starts has what others keep of its former life, also when its first questions got lost', (t) => {
+  const cluster = CoreCluster.settled('a', 'b');
+  cluster.act('a', (core) => core.register(1, claimOf('x', 1), cluster.nowMs));
+  const { incarnation } = cluster.core('a');
+  cluster.stop('a');
+  cluster.isolate('a');
+  cluster.start('a', incarnation);
+  cluster.pass(1_000);
+  cluster.heal();
+  cluster.pass(3_000);
+  t.equal(cluster.seen('x'), 'suspect suspect');
+  t.end();
+});
+
 t.test('a node that lost its disk goes above the incarnation that others know, also when they tell it late', (t) => {
   const cluster = CoreCluster.settled('a', 'b', 'c');
   const before = cluster.core('a').incarnation;

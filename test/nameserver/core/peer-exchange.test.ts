@@ -43,6 +43,42 @@ t.test('what a node misses it gets from whoever has it', (t) => {
   t.end();
 });
 
+t.test('over a new link both ends learn at once what they missed, whatever was asked before', (t) => {
+  const cluster = CoreCluster.settled('a', 'b');
+  cluster.cut((from, to) => from === 'a' && to === 'b');
+  cluster.act('a', (core) => core.register(1, claimOf('x', 1), cluster.nowMs));
+  cluster.heal();
+  // The answers to what it asks now get lost.
+  cluster.cut((from, to) => from === 'a' && to === 'b' && cluster.frames.at(-1)?.message.digest === undefined);
+  cluster.act('a', (core) => core.linked('b', cluster.nowMs));
+  t.equal(cluster.seen('x'), 'up -');
+  cluster.heal();
+  cluster.act('b', (core) => core.linked('a', cluster.nowMs));
+  t.equal(cluster.seen('x'), 'up up');
+  t.end();
+});
+
+t.test('an owner that is just back is asked itself for what another one still hides', (t) => {
+  const cluster = CoreCluster.settled('a', 'b', 'c');
+  cluster.act('a', (core) => core.register(1, claimOf('x', 1), cluster.nowMs));
+  cluster.isolate('a');
+  cluster.pass(30_000);
+  t.equal(cluster.seen('x'), '- - -');
+  cluster.cut((from) => from === 'a');
+  const { incarnation } = cluster.core('a');
+  const beat = { sender: 'a', incarnation, beat: { ages: [{ owner: 'a', ageMs: 0 }] } };
+  cluster.act('c', (core) => core.receive('a', beat, cluster.nowMs, 0));
+  cluster.frames.length = 0;
+  const delta = { owner: 'a', incarnation, from: 2, changes: [], hiddenMark: 2 };
+  const marked = { sender: 'b', incarnation: cluster.core('b').incarnation, delta };
+  cluster.act('c', (core) => core.receive('b', marked, cluster.nowMs, 0));
+  t.match(
+    cluster.frames.filter(({ message }) => message.pull),
+    [{ from: 'c', to: 'a', message: { pull: { owner: 'a', sequence: 1 } } }],
+  );
+  t.end();
+});
+
 t.test('who is too far behind gets the whole state, in windows, and applies it at once', (t) => {
   const cluster = CoreCluster.settled('a', 'b');
   cluster.cut(() => true);
