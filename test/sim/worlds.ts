@@ -3,6 +3,7 @@ import { runDelayedSeed } from './delayed-scenario.js';
 import { runGroupSeed } from './group-scenario.js';
 import { runKeepSeed } from './keep-scenario.js';
 import { runQueueSeed } from './queue-scenario.js';
+import { runRegistrySeed } from './registry-scenario.js';
 import { runSeed } from './scenario.js';
 import type { ScenarioOptions, WorldResult } from './world-result.js';
 
@@ -19,4 +20,5 @@ export const worlds: readonly World[] = [
   { name: 'groups', run: runGroupSeed },
   { name: 'consume', run: runConsumeSeed },
   { name: 'keep', run: runKeepSeed },
+  { name: 'registry', run: runRegistrySeed },
 ];

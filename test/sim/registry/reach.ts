@@ -1,0 +1,88 @@
+import type { SimProcess } from '../../../src/runtime/sim/sim-process.js';
+import type { SimWorld } from '../../../src/runtime/sim/sim-world.js';
+
+const longAgo = -1e9;
+
+/**
+ * Who is cut from whom, who stands still, and until when it was so: the faults are done through here, and what a
+ * checker may demand depends on it.
+ */
+export class Reach {
+  /** When the last cut, slow link, pause or start of a name server was over. */
+  disturbedMs: number = longAgo;
+  readonly #world: SimWorld;
+  /** `from>to` → when the last cut ends or ended. */
+  readonly #cutUntilMs = new Map<string, number>();
+  /** When it last woke, or will. */
+  readonly #wokeMs = new Map<string, number>();
+  readonly #startedMs = new Map<string, number>();
+
+  constructor(world: SimWorld) {
+    this.#world = world;
+  }
+
+  get nowMs(): number {
+    return this.#world.nowMs;
+  }
+
+  /** Nothing passes from `from` to `to` for so long. */
+  cut(from: string, to: string, forMs: number): void {
+    const untilMs = this.nowMs + forMs;
+    const key = `${from}>${to}`;
+    this.#cutUntilMs.set(key, Math.max(untilMs, this.#cutUntilMs.get(key) ?? longAgo));
+    this.#world.network.block(from, to, forMs);
+    this.disturb(forMs);
+  }
+
+  pause(process: SimProcess, forMs: number): void {
+    if (!process.isAlive || this.isPaused(process.name)) return;
+    this.#wokeMs.set(process.name, this.nowMs + forMs);
+    process.pause(forMs);
+    this.disturb(forMs);
+  }
+
+  /** A process begins a life. */
+  started(name: string): void {
+    this.#startedMs.set(name, this.nowMs);
+    this.#wokeMs.delete(name);
+  }
+
+  /** Something goes on for so long that leaves nobody cut off and may delay what is due. */
+  disturb(forMs: number): void {
+    this.disturbedMs = Math.max(this.disturbedMs, this.nowMs + forMs);
+  }
+
+  isPaused(name: string): boolean {
+    return this.#wokeMsOf(name) > this.nowMs;
+  }
+
+  isCut(from: string, to: string): boolean {
+    return this.#cutEndMs(from, to) > this.nowMs;
+  }
+
+  /** No cut between them, in either direction, for so long. */
+  isUncut(a: string, b: string, forMs: number): boolean {
+    if (a === b) return true;
+    return Math.max(this.#cutEndMs(a, b), this.#cutEndMs(b, a)) < this.nowMs - forMs;
+  }
+
+  /** It runs, and neither started nor woke within this time. */
+  isCalm(process: SimProcess, forMs: number): boolean {
+    const sinceMs = this.nowMs - forMs;
+    const { name } = process;
+    return process.isAlive && this.#wokeMsOf(name) < sinceMs && (this.#startedMs.get(name) ?? longAgo) < sinceMs;
+  }
+
+  /** Both have been calm and not cut from each other for so long. */
+  isFine(a: SimProcess, b: SimProcess, forMs: number): boolean {
+    return this.isUncut(a.name, b.name, forMs) && this.isCalm(a, forMs) && this.isCalm(b, forMs);
+  }
+
+  #wokeMsOf(name: string): number {
+    return this.#wokeMs.get(name) ?? longAgo;
+  }
+
+  #cutEndMs(from: string, to: string): number {
+    return this.#cutUntilMs.get(`${from}>${to}`) ?? longAgo;
+  }
+}
