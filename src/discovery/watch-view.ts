@@ -20,17 +20,15 @@ export class WatchView {
   readonly #revision = new Revision();
   /** The whole list that is coming in parts. */
   #incoming: { readonly entries: Map<string, Entry>; isSure: boolean } | undefined;
-  #isToldLive = false;
+  /** Keys whose instances differ from those in the list. */
+  readonly #changed = new Set<string>();
   #list: readonly Instance[] | undefined;
+  /** The keys of the list, in its order. */
+  #order: readonly string[] = [];
 
   /** By service, then instance id; undefined until the first list is whole. */
   get list(): readonly Instance[] | undefined {
     return this.#list;
-  }
-
-  /** A name server has told a whole list. */
-  get isToldLive(): boolean {
-    return this.#isToldLive;
   }
 
   /** What the next name server is told that we have seen. */
@@ -41,8 +39,8 @@ export class WatchView {
   /** Takes what was known in an earlier life; false when something newer is known already. */
   seed(instances: readonly Instance[]): boolean {
     if (this.#list !== undefined) return false;
-    for (const instance of instances) this.#entries.set(keyOf(instance), { instance, counter: 0 });
-    return this.#publish(true);
+    for (const instance of instances) this.#set({ instance, counter: 0 }, false);
+    return this.#publish();
   }
 
   /** Takes an event in; true when the list is another one than before. */
@@ -75,41 +73,54 @@ export class WatchView {
   }
 
   #change(event: taskd.WatchEvent.$Properties, isBehind: boolean): boolean {
-    let isChanged = false;
-    for (const message of event.changed ?? []) isChanged = this.#set(entryFrom(message), isBehind) || isChanged;
+    for (const message of event.changed ?? []) this.#set(entryFrom(message), isBehind);
     if (!isBehind) {
       for (const { service, instanceId } of event.removed ?? []) {
-        const key = keyOf({ service: service ?? '', instanceId: instanceId ?? '' });
-        isChanged = this.#entries.delete(key) || isChanged;
+        this.#remove(keyOf({ service: service ?? '', instanceId: instanceId ?? '' }));
       }
     }
-    return this.#publish(isChanged);
+    return this.#list !== undefined && this.#publish();
   }
 
   #take(entries: ReadonlyMap<string, Entry>, isSure: boolean, isBehind: boolean): boolean {
-    let isChanged = false;
-    for (const entry of entries.values()) isChanged = this.#set(entry, isBehind) || isChanged;
-    if (isSure) {
-      for (const key of this.#entries.keys()) {
-        if (!entries.has(key)) isChanged = this.#entries.delete(key) || isChanged;
-      }
-    }
-    this.#isToldLive = true;
-    return this.#publish(isChanged || this.#list === undefined);
+    for (const entry of entries.values()) this.#set(entry, isBehind);
+    if (isSure) for (const key of this.#entries.keys()) if (!entries.has(key)) this.#remove(key);
+    return this.#publish();
   }
 
-  #set(entry: Entry, isBehind: boolean): boolean {
+  #set(entry: Entry, isBehind: boolean): void {
     const key = keyOf(entry.instance);
     const before = this.#entries.get(key);
-    if (before !== undefined && isBehind && isBelow(entry, before)) return false;
+    if (before !== undefined && isBehind && isBelow(entry, before)) return;
     const isSame = before !== undefined && isSameInstance(before.instance, entry.instance);
     this.#entries.set(key, isSame ? { instance: before.instance, counter: entry.counter } : entry);
-    return !isSame;
+    if (!isSame) this.#changed.add(key);
   }
 
-  #publish(isChanged: boolean): boolean {
-    if (!isChanged) return false;
-    this.#list = [...this.#entries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, { instance }]) => instance);
+  #remove(key: string): void {
+    if (this.#entries.delete(key)) this.#changed.add(key);
+  }
+
+  /** Makes the next list of the last one and what changed, in order; what is long and hardly changes isn't sorted again. */
+  #publish(): boolean {
+    if (this.#list !== undefined && this.#changed.size === 0) return false;
+    const fresh = [...this.#changed].filter((key) => this.#entries.has(key)).sort();
+    const list: Instance[] = [];
+    const order: string[] = [];
+    let at = 0;
+    const put = (key: string, instance: Instance): void => {
+      order.push(key);
+      list.push(instance);
+    };
+    for (const [i, key] of this.#order.entries()) {
+      if (this.#changed.has(key)) continue;
+      for (; at < fresh.length && fresh[at]! < key; at++) put(fresh[at]!, this.#entries.get(fresh[at]!)!.instance);
+      put(key, this.#list![i]!);
+    }
+    for (; at < fresh.length; at++) put(fresh[at]!, this.#entries.get(fresh[at]!)!.instance);
+    this.#list = list;
+    this.#order = order;
+    this.#changed.clear();
     return true;
   }
 }

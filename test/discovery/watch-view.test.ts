@@ -1,5 +1,6 @@
 import t from 'tap';
 import { WatchView } from '../../src/discovery/watch-view.js';
+import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
 import { taskd } from '../../src/wire/generated/messages.js';
 
 const { HEALTH_SUSPECT, HEALTH_UP } = taskd.Health;
@@ -110,12 +111,38 @@ t.test('what was known in an earlier life', (t) => {
   const before = new WatchView();
   before.apply({ full: true, changed: [up('a'), up('b')], state: sure });
   t.ok(view.seed(before.list!));
-  t.notOk(view.isToldLive);
   t.notOk(view.seed([]), 'once');
   t.notOk(view.apply({ full: true, changed: [up('a')], state: { cold: true } }));
-  t.ok(view.isToldLive);
   t.same(ids(view), ['a', 'b']);
   t.ok(view.apply({ full: true, changed: [up('a')], state: sure }));
   t.same(ids(view), ['a']);
+  t.end();
+});
+
+t.test('the list is what is known, in order, after any changes', (t) => {
+  for (let seed = 1; seed <= 100; seed++) {
+    const random = new SeededRandom(seed);
+    const view = new WatchView();
+    const model = new Map<string, number>();
+    view.apply({ full: true, changed: [], state: sure });
+    for (let i = 1; i <= 60; i++) {
+      const id = (): string => `i${random.below(30)}`;
+      const changed = [...new Set(Array.from({ length: random.below(4) }, id))];
+      const removed = [...new Set(Array.from({ length: random.below(3) }, id))].filter(
+        (each) => !changed.includes(each),
+      );
+      for (const each of changed) model.set(each, i);
+      for (const each of removed) model.delete(each);
+      const before = view.list;
+      const isChanged = view.apply({
+        changed: changed.map((each) => up(each, { version: { incarnation: i, counter: 1 } })),
+        removed: removed.map(gone),
+        state: sure,
+      });
+      if (isChanged !== (view.list !== before)) t.fail(`seed ${seed}, step ${i}: changed or not`);
+      const seen = view.list!.map(({ instanceId, incarnation }) => [instanceId, incarnation]);
+      if (`${seen}` !== `${[...model].sort(([a], [b]) => (a < b ? -1 : 1))}`) t.fail(`seed ${seed}, step ${i}`);
+    }
+  }
   t.end();
 });
