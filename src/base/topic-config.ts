@@ -29,7 +29,7 @@ export const topicConfigDefaults: FullTopicConfig = {
 };
 export const topicSettings: readonly TopicSetting[] = Object.keys(topicConfigDefaults) as TopicSetting[];
 
-const retentionMsMin = 1_000;
+export const retentionMsMin = 1_000;
 const retentionMsMax = 100 * yearMs;
 const retentionBytesMin = 1024 * 1024;
 export const flushIntervalMsMax = 60_000;

@@ -65,6 +65,12 @@ export interface QuietFolder {
 export async function readDataFolder(files: Files, folder: string): Promise<QuietFolder> {
   let lock: FolderLock | undefined;
   try {
+    if (!(await files.exists(folder))) {
+      throw new TaskdError(
+        ErrorCode.NOT_FOUND,
+        `there is no folder ${folder}; name the one that taskd was given with --data`,
+      );
+    }
     lock = await files.lock(folder);
     if (!(await files.exists(`${folder}/meta`))) {
       const what = `${folder} is not a data folder of taskd: there is no file "meta" in it`;

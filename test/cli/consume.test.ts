@@ -199,6 +199,27 @@ t.test('against a server: consume, groups, dead letters', async (t) => {
   t.match(await run('consume', 'absent'), { code: 3, out: '' });
   t.match(await run('consume', 'orders', '--partition', '9'), { code: 3, err: /partitions 0 to 1/ });
 
+  t.match(await run('consume', 'orders', '--partition', '0', '--offset', '99999'), {
+    code: 1,
+    err: /partition 0 of orders ends at offset \d+: there is no offset 99999 yet/,
+  });
+  t.match((await run('consume', '--help')).out, /--format <pattern> .*\(default: %v\)/s);
+  t.match(await run('produce', 'past', 'late', '--at', '2001-01-01T00:00:00Z'), {
+    code: 0,
+    out: 'its time is over: delivered at once\n',
+  });
+  t.match(await run('topics', 'create', 'orders', '--partitions', '2', '--if-absent'), { code: 0, err: '' });
+  t.match(await run('topics', 'create', 'orders', '--partitions', '2', '--if-absent', '--retention', '9d'), {
+    code: 0,
+    err: /topic orders was there, with another retention: change it with "taskctl topics alter"/,
+  });
+  for (const [flag, value, limit] of [
+    ['--flush', '2m', /it is 1ms to 60s, or 0ms/],
+    ['--retention', '0.5s', /it is 1s or more, or forever/],
+  ] as const) {
+    t.match(await run('topics', 'create', 'x', '--partitions', '1', flag, value), { code: 2, err: limit });
+  }
+
   t.match(await run('consume', 'orders', '--group', 'billing', '--max', '2'), { code: 0, out: 'one\ntwo\n' });
   t.match((await run('groups', 'ls')).out, /^billing +EMPTY +0 /m);
   t.match((await run('groups', 'describe', 'billing')).out, /^orders +1 +\d+ +\d+ +1 +-$/m);
@@ -214,8 +235,11 @@ t.test('against a server: consume, groups, dead letters', async (t) => {
   t.match((await run('dlq', 'show', id)).out, /^lastError +Error: poison$/m);
   t.match(await run('groups', 'reset', 'billing', '--topic', 'orders', '--to', 'earliest'), { code: 5, err: /member/ });
   t.match(await run('dlq', 'replay', id), { code: 0, out: /yes/ });
-  t.match(await run('dlq', 'replay', id), { code: 0, out: '', err: /no dead letters to replay/ });
+  t.match(await run('dlq', 'replay', id), { code: 5, out: '', err: /was replayed or given up before/ });
+  t.match(await run('dlq', 'purge', id), { code: 5, out: '', err: /was replayed or given up before/ });
   t.match(await run('dlq', 'purge', '--group', 'billing'), { code: 0, out: '0 dead letters given up\n' });
+  t.match(await run('dlq', 'purge', '--group', 'nope'), { code: 3, out: '', err: /nope/ });
+  t.match(await run('dlq', 'replay', '--group', 'nope'), { code: 3, out: '', err: /nope/ });
   await consumer.close();
   t.match(await run('groups', 'reset', 'billing', '--topic', 'orders', '--to', 'earliest', '--dry-run'), { code: 0 });
   t.match(await run('groups', 'rm', 'billing'), { code: 0, out: 'billing is forgotten\n' });

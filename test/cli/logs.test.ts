@@ -204,6 +204,7 @@ t.test('why a folder is not looked at is said in words', async (t) => {
   await store.close();
   t.match((await taskctl('log', 'inspect', folder, '--partition', '9/0')).err, /there is no log 9\/0.*there are: 7\/0/);
   t.match((await taskctl('log', 'inspect', base)).err, /is not a data folder of taskd/);
+  t.match(await taskctl('log', 'inspect', join(base, 'no/such')), { code: 3, err: /there is no folder .*no\/such/ });
   t.match((await taskctl('log', 'export', folder, '--partition', 'orders')).err, /a topic id and a partition/);
 });
 

@@ -1,6 +1,7 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { ErrorCode, isTaskdError, TaskdError } from '../../base/errors.js';
 import type { Position } from '../../client/consumer/positions.js';
+import type { PartitionInfo } from '../../client/topics.js';
 import { ExitCode } from '../exit-codes.js';
 import { parseCount, parseInstant, parseOffset } from '../quantities.js';
 import { parseFormat, recordJson } from '../record-format.js';
@@ -33,7 +34,11 @@ export function addConsume(program: Command, withSession: WithSession): void {
       '--group <group>',
       'as a member of a group, which commits what was printed; it follows until --max or Ctrl-C',
     )
-    .option('--format <pattern>', 'fields %t %p %o %k %v %h %T, and \\n \\t', parseFormat, parseFormat('%v'))
+    .addOption(
+      new Option('--format <pattern>', 'fields %t %p %o %k %v %h %T, and \\n \\t')
+        .argParser(parseFormat)
+        .default(parseFormat('%v'), '%v'),
+    )
     .addHelpText(
       'after',
       `
@@ -80,7 +85,8 @@ async function printAll({ client, output, onStop }: Session, topic: string, flag
   });
   onStop(() => void consumer.close());
   // A topic that is asked for by a mistyped name must not be made by that.
-  await client.topics.describe(topic);
+  const { states } = await client.topics.describe(topic);
+  checkOffset(topic, states, flags);
   let left = flags.max ?? Number.POSITIVE_INFINITY;
   try {
     await consumer.run((record) => {
@@ -92,6 +98,19 @@ async function printAll({ client, output, onStop }: Session, topic: string, flag
     throw forPeople(error as Error);
   }
   return exitCode;
+}
+
+/** Without this check a place behind the end would be an answer without records. */
+function checkOffset(
+  topic: string,
+  states: readonly PartitionInfo[],
+  { offset, partition: chosen }: ConsumeFlags,
+): void {
+  for (const { partition, highWatermark } of states) {
+    if (offset === undefined || offset <= highWatermark || chosen?.includes(partition) === false) continue;
+    const message = `partition ${partition} of ${topic} ends at offset ${highWatermark}: there is no offset ${offset} yet`;
+    throw new TaskdError(ErrorCode.OFFSET_OUT_OF_RANGE, message);
+  }
 }
 
 /** A consumer speaks of its callbacks, which a person does not have. */

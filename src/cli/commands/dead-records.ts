@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { ErrorCode, TaskdError } from '../../base/errors.js';
 import { type DeadRecord, parseDeadId } from '../../client/dead-record.js';
 import type { DeadFilter } from '../../client/dead-topic.js';
 import { ExitCode } from '../exit-codes.js';
@@ -82,6 +83,7 @@ export async function replayDeadRecords(
   { perSecond = 100, dryRun }: DeadFlags,
 ): Promise<ExitCode> {
   const { replayed, skipped } = await client.deadRecords.replay(group, filter, { perSecond, dryRun: dryRun === true });
+  if (replayed.length + skipped.length === 0) await explainNothing(client, group, filter);
   const rows = [
     ...replayed.map((id) => ({ id, replayed: dryRun !== true, why: dryRun === true ? 'would be replayed' : '' })),
     ...skipped.map(({ id, why }) => ({ id, replayed: false, why })),
@@ -102,10 +104,17 @@ export async function purgeDeadRecords(
   { dryRun }: DeadFlags,
 ): Promise<undefined> {
   const ids = await client.deadRecords.purge(group, filter, { dryRun: dryRun === true });
+  if (ids.length === 0) await explainNothing(client, group, filter);
   const what = ids.length === 1 ? '1 dead letter' : `${ids.length} dead letters`;
   const sentence = dryRun === true ? `${what} would be given up` : `${what} given up`;
   output.done(sentence, { purged: ids, dryRun: dryRun === true });
   return undefined;
+}
+
+/** Nothing was done: rejects when that letter was gone before, or there is no such group at all. */
+async function explainNothing(client: Session['client'], group: string, { ids }: DeadFilter): Promise<void> {
+  if (ids === undefined) await client.groups.describe(group);
+  else throw new TaskdError(ErrorCode.CONFLICT, `${ids.join(', ')} was replayed or given up before: nothing was done`);
 }
 
 function deadJson(dead: DeadRecord): Record<string, unknown> {

@@ -72,10 +72,12 @@ function recordOf({ key, header, partition, delay, at }: ProduceFlags, value: st
   };
 }
 
-async function produceOne({ client, output }: Session, topic: string, record: OutgoingRecord): Promise<void> {
+async function produceOne({ client, output, nowMs }: Session, topic: string, record: OutgoingRecord): Promise<void> {
   const { partition, offset, appendTimestampMs, delayedId } = await client.producer().send(topic, record);
   if (delayedId !== undefined) {
-    output.done(`waits for its time; cancel it by ${delayedId}`, { topic, partition, delayedId, appendTimestampMs });
+    const isDue = record.deliverAtMs !== undefined && record.deliverAtMs <= nowMs;
+    const sentence = isDue ? 'its time is over: delivered at once' : `waits for its time; cancel it by ${delayedId}`;
+    output.done(sentence, { topic, partition, delayedId, appendTimestampMs });
     return;
   }
   const sentence = `stored in ${topic}, partition ${partition}, offset ${offset}`;

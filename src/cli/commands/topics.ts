@@ -1,5 +1,5 @@
-import type { Command } from 'commander';
-import type { TopicSetting } from '../../base/topic-config.js';
+import { type Command, InvalidArgumentError } from 'commander';
+import { flushIntervalMsMax, retentionMsMin, type TopicConfig, type TopicSetting } from '../../base/topic-config.js';
 import type { PartitionInfo, TopicChange, TopicInfo } from '../../client/topics.js';
 import type { Column } from '../output.js';
 import { byteSize, duration, orDefault, parseBytes, parseCount, parseDurations, parsePeriod } from '../quantities.js';
@@ -22,7 +22,6 @@ interface AlterFlags extends ConfigFlags {
 }
 
 const partitionsMax = 1_024;
-const flushMsMax = 60_000;
 const settingNames = '(a setting may also be "default")';
 
 /** The commands that make, change, delete and show topics. */
@@ -56,6 +55,12 @@ Examples:
         const config = Object.fromEntries(Object.entries(changeOf(flags)).filter(([, value]) => value !== null));
         const { partitions, ifAbsent = false } = flags;
         const topic = await client.topics.create(name, { partitions, ifAbsent, ...config });
+        const others = otherSettings(topic, config);
+        if (others.length > 0) {
+          output.note(
+            `topic ${name} was there, with another ${others.join(' and ')}: change it with "taskctl topics alter"`,
+          );
+        }
         output.done(`topic ${topic.name} has ${plural(topic.partitions, 'partition')}`, topicJson(topic));
         return undefined;
       }),
@@ -108,6 +113,18 @@ Examples:
     );
 }
 
+/** How people call the settings that are not as they were asked for, as nothing is changed of a topic that is there. */
+function otherSettings({ config }: TopicInfo, wanted: TopicConfig): string[] {
+  const names: Record<TopicSetting, string> = {
+    retentionMs: 'retention',
+    retentionBytes: 'limit of bytes',
+    flushIntervalMs: 'flush interval',
+    retryDelaysMs: 'retry ladder',
+  };
+  const settings = Object.keys(wanted) as TopicSetting[];
+  return settings.filter((each) => String(wanted[each]) !== String(config[each])).map((each) => names[each]);
+}
+
 /** The settings that a topic may be given when it is made and later. */
 function withSettings(command: Command): Command {
   return command
@@ -119,9 +136,17 @@ function withSettings(command: Command): Command {
 
 const parsePartitions = parseCount(1, partitionsMax);
 const parseSize = orDefault((text) => (text === 'none' ? 0 : parseBytes(text)));
-const parseRetention = orDefault((text) => (text === 'forever' ? 0 : parsePeriod(text)));
-const parseFlush = orDefault((text) => Math.min(parsePeriod(text), flushMsMax + 1));
+const parseRetention = orDefault((text) => (text === 'forever' ? 0 : within(text, retentionMsMin, 'forever')));
+const parseFlush = orDefault((text) => (parsePeriod(text) === 0 ? 0 : within(text, 1, '0ms', flushIntervalMsMax)));
 const parseDelays = orDefault(parseDurations);
+
+/** A period from `minMs` to `maxMs`; `other` is what else may be said. */
+function within(text: string, minMs: number, other: string, maxMs = Number.POSITIVE_INFINITY): number {
+  const ms = parsePeriod(text);
+  if (ms >= minMs && ms <= maxMs) return ms;
+  const most = maxMs === Number.POSITIVE_INFINITY ? 'or more' : `to ${duration(maxMs)}`;
+  throw new InvalidArgumentError(`it is ${duration(minMs)} ${most}, or ${other}.`);
+}
 
 function changeOf(flags: ConfigFlags): TopicChange {
   const given: [TopicSetting, unknown][] = [
