@@ -2,7 +2,7 @@
  * The gate for batches that a client wants in a log: nothing that a client sends is believed before it has passed here.
  * Pure; throws `TaskdError`s that say what was wrong, and never anything else, whatever the bytes.
  */
-import { readU32 } from '../base/bytes.js';
+import { readU16, readU32 } from '../base/bytes.js';
 import { ErrorCode, TaskdError } from '../base/errors.js';
 import { expandedBytesMax, moverProducerIdMin, recordBatchBytesMax } from '../base/limits.js';
 import { batchBody, Codec, codecOf } from '../batch/body.js';
@@ -59,6 +59,7 @@ export function readProduced(payload: Uint8Array, destination: Destination): Pro
     if (!bodyIsIntact(payload, at, header)) throw malformed(payload, at, 'bodyCrc');
     const bytes = payload.subarray(at, at + header.length);
     checkHeader(header, destination);
+    if (readU16(bytes, 86) !== 0) throw invalid('bytes 86 and 87 of a batch header are 0 in this format');
     expandedLeft -= checkBody(bytes, header, destination, expandedLeft);
     const previous = batches[batches.length - 1];
     if (previous !== undefined) checkFollows(previous.header, header);

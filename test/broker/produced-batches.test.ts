@@ -47,6 +47,7 @@ t.test('each lie is refused, with the code that fits', (t) => {
   t.equal(outcome(altered(good, 16, 32, 0xffff_ffff)), 'TOO_LARGE', 'an absurd length');
   t.equal(outcome(altered(good, 12, 32, 0)), 'MALFORMED', 'the magic');
   t.equal(outcome(altered(good, 84, 16, 2)), 'MALFORMED', 'the format');
+  t.equal(outcome(altered(good, 86, 16, 1)), 'INVALID', 'what must be 0');
   t.equal(outcome(altered(good, 72, 32, 0)), 'MALFORMED', 'no records');
   t.equal(outcome(altered(good, 72, 32, 65_536)), 'MALFORMED', 'too many records');
   t.equal(outcome(altered(altered(good, 72, 32, 3), 64, 64, 5)), 'MALFORMED', 'a count that the body does not have');
