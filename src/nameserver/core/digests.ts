@@ -68,7 +68,8 @@ export class Digests {
     const owners: taskd.OwnerDigest.$Properties[] = [{ ...position(own), ageMs: 0 }];
     const echoes: taskd.Echo.$Properties[] = [];
     for (const owner of this.#owners.all()) {
-      owners.push({ ...position(owner.log), ageMs: wireMs(this.#owners.ageMs(owner)) });
+      const ageMs = wireMs(this.#owners.ageMs(owner));
+      owners.push({ ...position(owner.log), ageMs, caught: this.#owners.isCaught(owner) });
       if (owner.boot !== 0) echoes.push({ node: owner.id, boot: owner.boot, stamp: owner.stamp });
     }
     return { owners, echoes, ready: this.#readiness.isSource, coldLeftMs: wireMs(this.#readiness.coldLeftMs) };
@@ -97,7 +98,9 @@ export class Digests {
       const incarnation = each.incarnation ?? 0;
       const sequence = each.sequence ?? 0;
       if (incarnation <= hearsayMax) owner.floor = Math.max(owner.floor, incarnation);
-      if (owner === from) from.digest = { incarnation, sequence, atMs: this.#time.nowMs, madeAfterMs };
+      const told = { incarnation, sequence, atMs: this.#time.nowMs, madeAfterMs };
+      if (owner === from) from.digest = told;
+      else if (each.caught === true) owner.relayed = told;
       const { log } = owner;
       if (incarnation < owner.floor) continue;
       if (!log.covers(incarnation, sequence)) behind.push({ owner, isWhole: incarnation !== log.incarnation });

@@ -116,17 +116,20 @@ export class OwnInstances {
     const { version } = own.claim;
     const claimed = place.claimed()!;
     const isEnded = tombstone !== undefined && compareVersions(tombstone.version, claimed) >= 0;
-    const by = isEnded ? tombstone.version : claimed;
-    if (!isEnded && compareVersions(claimed, version) <= 0) {
+    const best = place.best()!;
+    const order = compareVersions(claimed, version);
+    if (!isEnded && (order < 0 || (order === 0 && best === own))) {
       this.#told.delete(place);
       return;
     }
+    // Of two claims of one version the other one won: only a version above it helps.
+    const tie = { incarnation: version.incarnation, counter: version.counter + 1 };
+    const by = isEnded ? tombstone.version : order === 0 ? tie : claimed;
     session.supersede(lost(place, by));
-    const best = place.best()!;
     const isSeen = !isEnded && (best.claim.version !== claimed || !best.log.hides(best));
     // What shows nothing in its place, and is of another process, leaves the session a while to register above it.
     if (!isSeen && by.incarnation !== version.incarnation && this.#mayAnswer(place)) return;
-    this.#end(place, version, isEnded ? undefined : claimed);
+    this.#end(place, version, isEnded ? undefined : by);
   }
 
   /** The session was told not long ago, or just now. */

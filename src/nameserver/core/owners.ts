@@ -48,6 +48,10 @@ export class Owner {
         readonly madeAfterMs: number;
       }
     | undefined;
+  /** How far somebody has its log who had just caught up with it. */
+  relayed: Owner['digest'];
+  /** Nobody heard of it for so long that what is known of it may be old; until it is caught up again. */
+  isStale = false;
   /** All that it had said by this time is known. */
   caughtMs: number = Number.NEGATIVE_INFINITY;
   /** Whether it is ready and what it has: said when, and made after which time of ours. */
@@ -188,6 +192,7 @@ export class Owners {
   sweep(isFrozen: boolean, isLoneExpiry: boolean): void {
     const nowMs = this.#time.nowMs;
     for (const owner of this.#owners.values()) {
+      if (this.#isOld(owner)) owner.isStale = true;
       if (nowMs - owner.aliveMs < silentMs) this.#back(owner);
       const isAsked = isLoneExpiry || this.#isOtherHeard(owner);
       if (owner.goneSinceMs === undefined && nowMs - owner.aliveMs >= goneMs && isAsked) {
@@ -239,20 +244,29 @@ export class Owners {
     const owner = this.#owners.get(log.owner);
     if (owner === undefined) return 0;
     if (log.isHidden) return log.hiddenSequence + 1;
-    return this.ageMs(owner) >= goneMs + hideMs ? log.sequence + 1 : 0;
+    return owner.isStale || this.#isOld(owner) ? log.sequence + 1 : 0;
   }
 
-  /** Notes what its log has been caught up to; an owner that is back is shown again then. */
+  /** We show it and have caught up with a digest that it made within the last 5 s. */
+  isCaught({ digest, log }: Owner): boolean {
+    if (digest === undefined || log.isHidden || !log.covers(digest.incarnation, digest.sequence)) return false;
+    return digest.madeAfterMs >= Math.max(this.#time.nowMs - goneMs, this.#time.resumedMs);
+  }
+
+  /**
+   * Notes what its log has been caught up to; an owner that is back is shown again then. Whoever doesn't hear it itself
+   * may go by somebody who just caught up with it, one node away.
+   */
   settle(owner: Owner): void {
-    const { digest, log } = owner;
-    if (digest === undefined || !log.covers(digest.incarnation, digest.sequence)) return;
-    owner.caughtMs = Math.max(owner.caughtMs, digest.madeAfterMs);
-    if (!log.isHidden || owner.goneSinceMs !== undefined || digest.atMs <= this.#time.nowMs - goneMs) return;
-    // A digest that lay in our socket while we stood still is not its latest.
-    const { nowMs, resumedMs } = this.#time;
-    if (nowMs - resumedMs < goneMs && digest.madeAfterMs < Math.floor(resumedMs)) return;
-    log.isHidden = false;
-    this.#touchLog(log);
+    const { digest, relayed, log } = owner;
+    if (digest !== undefined && log.covers(digest.incarnation, digest.sequence)) {
+      owner.caughtMs = Math.max(owner.caughtMs, digest.madeAfterMs);
+      this.#unhide(owner, digest);
+    }
+    if (relayed !== undefined && log.covers(relayed.incarnation, relayed.sequence)) {
+      owner.caughtMs = Math.max(owner.caughtMs, relayed.madeAfterMs - goneMs);
+      if (this.isAlive(owner)) this.#unhide(owner, relayed);
+    }
   }
 
   info(): OwnerInfo[] {
@@ -264,6 +278,22 @@ export class Owners {
       state: this.#stateOf(owner),
       instances: owner.log.entries.size,
     }));
+  }
+
+  #isOld(owner: Owner): boolean {
+    return this.ageMs(owner) >= goneMs + hideMs;
+  }
+
+  #unhide(owner: Owner, by: NonNullable<Owner['digest']>): void {
+    const { log } = owner;
+    const { nowMs, resumedMs } = this.#time;
+    if (owner.goneSinceMs !== undefined || by.atMs <= nowMs - goneMs) return;
+    // A digest that lay in our socket while we stood still is not the latest.
+    if (nowMs - resumedMs < goneMs && by.madeAfterMs < Math.floor(resumedMs)) return;
+    owner.isStale = false;
+    if (!log.isHidden) return;
+    log.isHidden = false;
+    this.#touchLog(log);
   }
 
   #alive(owner: Owner, atMs: number): void {

@@ -136,7 +136,7 @@ export class PeerExchange {
   #onDigest(from: Owner, digest: taskd.Digest.$Properties): void {
     const { digests, owners } = this.#known;
     for (const { owner, isWhole } of digests.takeDigest(from, digest)) this.#pull(owner, from, isWhole);
-    owners.settle(from);
+    for (const owner of owners.all()) owners.settle(owner);
   }
 
   #onDelta(from: Owner, delta: taskd.Delta.$Properties): void {

@@ -146,6 +146,25 @@ t.test(
   },
 );
 
+t.test('one version at two nodes: the session at the lower one is told to go above it', (t) => {
+  const cluster = CoreCluster.settled('a', 'b', 'c');
+  cluster.isolate('a');
+  cluster.act('a', (core) => core.register(1, claimOf('x', 4), cluster.nowMs));
+  cluster.act('b', (core) => core.register(1, claimOf('x', 4), cluster.nowMs));
+  cluster.heal();
+  cluster.pass(3_000);
+  t.same(
+    [...cluster.cores.values()].map((core) => core.visible(keyOf('x'))?.owner),
+    ['b', 'b', 'b'],
+  );
+  t.match(cluster.core('a').beat(1, cluster.nowMs), {
+    superseded: [{ seen: { incarnation: 4, counter: 2 } }],
+    held: 0,
+  });
+  t.match(cluster.core('b').beat(1, cluster.nowMs), { superseded: [], held: 1 });
+  t.end();
+});
+
 t.test('an owner is told of a tombstone that hides its claim', (t) => {
   const cluster = CoreCluster.settled('a', 'b', 'c');
   cluster.isolate('c');
