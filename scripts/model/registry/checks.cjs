@@ -2,7 +2,7 @@
 /**
  * What must hold.
  *   a  logs agree 5 s after the faults, all live clients are seen everywhere at +25 s, view and lists = truth at +75 s
- *   b  no live instance leaves the view of a node that is joined to its owner, nor of a node that is alone
+ *   b  no live instance leaves the view of a node that is joined to its owner, or that is alone, or that was paused
  *   c  no zombie past its bound; none comes back below a tombstone, or after all nodes had removed it
  *   d  d1 no final empty list beside a live instance; d2 no removal caused only by a watcher's move
  *   e  every node is READY at +20 s, and no node stops itself (there are no real twins here)
@@ -55,13 +55,19 @@ class Checks {
     if (c.massTill > w.now && w.calm(node, 40000) && w.linked(node, c.massAt, 40000)) {
       return w.fail('b', `${node.key} lost ${c.key} in a mass disconnect of 20 s`);
     }
-    const isOwn = node.mine.tombs.get(c.id)?.ver >= ver;
+    const isOwn = node.ownEnds.get(c.id) >= ver;
     const isAlone = w.now - node.frameAt > 8000 && w.calm(node, 30000);
     if (isAlone && !isOwn) return w.fail('b', `${node.key}, alone, lost ${c.key}`);
+    const isFaithful = w.calm(c, 40000) && w.uncut(node, c, 40000) && c.bornAt < w.now - 40000;
+    const isHeld = !c.owner || c.owner === node || (w.uncut(node, c.owner, 20000) && w.calm(c.owner, 8000));
+    if (isOwn && node.wokeAt > w.now - 15000 && isFaithful && isHeld) {
+      return w.fail('b', `${node.key} lost ${c.key} by its own pause`);
+    }
     if (c.backAt > w.now - 1000 || c.contactAt < w.now - 9000 || c.paused || c.bornAt > w.now - 5000) return;
     const isJoined = c.owner && c.regAt < w.now - 12000 && w.joined(node, c.owner, 8000);
-    const isQuiet = (p) => p === node || ((!p.up || w.calm(p, 25000)) && w.uncut(node, p, 25000));
-    const isCalm = w.calm(node, 25000) && c.contactAt > w.now - 4000 && w.nodes.every(isQuiet);
+    const isReborn = (p) => p === c.lastOwner && p.up && p.upAt > w.now - 25000 && w.uncut(p, c, 25000);
+    const isQuiet = (p) => p === node || ((!p.up || w.calm(p, 25000) || isReborn(p)) && w.uncut(node, p, 25000));
+    const isCalm = w.calm(node, 25000) && c.contactAt > w.now - 6000 && w.nodes.every(isQuiet);
     if (isJoined || isCalm) w.fail('b', `${node.key} lost ${c.key}, alive at ${c.owner?.key ?? 'none'}`);
   }
   appeared(node, c, ver) {

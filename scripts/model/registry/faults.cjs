@@ -145,12 +145,33 @@ function faults(w) {
       if (w.chance(0.4)) w.at(span(500, 20000), () => c.registerAgain());
     },
     () => massDisconnect(w, left),
+    // A watcher starts anew, without a list and a vector.
+    () => {
+      const x = w.pick(watchers);
+      Object.assign(x, { list: new Map(), vector: null, settled: null, settledList: new Map() });
+      x.move(w.pick(nodes));
+    },
     () => {
       for (const x of watchers) if (w.chance(0.6)) x.move(w.pick(nodes));
     },
   ];
 
   const stories = [
+    // A rack loses power: a node for long, and some of its clients with it.
+    () => {
+      const n = w.pick(nodes);
+      const mine = clients.filter((c) => c.owner === n && w.chance(0.5));
+      if (nodes.length < 3) return;
+      for (const c of mine) w.at(w.int(0, 3000), () => c.die());
+      w.at(w.int(0, 3000), () => crash(n, span(60000, 95000), w.chance(0.3)));
+    },
+    // A node comes up alone, without its disk and with its clock behind.
+    () => {
+      const n = w.pick(nodes);
+      cutNodes(`cut alone ${n.key}`, (p, q) => p === n || q === n, 3000, 30000);
+      n.skew -= 3600e3;
+      w.at(w.int(0, 1500), () => crash(n, span(50, 1500), true));
+    },
     // A client leaves a paused or cut owner, deregisters elsewhere, and that node restarts: the old claim must not return.
     () => {
       const c = w.pick(clients);

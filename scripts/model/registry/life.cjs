@@ -138,7 +138,8 @@ const methods = {
   sweepGhosts() {
     for (const [id, g] of this.ghosts) {
       const isPast = this.w.now >= g.till && !this.frozen;
-      if (!isPast && !(on.ghostTomb && this.tomb(id)?.ver >= g.ver)) continue;
+      const isPassed = this.tomb(id)?.ver >= g.ver || this.logs.some((log) => log.ents.get(id)?.ver >= g.ver);
+      if (!isPast && !(on.ghostTomb && isPassed)) continue;
       this.ghosts.delete(id);
       this.touch();
     }

@@ -25,6 +25,7 @@ const methods = {
       log.ents.set(id, { ver, nonce, st, seq, at: this.w.now, arrival: this.w.order++ });
       return;
     }
+    if (log.o === this.id) this.ownEnds.set(id, ver);
     const e = log.ents.get(id);
     if (e && e.ver <= ver) log.ents.delete(id);
     if (ch.kind === 'moved' && on.moved) {

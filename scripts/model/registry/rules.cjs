@@ -21,7 +21,7 @@ const rules = {
   hearsay: 'a higher incarnation of me in an old log makes me raise mine, at any time; off: only within a minute',
   incGrace: 'the instances of a replaced incarnation stay 15 s as suspect ghosts, shipped with IncTold and snapshots',
   ghostShown: 'only ghosts and old claims that the sender shows are shipped',
-  ghostTomb: 'a ghost at or below a tombstone is dropped',
+  ghostTomb: 'a ghost at or below a tombstone or a claim in a log is dropped',
   ghostTill: 'old claims told to a starting node live until 15 s after its start, however late the answer',
   askGate: 'the ready gate takes only digests that answer a question asked since it shut',
   digest: 'anti-entropy: digests lead to pulls',

@@ -13,13 +13,15 @@ function run(seed, print, frames) {
   w.checks = new Checks(w);
   const size = w.pick([2, 3, 3, 4, 5, 6, 7]);
   for (let i = 0; i < size; i++) w.nodes.push(new Node(w, i));
-  const count = w.int(10, 30);
+  const count = w.chance(0.4) ? w.int(3, 8) : w.int(10, 30);
   for (let i = 0; i < count; i++) w.clients.push(new Client(w, i, null));
   for (let i = 0; i < 4; i++) w.watchers.push(new Client(w, i, i % 3));
   for (const n of w.nodes) w.at(w.int(0, 800), () => n.start());
   for (const c of [...w.clients, ...w.watchers]) w.at(w.int(0, 2000), () => c.begin());
-  const list = faults(w);
-  const some = w.int(3, 10);
+  const every = faults(w);
+  const few = w.int(2, 6);
+  const list = w.chance(0.4) ? every : Array.from({ length: few }, () => w.pick(every));
+  const some = w.int(3, 14);
   for (let i = 0; i < some; i++) w.at(w.int(20000, times.stop - 6000), w.pick(list));
   for (let i = 0; i < 4; i++) w.at(w.int(20000, times.stop), () => w.pick(w.watchers).move(w.pick(w.nodes)));
   if (w.chance(0.3)) {

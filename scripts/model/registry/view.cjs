@@ -98,7 +98,7 @@ const methods = {
   // ---- watchers
   watch(a, m) {
     this.watches.set(m.conn, { a, conn: m.conn, service: m.service, need: m.vector, till: this.w.now + 500, sent: '' });
-    this.w.timer(this, 501, () => this.touch());
+    for (const ms of [501, 501 + times.cold]) this.w.timer(this, ms, () => this.touch());
     this.touch();
   },
   isBehind(watch) {
