@@ -86,7 +86,7 @@ const methods = {
   onPull(a, m) {
     if (this.status === 'boot') return;
     const log = this.logs[m.o];
-    const base = { o: m.o, inc: log.inc, hid: on.hidMark && this.hidden[m.o] ? this.hidSeq[m.o] : -1 };
+    const base = { o: m.o, inc: log.inc, hid: this.markOf(m.o) };
     if (m.inc === log.inc && m.seq >= 0 && (m.seq >= log.seq || log.history[0]?.seq <= m.seq + 1)) {
       const changes = log.history.filter((ch) => ch.seq > m.seq);
       if (changes.length > 0) this.w.send(this, a, { k: 'Delta', ...base, changes });
@@ -123,6 +123,13 @@ const methods = {
     this.takeMark(m);
     this.touch();
     this.settle();
+  },
+  /** Up to which seq this owner's claims are hidden here, or would be if the node were not frozen. */
+  markOf(o) {
+    if (!on.hidMark || o === this.id) return -1;
+    if (this.hidden[o]) return this.hidSeq[o];
+    const isOld = this.alive[o] !== null && this.w.now - this.alive[o] >= times.gone + times.hide;
+    return isOld ? this.logs[o].seq : -1;
   },
   /** The log of an owner that its sender hides is for those only who do not hear of that owner. */
   refuses({ o, hid }) {
@@ -178,7 +185,7 @@ const methods = {
   onDigest(a, m) {
     const { now } = this.w;
     const isAnswer = !on.askGate || m.re === this.gateNo;
-    if (isAnswer) this.peerReady[a.id] = { ready: m.ready, at: now };
+    if (isAnswer) this.peerReady[a.id] = { ready: m.ready, at: now, owners: m.owners };
     this.learnAges(a, m.ages);
     m.owners.forEach((d, o) => {
       const log = this.logs[o];

@@ -172,9 +172,11 @@ class Node {
     if (!this.gateShut || this.status === 'boot' || (this.status === 'ready' && this.weak)) return;
     const { want, peers } = this;
     const { now } = this.w;
-    if (want?.owners.every((d, o) => o === this.id || this.covers(o, d))) return this.open(false, want.coldLeft);
+    const isCaughtUp = (owners) => owners.every((d, o) => o === this.id || this.covers(o, d));
+    if (want && isCaughtUp(want.owners)) return this.open(false, want.coldLeft);
     const fresh = (r) => r && r.at > now - 5000 && r.at >= this.gateAt;
-    const noneReady = peers.every((p) => fresh(this.peerReady[p.id]) && !this.peerReady[p.id].ready);
+    const isJoint = (r) => fresh(r) && !r.ready && (!on.gateCaught || isCaughtUp(r.owners));
+    const noneReady = peers.every((p) => isJoint(this.peerReady[p.id]));
     if (noneReady || now - this.gateAt >= 10000) this.open(true, 0);
   }
   /** May what is absent here be taken for ended? */
