@@ -2,7 +2,8 @@
 /**
  * What must hold.
  *   a  logs agree 5 s after the faults, all live clients are seen everywhere at +25 s, view and lists = truth at +75 s
- *   b  no live instance leaves the view of a node that is joined to its owner, or that is alone, or that was paused
+ *   b  no live instance leaves the view of a node that is joined to its owner, or that is alone, or that was paused;
+ *      and it shows within 25 s where it is joined
  *   c  no zombie past its bound; none comes back below a tombstone, or after all nodes had removed it
  *   d  d1 no final empty list beside a live instance; d2 no removal caused only by a watcher's move
  *   e  every node is READY at +20 s, and no node stops itself (there are no real twins here)
@@ -82,6 +83,7 @@ class Checks {
     for (const c of w.clients) {
       if (!c.isAlive()) this.checkZombie(c);
       else if (w.calm(c, 40000) && c.contactAt < w.now - 20000) this.checkHome(c);
+      else if (c.owner && c.regAt < w.now - 25000 && c.contactAt > w.now - 6000) this.checkShown(c);
     }
     if (w.now < times.end) w.at(1000, () => this.everySecond());
   }
@@ -95,6 +97,13 @@ class Checks {
       const isOut = (p) => !p.up && p.downAt < w.now - 60000;
       if (2 * (joined.length + 1) <= w.nodes.length || !others.every((p) => joined.includes(p) || isOut(p))) continue;
       w.fail('c', `${x.key} shows ${c.key}, dead since ${c.deadAt / 1000}`);
+    }
+  }
+  checkShown(c) {
+    const { w } = this;
+    for (const x of w.nodes) {
+      if (x.status !== 'ready' || x.view.has(c.id) || !w.joined(x, c.owner, 25000)) continue;
+      w.fail('b', `${x.key} does not show ${c.key} of ${c.owner.key}`);
     }
   }
   checkHome(c) {

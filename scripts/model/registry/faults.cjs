@@ -165,6 +165,15 @@ function faults(w) {
       for (const c of mine) w.at(w.int(0, 3000), () => c.die());
       w.at(w.int(0, 3000), () => crash(n, span(60000, 95000), w.chance(0.3)));
     },
+    // A node is alone for long, and then reaches the others only through one of them.
+    () => {
+      if (nodes.length < 3) return;
+      const [a, c] = two();
+      w.log(a.key, 'alone, then only by', c.key);
+      const isOther = (p, q) => p.isNode && q.isNode && (p === a || q === a) && p !== c && q !== c;
+      w.cut(isOther, span(70000, 90000));
+      w.cut((p, q) => (p === a && q === c) || (p === c && q === a), span(22000, 40000));
+    },
     // A node comes up alone, without its disk and with its clock behind.
     () => {
       const n = w.pick(nodes);

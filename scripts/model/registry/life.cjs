@@ -165,6 +165,7 @@ const methods = {
     const { now } = this.w;
     const alive = (on.ages ? this.alive[o] : null) ?? Math.max(this.heard[o], this.upAt);
     if (now - alive < 2000) this.back(o);
+    if (now - alive >= times.gone + times.hide) this.stale[o] = true;
     const hasWitness = this.peers.some((p) => p.id !== o && this.heard[p.id] > now - 2000);
     if (!this.gone[o] && now - alive >= times.gone && (!on.freeze || hasWitness)) {
       this.gone[o] = alive + times.gone;

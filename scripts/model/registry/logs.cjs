@@ -5,6 +5,9 @@ const { on, times } = require('./rules.cjs');
 /** Deltas kept for pulls; what is older goes as a snapshot. */
 const historyMax = 12;
 
+/** How old the state of an owner may be that a peer calls caught up. */
+const relayedMs = 5000;
+
 const emptyLog = (o, inc) => ({ o, inc, seq: 0, ents: new Map(), tombs: new Map(), history: [] });
 
 const methods = {
@@ -128,8 +131,7 @@ const methods = {
   markOf(o) {
     if (!on.hidMark || o === this.id) return -1;
     if (this.hidden[o]) return this.hidSeq[o];
-    const isOld = this.alive[o] !== null && this.w.now - this.alive[o] >= times.gone + times.hide;
-    return isOld ? this.logs[o].seq : -1;
+    return this.stale[o] ? this.logs[o].seq : -1;
   },
   /** The log of an owner that its sender hides is for those only who do not hear of that owner. */
   refuses({ o, hid }) {
@@ -154,7 +156,8 @@ const methods = {
   },
   sendDigest(p, re) {
     if (this.status === 'boot') return;
-    const owners = this.logs.map((log, o) => ({ inc: log.inc, seq: log.seq, hash: this.hash(o) }));
+    const isCaught = (o) => !this.hidden[o] && this.caught[o] > this.w.now - relayedMs;
+    const owners = this.logs.map((log, o) => ({ inc: log.inc, seq: log.seq, hash: this.hash(o), caught: isCaught(o) }));
     const ready = this.status === 'ready' && !(on.majGate && this.gateShut);
     this.w.send(this, p, { k: 'Digest', owners, ages: this.ages(), ready, re, coldLeft: this.coldTill - this.w.now });
   },
@@ -191,7 +194,9 @@ const methods = {
       const log = this.logs[o];
       if (o === this.id) this.aboutMe(a, d.inc);
       if (o === this.id && on.ignoreMine) return;
-      if (o === a.id) this.seen[o] = { ...d, at: now };
+      if (o === a.id) this.seen[o] = { ...d, at: now, heardAt: now };
+      else if (on.relayBack && d.caught && !(this.seen[o]?.heardAt > now - relayedMs))
+        this.seen[o] = { ...d, at: now - relayedMs, heardAt: now };
       const isMore = d.inc === log.inc && (d.seq > log.seq || (d.seq === log.seq && d.hash !== this.hash(o)));
       const seq = d.inc === log.inc && d.seq > log.seq ? log.seq : -1;
       const isStale = !on.staleInc && d.inc > 0 && d.inc < log.inc;
@@ -209,7 +214,9 @@ const methods = {
     this.seen.forEach((d, o) => {
       if (d === null || !this.covers(o, d)) return;
       this.caught[o] = d.at;
-      if (!this.hidden[o] || this.gone[o] || d.at < now - 5000) return;
+      if (d.heardAt < now - relayedMs) return;
+      this.stale[o] = false;
+      if (!this.hidden[o] || this.gone[o]) return;
       this.hidden[o] = false;
       this.w.log(this.key, `shows n${o} again`);
       this.touch();

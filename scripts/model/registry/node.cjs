@@ -59,6 +59,7 @@ class Node {
     });
     Object.assign(this, {
       hidden: each(false),
+      stale: each(false),
       hidSeq: each(-1),
       seen: each(null),
       caught: each(-1e9),

@@ -31,6 +31,7 @@ const rules = {
   freeze: 'alone, a node expires nothing of others',
   goneHide: 'a gone owner is hidden after 15 s',
   backCaught: 'a gone owner stays hidden until caught up to its own digest',
+  relayBack: 'a digest says of which owners the sender is caught up to their own; that counts as one’s own catching up',
   hideOld: 'hiding an owner hides its claims up to the seq held then; a claim numbered later shows at once',
   hidMark: 'snapshots and relayed deltas of an owner that the sender hides, or would if not frozen, carry that seq',
   lateComp: 'a late sweep extends every deadline by its lateness',

@@ -76,7 +76,12 @@ const methods = {
   checkSession(s) {
     const { id } = s.client;
     const top = this.top(id);
-    if (!top || this.mine.ents.get(id)?.ver !== s.ver || !(top.ver > s.ver || (top.isTomb && top.ver >= s.ver))) return;
+    if (
+      !top ||
+      this.mine.ents.get(id)?.ver !== s.ver ||
+      !(top.ver > s.ver || (top.ver === s.ver && (top.isTomb || top.o !== this.id)))
+    )
+      return;
     const { now } = this.w;
     if (
       on.tombWait &&
