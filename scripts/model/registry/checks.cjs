@@ -61,7 +61,7 @@ class Checks {
     if (isAlone && !isOwn) return w.fail('b', `${node.key}, alone, lost ${c.key}`);
     const isFaithful = w.calm(c, 40000) && w.uncut(node, c, 40000) && c.bornAt < w.now - 40000;
     const isHeld = !c.owner || c.owner === node || (w.uncut(node, c.owner, 20000) && w.calm(c.owner, 8000));
-    if (isOwn && node.wokeAt > w.now - 15000 && isFaithful && isHeld) {
+    if (node.expired.get(c.id) >= ver && node.wokeAt > w.now - 15000 && isFaithful && isHeld) {
       return w.fail('b', `${node.key} lost ${c.key} by its own pause`);
     }
     if (c.backAt > w.now - 1000 || c.contactAt < w.now - 9000 || c.paused || c.bornAt > w.now - 5000) return;

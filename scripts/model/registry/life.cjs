@@ -125,6 +125,7 @@ const methods = {
     }
     if (!s.mark || (on.twoPhase && now - s.mark < times.beat) || now < this.holdTill) return;
     this.w.log(this.key, 'removes', s.client.key, s.ver);
+    this.expired.set(s.client.id, s.ver);
     this.change({ id: s.client.id, kind: 'end', ver: s.ver, nonce: s.nonce });
     s.ver = 0;
     if (!on.closeEnd) return;

@@ -73,7 +73,14 @@ class Node {
       due: w.now + 1000,
       quietTill: 0,
     });
-    Object.assign(this, { view: new Map(), dirty: false, ended: new Map(), ownEnds: new Map(), frameAt: w.now });
+    Object.assign(this, {
+      view: new Map(),
+      dirty: false,
+      ended: new Map(),
+      ownEnds: new Map(),
+      expired: new Map(),
+      frameAt: w.now,
+    });
     w.log(this.key, 'starts, disk', this.disk);
     if (on.incAsk) for (const p of this.peers) w.send(this, p, { k: 'IncAsk' });
     w.timer(this, on.incAsk ? 500 : 0, () => this.begin());
