@@ -9,12 +9,15 @@ import { addDelayed } from './commands/delayed.js';
 import { addGroups } from './commands/groups.js';
 import { addJobs } from './commands/jobs.js';
 import { addLogs, type WithOffline } from './commands/logs.js';
+import { addNameServers } from './commands/name-servers.js';
 import { addProduce } from './commands/produce.js';
+import type { Screen, WithNameServers } from './commands/registry-session.js';
 import { addRuns } from './commands/runs.js';
 import type { WithSession } from './commands/session.js';
 import { addTopics } from './commands/topics.js';
 import type { ControlClient } from './control-client.js';
 import { ExitCode, exitCodeOf } from './exit-codes.js';
+import type { NameServers } from './name-servers.js';
 import { Output, type Sink } from './output.js';
 import { version } from './version.js';
 
@@ -30,7 +33,9 @@ Examples:
   taskctl produce orders '{"id":1}' --key customer-7
   taskctl consume orders --from-beginning --max 10
   taskctl groups describe billing
-  taskctl --server 127.0.0.1:7500 nodes
+  taskctl ns instances billing
+  taskctl ns drain billing billing-1
+  taskctl --server 127.0.0.1:7400,127.0.0.1:7402 nodes
 
 Exit codes:
   0  done
@@ -50,7 +55,11 @@ export interface ControlWorld {
   /** The lines of the standard input. */
   lines(): AsyncIterable<string>;
   /** Rejects when nobody answers there: a person doesn't want to wait as long as a program would. */
-  connect(server: Address): Promise<ControlClient>;
+  connect(servers: readonly Address[]): Promise<ControlClient>;
+  /** Dials nobody before it is asked something. */
+  nameServers(servers: readonly Address[]): NameServers;
+  /** Absent when the output isn't a terminal. */
+  readonly screen?: Screen | undefined;
   /** For commands that need no server. */
   readonly files: Files;
   /** Calls back when a person wants the command to end. */
@@ -68,7 +77,7 @@ export async function control(argv: readonly string[], world: ControlWorld): Pro
   const { sink } = world;
   const program = new Command('taskctl')
     .description(
-      'Speaks with a taskd server: jobs, runs, dead letters, topics, groups, and what the cluster is made of.',
+      'Speaks with taskd servers: jobs, runs, dead letters, topics, groups, name servers, and what the cluster is made of.',
     )
     .version(version())
     .exitOverride()
@@ -83,17 +92,20 @@ export async function control(argv: readonly string[], world: ControlWorld): Pro
             .replaceAll('\n', ' ')}${/^error: unknown command/.test(text) ? '; see taskctl --help' : ''}\n`,
         ),
     })
-    .option('--server <host:port>', `a server of the cluster (env: TASKD_SERVER; default: ${defaultServer})`)
+    .option(
+      '--server <host:port,...>',
+      `name servers of the cluster; standalone is one (env: TASKD_SERVER; default: ${defaultServer})`,
+    )
     .option('--json', 'print one JSON document instead of a table')
     .addHelpText('after', epilogue);
 
   const withSession: WithSession = async (command) => {
     const flags = program.opts<GlobalFlags>();
     const output = new Output(sink, flags.json === true);
-    const server = serverOf(flags, world.environment);
+    const servers = serversOf(flags, world.environment);
     let client: ControlClient | undefined;
     try {
-      client = await world.connect(server);
+      client = await world.connect(servers);
       exitCode = (await command({ client, output, nowMs: world.nowMs, onStop: world.onStop })) ?? ExitCode.OK;
     } catch (error) {
       exitCode = exitCodeOf(error);
@@ -101,6 +113,21 @@ export async function control(argv: readonly string[], world: ControlWorld): Pro
       output.failed(name, error instanceof Error ? error.message : String(error));
     } finally {
       await client?.close();
+    }
+  };
+  const withNameServers: WithNameServers = async (command) => {
+    const flags = program.opts<GlobalFlags>();
+    const output = new Output(sink, flags.json === true);
+    const names = world.nameServers(serversOf(flags, world.environment));
+    const { nowMs, screen } = world;
+    try {
+      exitCode = (await command({ names, output, nowMs, screen, onStop: world.onStop })) ?? ExitCode.OK;
+    } catch (error) {
+      exitCode = exitCodeOf(error);
+      const name = isTaskdError(error) ? error.codeName : 'INTERNAL';
+      output.failed(name, error instanceof Error ? error.message : String(error));
+    } finally {
+      await names.close();
     }
   };
   const withOffline: WithOffline = async (command) => {
@@ -125,6 +152,7 @@ export async function control(argv: readonly string[], world: ControlWorld): Pro
   addConsume(program, withSession);
   addGroups(program, withSession);
   addCluster(program, withSession);
+  addNameServers(program, withNameServers);
   addLogs(program, withOffline);
 
   try {
@@ -137,12 +165,14 @@ export async function control(argv: readonly string[], world: ControlWorld): Pro
   return exitCode;
 }
 
-function serverOf(flags: GlobalFlags, environment: ControlWorld['environment']): Address {
+function serversOf(flags: GlobalFlags, environment: ControlWorld['environment']): readonly Address[] {
   const key = flags.server === undefined ? 'TASKD_SERVER' : '--server';
   const text = flags.server ?? environment['TASKD_SERVER'] ?? defaultServer;
-  const address = parseAddress(text);
-  if (address === undefined || address.port === 0) {
-    throw new InvalidArgumentError(`${key} is ${JSON.stringify(text)}: it must be host:port, such as ${defaultServer}`);
-  }
-  return address;
+  return text.split(',').map((each) => {
+    const address = parseAddress(each.trim());
+    if (address !== undefined && address.port !== 0) return address;
+    throw new InvalidArgumentError(
+      `${key} is ${JSON.stringify(text)}: it must be host:port, such as ${defaultServer}, or several with commas`,
+    );
+  });
 }

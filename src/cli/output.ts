@@ -55,6 +55,16 @@ export class Output {
     else this.#sink.err(`taskctl: ${printable(message, ' ')}\n`);
   }
 
+  /** One line of a stream that holds what others have written. */
+  text(text: string): void {
+    this.#sink.out(`${printable(text, ' ')}\n`);
+  }
+
+  /** Control sequences and all, for a terminal. */
+  frame(text: string): void {
+    this.#sink.out(text);
+  }
+
   failed(code: string, message: string): void {
     if (this.isJson) this.#sink.err(`${JSON.stringify({ error: { code, message } })}\n`);
     else this.#sink.err(`taskctl: ${printable(message, ' ')}\n`);

@@ -8,6 +8,7 @@ import { ConsumerRecord } from '../../src/client/consumer/consumer-record.js';
 import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
 import { temporaryFolder } from '../support/broker-node.js';
 import { fakeClient, letter, lines, nowMs } from '../support/fake-control-client.js';
+import { noNameServers } from '../support/fake-name-servers.js';
 import { MemoryLogger } from '../support/rpc-pair.js';
 
 async function taskctl(argv: string[], failure?: Error) {
@@ -19,6 +20,7 @@ async function taskctl(argv: string[], failure?: Error) {
     files: nodeRuntime(new MemoryLogger()).files,
     onStop: () => {},
     sink: { out: (text) => void (ended.out += text), err: (text) => void (ended.err += text) },
+    nameServers: noNameServers,
     connect: () => Promise.resolve({ ...fakeClient(ended.calls, failure), close: async () => {} }),
   });
   return ended;
@@ -180,6 +182,7 @@ t.test('against a server: consume, groups, dead letters', async (t) => {
       nowMs: Date.now(),
       lines,
       connect,
+      nameServers: noNameServers,
       files: runtime.files,
       onStop: () => {},
     });

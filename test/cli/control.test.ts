@@ -9,6 +9,7 @@ import type { ControlClient } from '../../src/cli/control-client.js';
 import { formatAddress } from '../../src/runtime/net.js';
 import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
 import { fakeClient, job, lines, nowMs, stats } from '../support/fake-control-client.js';
+import { noNameServers } from '../support/fake-name-servers.js';
 
 const { files } = nodeRuntime(silentLogger);
 
@@ -36,8 +37,9 @@ async function taskctl(argv: string[], failure?: Error, environment: Record<stri
         ended.err += text;
       },
     },
-    async connect(server) {
-      ended.server = formatAddress(server);
+    nameServers: noNameServers,
+    async connect(servers) {
+      ended.server = servers.map(formatAddress).join(' ');
       // The client isn't closed in vain: a failure of a command leaves close alone.
       const client = fakeClient(ended.calls, failure);
       return { ...client, close: async () => {} };
@@ -258,6 +260,8 @@ t.test('the server: flag, environment, default', async (t) => {
   t.equal((await taskctl(['nodes'])).server, '127.0.0.1:7400');
   t.equal((await taskctl(['nodes'], undefined, { TASKD_SERVER: 'a:1' })).server, 'a:1');
   t.equal((await taskctl(['nodes', '--server', 'b:2'], undefined, { TASKD_SERVER: 'a:1' })).server, 'b:2');
+  t.equal((await taskctl(['nodes', '--server', 'b:2, c:3'])).server, 'b:2 c:3', 'several');
+  t.equal((await taskctl(['nodes', '--server', 'b:2,'])).code, 2);
 });
 
 t.test('help has examples for each command', async (t) => {
@@ -355,7 +359,7 @@ t.test('lists of all apps leave out the shards that are out of service, and name
     jobs: { ...whole.jobs, list: only([job]) },
     apps: { list: () => Promise.resolve(apps), stats: only(stats) },
   };
-  const world = { nowMs, environment: {}, lines, files, onStop: () => {} };
+  const world = { nowMs, environment: {}, lines, files, onStop: () => {}, nameServers: noNameServers };
   for (const argv of [
     ['jobs', 'ls'],
     ['apps', 'ls'],

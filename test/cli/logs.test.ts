@@ -9,6 +9,7 @@ import { LogStore } from '../../src/log/log-store.js';
 import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
 import { allValues, batchOf, synced, valuesIn, valuesOverGaps } from '../log/batches.js';
 import { copyFolder } from '../support/copy-folder.js';
+import { noNameServers } from '../support/fake-name-servers.js';
 
 const runtime = nodeRuntime(silentLogger);
 const base = mkdtempSync(join(tmpdir(), 'taskd-logs-'));
@@ -34,6 +35,7 @@ async function taskctl(...argv: string[]): Promise<{ code: number; out: string; 
       throw new Error('the input was read');
     },
     connect: () => Promise.reject(new Error('a server was asked for')),
+    nameServers: noNameServers,
     files: runtime.files,
   });
   return { code, out, err };

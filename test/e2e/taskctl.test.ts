@@ -5,7 +5,9 @@ import t from 'tap';
 import { freePort, Program, root, runProgram, startTaskd } from '../../scripts/programs.js';
 import { silentLogger } from '../../src/base/logger.js';
 import { control } from '../../src/cli/control.js';
+import { NameServerClient } from '../../src/cli/name-servers.js';
 import { TaskdClient } from '../../src/client/client.js';
+import type { Address } from '../../src/runtime/net.js';
 import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
 
 const { files } = nodeRuntime(silentLogger);
@@ -30,7 +32,9 @@ async function taskctl(...argv: string[]): Promise<{ code: number; out: string; 
     },
   };
   const connect = async (): Promise<TaskdClient> => new TaskdClient({ servers: [server.listen] });
-  ended.code = await control(argv, { sink, environment, nowMs: Date.now(), lines, connect, files, onStop: () => {} });
+  const nameServers = (servers: readonly Address[]): NameServerClient => new NameServerClient(servers);
+  const world = { sink, environment, nowMs: Date.now(), lines, connect, nameServers, files, onStop: () => {} };
+  ended.code = await control(argv, world);
   return ended;
 }
 

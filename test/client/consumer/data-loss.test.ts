@@ -7,6 +7,7 @@ import type { ConsumerOptions, LostData } from '../../../src/client/consumer/con
 import { nodeRuntime } from '../../../src/runtime/node/node-runtime.js';
 import { type DamagedBroker, damagedBroker, spoil } from '../../support/damaged-broker.js';
 import { fakeClient } from '../../support/fake-control-client.js';
+import { noNameServers } from '../../support/fake-name-servers.js';
 import { MemoryLogger } from '../../support/rpc-pair.js';
 
 t.test('lost data stops the partition and says what to do, or is skipped as told', async (t) => {
@@ -40,6 +41,7 @@ t.test('taskctl goes on behind what was given up, and behind other losses when t
       files: runtime.files,
       onStop: () => {},
       sink: { out: (text) => void (ended.out += text), err: (text) => void (ended.err += text) },
+      nameServers: noNameServers,
       connect: () => Promise.resolve({ ...fakeClient([]), ...client }),
     });
     return ended;
