@@ -207,6 +207,7 @@ t.test('against a server: consume, groups, dead letters', async (t) => {
     err: /partition 0 of orders ends at offset \d+: there is no offset 99999 yet/,
   });
   t.match((await run('consume', '--help')).out, /--format <pattern> .*\(default: %v\)/s);
+  await client.topics.create('past', { partitions: 1 });
   t.match(await run('produce', 'past', 'late', '--at', '2001-01-01T00:00:00Z'), {
     code: 0,
     out: 'its time is over: delivered at once\n',
