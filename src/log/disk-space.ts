@@ -49,6 +49,8 @@ export class DiskSpace {
   #totalBytes = Number.POSITIVE_INFINITY;
   #appendedBytes = 0;
   #reserveBytes = 0;
+  /** How often the reserve was used: one that is being made meanwhile is none. */
+  #uses = 0;
   #reserving: Promise<void> = Promise.resolve();
 
   constructor(runtime: Runtime, folder: string, options: SpaceOptions, unsyncedBytes: () => number) {
@@ -106,6 +108,7 @@ export class DiskSpace {
   async makeRoom(): Promise<boolean> {
     if (this.#reserveBytes === 0) return false;
     this.#reserveBytes = 0;
+    this.#uses++;
     this.#runtime.logger.warn(
       { folder: this.#folder },
       'the disk is full: the reserve is used for what taskd itself must write',
@@ -119,11 +122,11 @@ export class DiskSpace {
     }
   }
 
-  /** Makes the reserve if there is room; to be called now and then. */
+  /** Makes the reserve, or what a crash left out of it, if there is room; to be called now and then. */
   tend(): void {
     const wanted = this.#wantedReserve;
-    if (!this.#isWatching || this.#isStopped || wanted === 0 || this.#reserveBytes > 0) return;
-    if (this.leftBytes < this.minFreeBytes * (1 + slackShare) + wanted) return;
+    if (!this.#isWatching || this.#isStopped || this.#reserveBytes >= wanted) return;
+    if (this.leftBytes < this.minFreeBytes * (1 + slackShare) + wanted - this.#reserveBytes) return;
     this.#reserving = this.#reserving.then(() => this.#reserve(wanted));
   }
 
@@ -145,21 +148,26 @@ export class DiskSpace {
   }
 
   async #reserve(bytes: number): Promise<void> {
-    if (this.#isStopped || this.#reserveBytes > 0) return;
+    let at = this.#reserveBytes;
+    if (this.#isStopped || at >= bytes) return;
+    const uses = this.#uses;
     const path = `${this.#folder}/${reserveName}`;
     try {
-      const handle = await this.#files.open(path, 'create');
+      const handle = await this.#files.open(path, at === 0 ? 'create' : 'write');
       try {
         const zeros = new Uint8Array(reserveStepBytes);
-        for (let at = 0; at < bytes && !this.#isStopped; at += zeros.length) {
-          await handle.write([zeros.subarray(0, Math.min(zeros.length, bytes - at))], at);
+        while (at < bytes && !this.#isStopped && uses === this.#uses) {
+          const step = Math.min(zeros.length, bytes - at);
+          await handle.write([zeros.subarray(0, step)], at);
+          at += step;
         }
       } finally {
         await handle.close();
       }
-      this.#reserveBytes = bytes;
+      if (uses === this.#uses) this.#reserveBytes = at;
     } catch (error) {
       this.#runtime.logger.warn({ error: describe(error) }, 'the reserve of disk space could not be made');
+      this.#reserveBytes = 0;
       await this.#files.remove(path).catch(() => {});
     }
   }

@@ -190,3 +190,21 @@ t.test('a log whose disk fills while it closes is closed all the same, and found
     await synced(log);
   });
 });
+
+t.test('what a crash left of the reserve is made whole', async (t) => {
+  const world = new SimWorld(9);
+  const host = world.process('broker');
+  await run(world, host, async (runtime) => {
+    await (await LogStore.open(runtime, folder)).close();
+    const handle = await runtime.files.open(`${folder}/${reserveName}`, 'create');
+    await handle.write([new Uint8Array(1_000)], 0);
+    await handle.close();
+    const store = await LogStore.open(runtime, folder, options);
+    t.equal(store.space.reserveBytes, 1_000);
+    await store.tend();
+    await pause(runtime, 1_000);
+    t.equal(store.space.reserveBytes, MIB);
+    t.equal(host.disk.file(`${folder}/${reserveName}`).size, MIB);
+    await store.close();
+  });
+});
