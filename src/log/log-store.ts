@@ -116,9 +116,14 @@ export class LogStore {
   static async open(runtime: Runtime, folder: string, options: LogStoreOptions = {}): Promise<LogStore> {
     const { lock, journal, clusterId, diskId } = await openDataFolder(runtime, folder, options.clusterId);
     const store = new LogStore(runtime, folder, lock, journal, clusterId, diskId, options);
-    if (options.space !== undefined) await store.space.start();
-    await store.#reportUnknown();
-    return store;
+    try {
+      if (options.space !== undefined) await store.space.start();
+      await store.#reportUnknown();
+      return store;
+    } catch (error) {
+      await store.close();
+      throw storageFailed(`${folder} could not be looked through`, 'mend the disk or its rights and try again', error);
+    }
   }
 
   /** Every replica that is here, from the journal's manifest, by topic and partition. */

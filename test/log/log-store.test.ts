@@ -5,6 +5,7 @@ import t, { type Test } from 'tap';
 import { ErrorCode, isTaskdError } from '../../src/base/errors.js';
 import { silentLogger } from '../../src/base/logger.js';
 import { LogStore, type LogStoreOptions } from '../../src/log/log-store.js';
+import { FileError } from '../../src/runtime/files.js';
 import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
 import { allValues, batchOf, synced } from './batches.js';
 
@@ -191,4 +192,24 @@ t.test('an unfinished beginning is begun anew', async (t) => {
   await synced(log);
   t.same(await allValues(log), ['a']);
   await store.close();
+});
+
+t.test('a folder that can not be looked through is let go of', async (t) => {
+  const folder = newFolder();
+  await (await LogStore.open(runtime, folder)).close();
+  const files = new Proxy(runtime.files, {
+    get: (target, name) => {
+      if (name === 'exists') {
+        return (path: string) =>
+          path.endsWith('/data') ? Promise.reject(new FileError('EIO', path)) : target.exists(path);
+      }
+      const member: unknown = Reflect.get(target, name, target);
+      return typeof member === 'function' ? member.bind(target) : member;
+    },
+  });
+  await t.rejects(LogStore.open({ ...runtime, files }, folder), {
+    code: ErrorCode.STORAGE_FAILED,
+    message: /could not be looked through .*EIO.*; mend the disk/,
+  });
+  await (await LogStore.open(runtime, folder)).close();
 });
