@@ -44,7 +44,10 @@ export class ReadHandles {
       (handle) => {
         entry.handle = handle;
       },
-      () => this.#handles.delete(segment),
+      () => {
+        // It may have been dropped meanwhile, and opened again.
+        if (this.#handles.get(segment) === entry) this.#handles.delete(segment);
+      },
     );
     this.#closeOldest();
     return opening;
