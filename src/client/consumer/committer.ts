@@ -85,12 +85,15 @@ export class Committer {
   /** Resolves with why some were refused. */
   async #send(moved: readonly Progress[], deadlineMs: number): Promise<TaskdError[]> {
     const offsets = moved.map(({ partition: { topicId, partition }, offset }) => ({ topicId, partition, offset }));
-    const request = { group: this.#group, memberId: this.#memberId, memberEpoch: this.#events.epoch(), offsets };
+    const memberEpoch = this.#events.epoch();
+    const request = { group: this.#group, memberId: this.#memberId, memberEpoch, offsets };
     let answer: taskd.CommitOffsetsResponse;
     try {
       answer = await this.#leaders.askCoordinator(this.#group, commitOffsets, request, deadlineMs);
     } catch (error) {
-      if (isTaskdError(error, ErrorCode.UNKNOWN_MEMBER)) this.#events.unknown();
+      // What was meant for an earlier membership says nothing of the one that came after it.
+      const isOurs = memberEpoch === this.#events.epoch();
+      if (isOurs && isTaskdError(error, ErrorCode.UNKNOWN_MEMBER)) this.#events.unknown();
       throw error;
     }
     const refused = new Map<string, taskd.IErrorInfo>();
