@@ -25,13 +25,18 @@ const raiseWindowMs = 60_000;
 export class Claim {
   instance: NewInstance;
   #incarnation: number;
-  #counter = 0;
+  #counter: number;
   #raisedMs: number[] = [];
 
-  /** `incarnation` must grow from start to start of the process: its start time in milliseconds. */
-  constructor(instance: NewInstance, incarnation: number) {
+  /**
+   * `incarnation` must grow from start to start of the process: its start time in milliseconds. `counter` is drawn below
+   * 2^20: two processes with one id that start in the same millisecond would otherwise have equal versions, of which
+   * name servers can't tell that there are two.
+   */
+  constructor(instance: NewInstance, incarnation: number, counter: number) {
     this.instance = instance;
     this.#incarnation = incarnation;
+    this.#counter = counter;
   }
 
   /** The version last used. */

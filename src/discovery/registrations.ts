@@ -25,6 +25,9 @@ const closeMs = 2_000;
 /** After so long without us an instance has ended by silence. */
 const endingMs = 15_000;
 
+/** See `Claim`. */
+const counterStarts = 2 ** 20;
+
 /** One instance that this process keeps registered. */
 export interface Registration {
   /** Resolves once a name server has it; rejects when it is refused for good. */
@@ -40,6 +43,7 @@ interface Registered {
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
   readonly onRefused: (error: TaskdError) => void;
+  wasSent: boolean;
   isSending: boolean;
   /** Something changed while a register was on its way. */
   isStale: boolean;
@@ -74,8 +78,8 @@ export class Registrations {
       reject = onError;
     });
     registered.catch(() => {});
-    const claim = new Claim(instance, this.#incarnation);
-    const flags = { isSending: false, isStale: false, isConfirmed: false };
+    const claim = new Claim(instance, this.#incarnation, this.#runtime.random.below(counterStarts));
+    const flags = { wasSent: false, isSending: false, isStale: false, isConfirmed: false };
     const entry: Registered = { claim, resolve, reject, onRefused, ...flags };
     if (this.#isClosed) {
       reject(closedError());
@@ -136,6 +140,7 @@ export class Registrations {
   #send(entry: Registered): void {
     const connection = this.#connection;
     if (connection === undefined || entry.isSending || !this.#wanted.has(entry)) return;
+    entry.wasSent = true;
     entry.isSending = true;
     entry.isStale = false;
     const instance = messageFrom(entry.claim);
@@ -235,8 +240,7 @@ export class Registrations {
     if (!this.#wanted.delete(entry)) return Promise.resolve();
     entry.reject(closedError());
     // What no name server was ever asked for is nowhere.
-    const { incarnation, counter } = entry.claim.version;
-    if (incarnation === this.#incarnation && counter === 0) return Promise.resolve();
+    if (!entry.wasSent) return Promise.resolve();
     return new Promise((resolve) => {
       const { clock } = this.#runtime;
       const wait = clock.timer(closeMs, resolve);

@@ -4,7 +4,7 @@ import { Claim, parseVersion } from '../../src/discovery/claim.js';
 const instance = { service: 's', instanceId: 'a', addresses: [{ host: 'h', port: 1 }] };
 
 t.test('every register has a higher version', (t) => {
-  const claim = new Claim(instance, 100);
+  const claim = new Claim(instance, 100, 0);
   t.same(claim.nextVersion(), { incarnation: 100, counter: 1 });
   t.same(claim.nextVersion(), { incarnation: 100, counter: 2 });
   t.same(claim.version, { incarnation: 100, counter: 2 });
@@ -12,7 +12,7 @@ t.test('every register has a higher version', (t) => {
 });
 
 t.test('it rises above what was seen, at most three times a minute', (t) => {
-  const claim = new Claim(instance, 100);
+  const claim = new Claim(instance, 100, 0);
   claim.nextVersion();
   t.equal(claim.superseded({ incarnation: 100, counter: 1 }, 0), 'stale', 'that is ours');
   t.equal(claim.superseded({ incarnation: 99, counter: 7 }, 0), 'stale');

@@ -267,3 +267,95 @@ t.test(
     t.same(world.wrong, []);
   },
 );
+
+t.test('two processes with one id, at different name servers: one of them is told', async (t) => {
+  const net = new NameServerWorld(18, 3);
+  await net.start();
+  const refused: string[] = [];
+  const addresses = net.nodes.map(({ address }) => address);
+  for (const [i, name] of ['twin-1', 'twin-2'].entries()) {
+    net.world.process(name).start((runtime) => {
+      const self = { clientId: name, kind: 'client' };
+      const registry = new Registry(runtime, new Connections(runtime, self), [addresses[i]!], self);
+      const instance = { service: 'shop', instanceId: 'same', addresses: [{ host: name, port: 1 }] };
+      registry.register(instance, ({ codeName }) => refused.push(`${name} ${codeName}`));
+    });
+  }
+  await net.until(() => refused.length > 0);
+  await net.elapse(60_000);
+  t.equal(refused.length, 1);
+  t.match(refused[0], /DUPLICATE_ID/);
+  for (const { names } of net.nodes) t.equal(names!.instanceCount, 1);
+});
+
+t.test('a process that starts anew with its clock set back takes its own place', async (t) => {
+  const world = new ClientWorld(19);
+  await world.start(6);
+  const { world: sim } = world.net;
+  const again = world.members[0]!;
+  sim.process(again.id).stepWall(-600_000);
+  sim.process(again.id).restart();
+  await world.net.elapse(10);
+  await world.net.until(() => again.registry!.isConnected);
+  await world.settled();
+  await world.net.elapse(60_000);
+  await world.settled();
+  t.same(world.wrong, []);
+});
+
+/** Something happens to a name server, or to the way between two processes; all can be survived by everybody. */
+function fault(world: ClientWorld): void {
+  const { net } = world;
+  const { random } = net.world.process('faults').runtime;
+  const node = net.nodes[random.below(3)]!;
+  const other = net.nodes[random.below(3)]!;
+  const member = world.members[random.below(world.members.length)]!;
+  const { network } = net.world;
+  switch (random.below(6)) {
+    case 0:
+      if (!node.process.isAlive) break;
+      node.kill();
+      net.world.after(500 + random.below(20_000), () => node.start());
+      break;
+    case 1:
+      if (node.process.isAlive) node.process.pause(random.below(30_000));
+      break;
+    case 2: {
+      const forMs = random.below(20_000);
+      network.block(node.process.name, other.process.name, forMs);
+      if (random.below(2) === 0) network.block(other.process.name, node.process.name, forMs);
+      break;
+    }
+    case 3:
+      network.cut(member.id, node.process.name);
+      break;
+    case 4:
+      network.block(member.id, node.process.name, random.below(60_000));
+      break;
+    default:
+      network.block(node.process.name, member.id, random.below(60_000));
+  }
+}
+
+async function hunt(seed: number): Promise<void> {
+  const world = new ClientWorld(seed);
+  world.net.world.process('faults').start(() => {});
+  await world.start(8);
+  const { runtime } = world.net.world.process('faults');
+  for (let i = 0; i < 6; i++) {
+    fault(world);
+    await world.net.elapse(35_000 + runtime.random.below(10_000));
+  }
+  world.net.world.network.heal();
+  await world.net.until(() => world.net.nodes.every(({ names }) => names?.isReady === true));
+  await world.net.elapse(40_000);
+  await world.settled();
+  if (world.wrong.length > 0) throw new Error(world.wrong.join('; '));
+}
+
+t.test('one fault after the other, under a seed: nobody who lives is missed, and all agree at the end', async (t) => {
+  const from = Number(process.env['FROM'] ?? 1);
+  for (let seed = from; seed < from + Number(process.env['SEEDS'] ?? 4); seed++) {
+    await hunt(seed).catch((error: unknown) => t.fail(`seed ${seed}: ${(error as Error).message}`));
+  }
+});
