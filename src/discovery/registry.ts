@@ -1,4 +1,5 @@
 import { ErrorCode, isTaskdError, Retry, TaskdError } from '../base/errors.js';
+import type { Logger } from '../base/logger.js';
 import type { Caller, OwnConnection } from '../rpc/caller.js';
 import type { ClientIdentity } from '../rpc/connection.js';
 import type { Connections } from '../rpc/connections.js';
@@ -36,6 +37,7 @@ interface Waiting {
  */
 export class Registry {
   readonly #clock: Clock;
+  readonly #logger: Logger;
   readonly #servers: readonly Address[];
   readonly #cache: CacheFile | undefined;
   readonly #registrations: Registrations;
@@ -45,6 +47,8 @@ export class Registry {
   /** Services that `known` watches. */
   readonly #kept = new Map<string, Watch>();
   #patience: Timer | undefined;
+  /** No name server answers, which is in the log. */
+  #isAlone = false;
   #isClosed = false;
 
   /**
@@ -63,6 +67,7 @@ export class Registry {
     }
     if (cachePath !== undefined) checkCachePath(cachePath);
     this.#clock = runtime.clock;
+    this.#logger = runtime.logger;
     this.#servers = servers;
     this.#cache = cachePath === undefined ? undefined : new CacheFile(runtime, cachePath);
     this.#registrations = new Registrations(runtime, () => this.#session);
@@ -199,6 +204,8 @@ export class Registry {
 
   #up(connection: OwnConnection): void {
     this.#patience?.cancel();
+    if (this.#isAlone) this.#logger.info({}, 'a name server answers again');
+    this.#isAlone = false;
     for (const { reached } of [...this.#waiting]) reached(connection);
     this.#registrations.up(connection);
     this.#watches.up(connection);
@@ -210,6 +217,10 @@ export class Registry {
   }
 
   async #unanswered(reason: Error): Promise<void> {
+    if (!this.#isAlone && !this.#isClosed) {
+      this.#logger.warn({ reason: reason.message }, 'no name server answers: going on with what is known');
+      this.#isAlone = true;
+    }
     this.#registrations.unanswered();
     await this.#useCache();
     if (!this.isConnected) this.#fail(reason);
