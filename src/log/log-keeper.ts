@@ -105,10 +105,17 @@ export class LogKeeper {
     if (last !== undefined) last.isFull = true;
   }
 
-  /** A segment that took batches for a day takes no more. */
-  closeOld(): void {
-    const firstMs = this.#segments.at(-1)?.firstTimestampMs;
-    if (firstMs !== undefined && this.#runtime.clock.wallMs() - firstMs >= segmentMsMax) this.rollNext();
+  /**
+   * A segment that took batches for a day takes no more, nor does one that holds as much as is kept: only whole segments
+   * can go, and never the last one.
+   */
+  closeLast(): void {
+    const last = this.#segments.at(-1);
+    if (last === undefined) return;
+    const { firstTimestampMs: firstMs, end } = last;
+    const { retentionBytes } = this.#retention;
+    const isOld = firstMs !== undefined && this.#runtime.clock.wallMs() - firstMs >= segmentMsMax;
+    if (isOld || (retentionBytes > 0 && end >= retentionBytes)) this.rollNext();
   }
 
   /**

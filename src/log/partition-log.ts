@@ -297,10 +297,13 @@ export class PartitionLog {
     return Math.max((await this.#reader.offsetForTime(timestampMs)) ?? end, this.logStart);
   }
 
-  /** To be called now and then: a segment is closed after a day, and a log at rest gives back zeros written ahead. */
+  /**
+   * To be called now and then: a segment is closed after a day or when it holds all that is kept, and a log at rest
+   * gives back zeros written ahead.
+   */
   maintain(): void {
     if (this.#problem !== undefined || this.#isClosed) return;
-    this.keeper.closeOld();
+    this.keeper.closeLast();
     this.#writer.rest();
   }
 

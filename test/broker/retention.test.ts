@@ -91,6 +91,18 @@ t.test('by size: the oldest segments go while enough is left', async (t) => {
   t.ok(made.partition.bytes >= 24_000);
 });
 
+t.test('by size, where one segment would hold more than is kept: twice as much is the most', async (t) => {
+  const made = await rig(t);
+  made.partition.configure(fullTopicConfig({ retentionMs: 0, retentionBytes: 3_000 }, false));
+  for (let i = 0; i < 20; i++) {
+    await made.append(1);
+    await made.partition.maintain();
+    t.ok(made.partition.bytes < 2 * 3_000 + 2_000, `${made.partition.bytes} bytes after ${i + 1} records`);
+  }
+  t.ok(made.partition.bytes >= 3_000, 'and as much as is to be kept is there');
+  t.ok(made.segments <= 3);
+});
+
 t.test('when all is too old, the last segment gives way to a new one, once', async (t) => {
   const made = await rig(t);
   await made.append(5);
