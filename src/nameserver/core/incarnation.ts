@@ -1,6 +1,6 @@
 /** A starting node asks its peers for so long which incarnation of it they know, and so often. */
 export const askMs = 500;
-const askAgainMs = 100;
+export const askAgainMs = 100;
 /** What lies above was never drawn from a clock: whoever says so isn't believed. */
 export const incarnationMax: number = 2 ** 48;
 /** The same for what others say about an owner: there must be room to go above it. */

@@ -1,9 +1,11 @@
+import { ErrorCode, isTaskdError } from '../../base/errors.js';
 import type { taskd } from '../../wire/generated/messages.js';
 import { compareVersions } from '../instance.js';
 import { deltas } from './delta-sender.js';
 import { type Digests, isName } from './digests.js';
 import type { Ghosts } from './ghosts.js';
-import { incarnationMax } from './incarnation.js';
+import type { Identity } from './identity.js';
+import { hearsayMax, incarnationMax } from './incarnation.js';
 import type { LiveTime } from './live-time.js';
 import type { LogTable } from './log-table.js';
 import type { Owner, Owners } from './owners.js';
@@ -32,6 +34,7 @@ export interface Known {
   readonly owners: Owners;
   readonly readiness: Readiness;
   readonly digests: Digests;
+  readonly identity: Identity;
 }
 
 /**
@@ -48,6 +51,8 @@ export class PeerExchange {
   readonly #sender: SnapshotSender;
   /** What others said and there was no room for. */
   refused = 0;
+  /** Frames that could not be read. */
+  malformed = 0;
 
   constructor(known: Known, send: (to: string, body: PeerMessage) => void) {
     this.#known = known;
@@ -57,9 +62,39 @@ export class PeerExchange {
     this.#sender = new SnapshotSender(known.tombstones, known.ghosts);
   }
 
-  /** Takes what a peer says about logs. Throws INVALID on what can't be read. */
-  receive(from: Owner, frame: PeerMessage): void {
-    if (frame.beat) this.#onBeat(from, frame.beat);
+  /** Takes a frame of another node, as it calls itself. */
+  receive(id: string, frame: PeerMessage, wallMs: number): void {
+    const { digests, identity, owners } = this.#known;
+    const from = isName(id) ? (owners.get(id) ?? owners.admit(id, 0)) : undefined;
+    if (from === undefined) return;
+    const boot = frame.boot ?? 0;
+    if (boot !== from.boot) {
+      from.boot = boot;
+      from.stamp = 0;
+    }
+    const incarnation = frame.incarnation ?? 0;
+    if (incarnation <= hearsayMax) from.floor = Math.max(from.floor, incarnation);
+    if (owners.hear(from)) this.#send(id, { beat: digests.beat(true) });
+    try {
+      this.#take(from, frame, wallMs);
+    } catch (error) {
+      if (!isTaskdError(error, ErrorCode.INVALID)) throw error;
+      this.malformed++;
+    }
+    for (const { owner, incarnation: theirs, sequence } of frame.digest?.owners ?? []) {
+      if (owner !== this.#self) continue;
+      identity.told(id, theirs ?? 0, sequence ?? 0, wallMs);
+      if ((theirs ?? 0) > 0 && theirs !== identity.incarnation) this.#pullRemains(from);
+    }
+  }
+
+  /** Throws INVALID on what can't be read. */
+  #take(from: Owner, frame: PeerMessage, wallMs: number): void {
+    if (frame.incarnationQuestion) this.#answer(from);
+    else if (frame.incarnationTold) {
+      this.#known.identity.told(from.id, frame.incarnationTold.incarnation ?? 0, 0, wallMs);
+      if (frame.incarnationTold.remains === true) this.#pullRemains(from);
+    } else if (frame.beat) this.#onBeat(from, frame.beat);
     else if (frame.digest) this.#onDigest(from, frame.digest);
     else if (frame.delta) this.#onDelta(from, frame.delta);
     else if (frame.pull) this.#onPull(from, frame.pull);
@@ -75,11 +110,18 @@ export class PeerExchange {
     }
   }
 
+  #answer(from: Owner): void {
+    if (!this.#known.readiness.isStarted) return;
+    const { ghosts, tombstones } = this.#known;
+    const remains = from.log.entries.size > 0 || ghosts.size > 0 || tombstones.size > 0;
+    this.#send(from.id, { incarnationTold: { incarnation: from.log.incarnation, remains } });
+  }
+
   /**
    * Asks for what a node keeps of our former incarnations: when it answered our question, and when its digest shows that
    * it has not heard of this life, as then its answer may have found no way.
    */
-  pullRemains(from: Owner): void {
+  #pullRemains(from: Owner): void {
     if (this.#receiver.mayPull(remainsOf(from), from.id, this.#known.time.nowMs, 0)) {
       this.#send(from.id, { pull: { owner: this.#self, remains: true } });
     }
@@ -88,11 +130,6 @@ export class PeerExchange {
   /** The link to this node is a new one. */
   relinked(to: string): void {
     this.#receiver.relinked(to);
-  }
-
-  /** Something is kept here of a node that starts anew. */
-  hasRemains(of: Owner): boolean {
-    return of.log.entries.size > 0 || this.#known.ghosts.size > 0 || this.#known.tombstones.size > 0;
   }
 
   /** Lets time pass: what stands still is asked for again, what was applied is acknowledged. */

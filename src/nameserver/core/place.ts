@@ -3,6 +3,7 @@ import type { InstanceKey } from './instance-key.js';
 import { serviceKey } from './instance-key.js';
 import type { OwnerLog } from './owner-log.js';
 import type { Session } from './sessions.js';
+import type { ServiceInfo } from './view-state.js';
 
 /** A claim in an owner's log. Immutable: a change is another entry, so a snapshot may hold entries as they were. */
 export interface LogEntry {
@@ -61,6 +62,18 @@ export class Service {
     const key = serviceKey(namespace, group, name);
     this.hashA = hashText(key, 0x811c_9dc5);
     this.hashB = hashText(key, 0x9e37_79b9);
+  }
+
+  /** Ids of those of its places that are shown, in no order. */
+  shownIds(): string[] {
+    const ids: string[] = [];
+    for (const { shown, instanceId } of this.places.values()) if (shown !== undefined) ids.push(instanceId);
+    return ids;
+  }
+
+  info(): ServiceInfo {
+    const { namespace, group, name, shown, healthy, isProtected } = this;
+    return { namespace, group, service: name, instances: shown, healthy, isProtected };
   }
 }
 

@@ -13,22 +13,22 @@
  *
  * Input of any kind ends with `#settle`: places that were touched are looked at again, and what changed becomes effects.
  */
-import { ErrorCode, isTaskdError, Retry, TaskdError } from '../../base/errors.js';
+import { ErrorCode, Retry, TaskdError } from '../../base/errors.js';
 import type { Random } from '../../runtime/random.js';
 import type { InstanceClaim, InstanceVersion } from '../instance.js';
 import { DeltaSender } from './delta-sender.js';
-import { Digests, isName } from './digests.js';
+import { Digests } from './digests.js';
 import { Ghosts } from './ghosts.js';
-import { hearsayMax, Incarnation } from './incarnation.js';
+import { Identity } from './identity.js';
 import type { InstanceKey } from './instance-key.js';
 import { LiveTime } from './live-time.js';
 import { LogTable } from './log-table.js';
 import { MergedView } from './merged-view.js';
 import { OwnInstances } from './own-instances.js';
 import type { OwnerLog } from './owner-log.js';
-import { type Owner, Owners } from './owners.js';
+import { Owners } from './owners.js';
 import { PeerExchange } from './peer-exchange.js';
-import { Places, type Service } from './place.js';
+import { Places } from './place.js';
 import { updateProtection } from './protection.js';
 import { Readiness } from './readiness.js';
 import { allPeers, type PeerMessage, type RegistryEffect } from './registry-effect.js';
@@ -66,21 +66,15 @@ export class RegistryCore {
   readonly #deltas: DeltaSender;
   readonly #digests: Digests;
   readonly #exchange: PeerExchange;
-  readonly #incarnation: Incarnation;
+  readonly #identity: Identity;
   readonly #isLoneExpiry: boolean;
-  /** Tells this process from others with its id. */
-  readonly #boot: number;
   #effects: RegistryEffect[] = [];
   #lastState = -1;
-  #hasTwin = false;
-  /** Frames of peers that could not be read. */
-  malformed = 0;
 
   constructor(self: { readonly nodeId: string }, options: RegistryCoreOptions, nowMs: number, wallMs: number) {
     const { peers, random } = options;
     this.nodeId = self.nodeId;
     this.#time = new LiveTime(nowMs);
-    this.#boot = 1 + random.u32();
     this.#isLoneExpiry = peers === 1 && options.onPeerLoss === 'expire';
     this.#logs = new LogTable(self.nodeId, this.#places, this.#tombstones, this.#ghosts);
     this.#owners = new Owners(this.#time, this.#logs, peers, (log) => this.#touchLog(log));
@@ -91,8 +85,10 @@ export class RegistryCore {
     });
     this.#own = new OwnInstances(this.#time, this.#places, this.#logs);
     this.#deltas = new DeltaSender(this.#logs.own);
-    this.#digests = new Digests(this.#time, this.#logs, this.#owners, this.#readiness, random, this.#boot);
-    this.#incarnation = new Incarnation(peers, options.storedIncarnation, this.#time.nowMs);
+    const send = (to: string, body: PeerMessage): void => this.#send(to, body);
+    this.#identity = new Identity(this.#logs.own, this.#time, options, (effect) => this.#effects.push(effect), send);
+    const { boot } = this.#identity;
+    this.#digests = new Digests(this.#time, this.#logs, this.#owners, this.#readiness, random, boot);
     const known = {
       time: this.#time,
       places: this.#places,
@@ -102,9 +98,10 @@ export class RegistryCore {
       owners: this.#owners,
       readiness: this.#readiness,
       digests: this.#digests,
+      identity: this.#identity,
     };
-    this.#exchange = new PeerExchange(known, (to, body) => this.#send(to, body));
-    this.#start(wallMs);
+    this.#exchange = new PeerExchange(known, send);
+    this.#identity.start(wallMs);
   }
 
   /** Serves. */
@@ -114,7 +111,7 @@ export class RegistryCore {
 
   /** 0 until the first one is stored. */
   get incarnation(): number {
-    return this.#incarnation.current;
+    return this.#identity.incarnation;
   }
 
   /** Changes in this node's own log, of its incarnation. */
@@ -139,6 +136,11 @@ export class RegistryCore {
   /** Tombstones that went for want of room, before everyone knew of them. */
   get tombstonesDropped(): number {
     return this.#tombstones.dropped;
+  }
+
+  /** Frames of peers that could not be read. */
+  get malformed(): number {
+    return this.#exchange.malformed;
   }
 
   /** What others said that there was no room for. */
@@ -202,8 +204,8 @@ export class RegistryCore {
   /** A frame of another name server, as its sender calls itself. Whatever it says, it doesn't throw. */
   receive(from: string, message: PeerMessage, nowMs: number, wallMs: number): void {
     this.#observe(nowMs);
-    if (from === this.nodeId) this.#meetNamesake(message);
-    else if (isName(from)) this.#receive(from, message, wallMs);
+    if (from === this.nodeId) this.#identity.meet(message);
+    else this.#exchange.receive(from, message, wallMs);
     this.#readiness.look();
     this.#settleState();
   }
@@ -219,7 +221,7 @@ export class RegistryCore {
   /** Lets time pass. To be called every `tickMs`. */
   tick(nowMs: number, wallMs: number): void {
     this.#observe(nowMs);
-    this.#start(wallMs);
+    this.#identity.start(wallMs);
     if (this.#digests.takeBeatDue()) this.#send(allPeers, { beat: this.#digests.beat(this.#readiness.isAsking) });
     if (this.#readiness.isStarted) {
       if (this.#digests.takeDigestDue()) this.#send(allPeers, { digest: this.#digests.digest() });
@@ -231,18 +233,15 @@ export class RegistryCore {
   /** Sends what was gathered; to be called when a `wake` effect says so. */
   flush(nowMs: number): void {
     this.#observe(nowMs);
-    this.#start(0);
+    this.#identity.start(0);
     this.#settle();
   }
 
   /** The incarnation of the last `store` effect is durable. */
   incarnationStored(incarnation: number, nowMs: number): void {
     this.#observe(nowMs);
-    const isFirst = this.#incarnation.current === 0;
-    if (this.#incarnation.stored(incarnation)) {
-      this.#logs.own.renumber(incarnation);
-      if (isFirst) this.#readiness.begin();
-    }
+    const isFirst = this.incarnation === 0;
+    if (this.#identity.stored(incarnation) && isFirst) this.#readiness.begin();
     this.#settleState();
   }
 
@@ -278,11 +277,7 @@ export class RegistryCore {
 
   /** Ids of a service's visible instances, in no order. */
   ids(namespace: string, group: string, service: string): string[] {
-    const ids: string[] = [];
-    for (const place of this.#places.service(namespace, group, service)?.places.values() ?? []) {
-      if (place.shown !== undefined) ids.push(place.instanceId);
-    }
-    return ids;
+    return this.#places.service(namespace, group, service)?.shownIds() ?? [];
   }
 
   serviceSize(namespace: string, group: string, service: string): number {
@@ -303,9 +298,7 @@ export class RegistryCore {
 
   /** All services that have visible instances, of one namespace or of all, in no order. */
   services(namespace?: string): ServiceInfo[] {
-    const found: ServiceInfo[] = [];
-    for (const service of this.#places.services(namespace)) if (service.shown > 0) found.push(info(service));
-    return found;
+    return [...this.#places.services(namespace)].filter(({ shown }) => shown > 0).map((service) => service.info());
   }
 
   viewState(): RegistryViewState {
@@ -340,78 +333,6 @@ export class RegistryCore {
     if (this.#time.observe(nowMs) === 0) return;
     this.#readiness.wake();
     this.#send(allPeers, { beat: this.#digests.beat(true) });
-  }
-
-  /** Until there is an incarnation: asks for it, draws it. */
-  #start(wallMs: number): void {
-    if (!this.#incarnation.isAsking) return;
-    const nowMs = this.#time.nowMs;
-    if (this.#incarnation.mayAsk(nowMs)) {
-      this.#send(allPeers, { incarnationQuestion: {} });
-      this.#effects.push({ kind: 'wake', atMs: this.#time.realMs + 100 });
-    }
-    // Without a wall clock there is none to draw.
-    const drawn = wallMs > 0 ? this.#incarnation.draw(nowMs, wallMs) : 0;
-    if (drawn > 0) this.#effects.push({ kind: 'store', incarnation: drawn });
-  }
-
-  #receive(from: string, message: PeerMessage, wallMs: number): void {
-    const owner = this.#owners.get(from) ?? this.#owners.admit(from, 0);
-    if (owner === undefined) return;
-    const boot = message.boot ?? 0;
-    if (boot !== owner.boot) {
-      owner.boot = boot;
-      owner.stamp = 0;
-    }
-    const incarnation = message.incarnation ?? 0;
-    if (incarnation <= hearsayMax) owner.floor = Math.max(owner.floor, incarnation);
-    if (this.#owners.hear(owner)) this.#send(from, { beat: this.#digests.beat(true) });
-    try {
-      if (message.incarnationQuestion) this.#answer(owner);
-      else if (message.incarnationTold) {
-        this.#told(from, message.incarnationTold.incarnation ?? 0, 0, wallMs);
-        if (message.incarnationTold.remains === true) this.#exchange.pullRemains(owner);
-      } else this.#exchange.receive(owner, message);
-    } catch (error) {
-      if (!isTaskdError(error, ErrorCode.INVALID)) throw error;
-      this.malformed++;
-    }
-    for (const { owner: about, incarnation, sequence } of message.digest?.owners ?? []) {
-      if (about !== this.nodeId) continue;
-      this.#told(from, incarnation ?? 0, sequence ?? 0, wallMs);
-      if ((incarnation ?? 0) > 0 && incarnation !== this.incarnation) this.#exchange.pullRemains(owner);
-    }
-  }
-
-  #answer(owner: Owner): void {
-    if (!this.#readiness.isStarted) return;
-    const { incarnation } = owner.log;
-    this.#send(owner.id, { incarnationTold: { incarnation, remains: this.#exchange.hasRemains(owner) } });
-  }
-
-  /** A peer knows so much of our own log. More than we do: it is of a former life, and we go above it. */
-  #told(from: string, incarnation: number, sequence: number, wallMs: number): void {
-    if (incarnation > hearsayMax) return;
-    this.#incarnation.told(from, incarnation);
-    this.#start(wallMs);
-    if (this.#logs.own.covers(incarnation, sequence) || this.#incarnation.current === 0) return;
-    const drawn = this.#incarnation.raise(incarnation, this.#time.nowMs, wallMs);
-    if (drawn === undefined) this.#stop('peers keep hearing of higher incarnations of it');
-    else if (drawn > 0) this.#effects.push({ kind: 'store', incarnation: drawn });
-  }
-
-  /** A frame whose sender has our id: our own, by some loop, or another process's; of two, the newer one goes on. */
-  #meetNamesake({ boot, incarnation }: PeerMessage): void {
-    if (boot === this.#boot || this.#incarnation.current === 0) return;
-    const order = (incarnation ?? 0) - this.#incarnation.current || (boot ?? 0) - this.#boot;
-    if (order > 0) this.#stop('it is alive and has the higher incarnation');
-  }
-
-  #stop(how: string): void {
-    if (this.#hasTwin) return;
-    this.#hasTwin = true;
-    const reason = `another name server has the node id ${this.nodeId}: ${how}; give each of them an id of its own`;
-    this.#effects.push({ kind: 'stop', reason });
   }
 
   #sweep(): void {
@@ -451,7 +372,7 @@ export class RegistryCore {
   }
 
   #sendDeltas(): void {
-    if (this.#owners.configured === 0 || this.#incarnation.current === 0 || !this.#deltas.isDue) return;
+    if (this.#owners.configured === 0 || this.incarnation === 0 || !this.#deltas.isDue) return;
     const nowMs = this.#time.realMs;
     const wakeMs = this.#deltas.wakeMs(nowMs);
     if (wakeMs === undefined) return;
@@ -476,7 +397,7 @@ export class RegistryCore {
 
   #send(to: string, body: PeerMessage): void {
     if (this.#owners.configured === 0) return;
-    const message = { sender: this.nodeId, incarnation: this.#incarnation.current, boot: this.#boot, ...body };
+    const message = { sender: this.nodeId, incarnation: this.incarnation, boot: this.#identity.boot, ...body };
     this.#effects.push({ kind: 'send', to, message });
   }
 
@@ -492,8 +413,4 @@ export class RegistryCore {
 
 function position({ owner, incarnation, sequence }: OwnerLog): OwnerPosition {
   return { owner, incarnation, sequence };
-}
-
-function info({ namespace, group, name, shown, healthy, isProtected }: Service): ServiceInfo {
-  return { namespace, group, service: name, instances: shown, healthy, isProtected };
 }
