@@ -63,7 +63,7 @@ export async function closedLoop(
 }
 
 /** Processor time of another process so far, in microseconds; of this thread group as a whole. */
-function cpuUs(pid: number): number {
+export function cpuUs(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return ((Number(fields[11]) + Number(fields[12])) / ticksPerSec) * 1e6;

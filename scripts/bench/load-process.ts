@@ -20,10 +20,11 @@ export class LoadProcess {
     });
   }
 
-  /** Sends it a word and resolves with its next message. */
-  ask<T>(word: string): Promise<T> {
-    this.#child.send(word);
-    return this.message<T>();
+  /** Sends it a word, or what else it understands, and resolves with its next message. */
+  ask<T>(message: string | object): Promise<T> {
+    const answer = this.message<T>();
+    this.#child.send(message);
+    return answer;
   }
 
   stop(): void {
