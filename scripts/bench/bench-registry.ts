@@ -10,20 +10,25 @@
  * 10,000 instances of 100 services are registered over 100 connections; 30 connections, 10 a node, watch all of them.
  * Send times are scheduled: a registration is late from when it was due, and seen when the last of the 30 decoded it.
  */
+import { spawnSync } from 'node:child_process';
 import { loadavg } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { NameServers } from '../name-servers.js';
 import type { BenchArguments, BenchResult } from './bench.js';
+import { LoadProcess } from './load-process.js';
 import { healTimes } from './registry-heal.js';
 import { measure, type RegistryFigures, RegistryProcesses } from './registry-measure.js';
 import { holdSessions } from './registry-sessions.js';
 import type { RegistryShape } from './registry-shape.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
+const peers = join(here, '..', '..', '..', 'scripts', 'peers');
 const servers = 3;
 
-async function ours(shape: Omit<RegistryShape, 'servers'>, seconds: number, rate: number): Promise<RegistryFigures> {
+type Shape = Omit<RegistryShape, 'servers'>;
+
+async function ours(shape: Shape, seconds: number, rate: number): Promise<RegistryFigures> {
   const names = await NameServers.start(servers);
   try {
     const script = join(here, 'registry-client.js');
@@ -38,6 +43,33 @@ async function ours(shape: Omit<RegistryShape, 'servers'>, seconds: number, rate
   }
 }
 
+/** What the process of the peer's servers tells. */
+type PeerServers =
+  | { readonly servers: string[]; readonly pids: number[]; readonly server: string; readonly durability: string }
+  | { readonly unavailable: string };
+
+/** Timed at no more than half of what it reaches: otherwise nothing but its queue would be measured. */
+async function etcd(shape: Shape, seconds: number, rate: number): Promise<[string, RegistryFigures?]> {
+  spawnSync(process.execPath, [join(peers, 'ensure-peers.cjs')], { stdio: 'inherit' });
+  const script = join(peers, 'etcd.mjs');
+  const serving = new LoadProcess(script, ['server']);
+  try {
+    const told = await serving.message<PeerServers>();
+    if ('unavailable' in told) return [`unavailable: ${told.unavailable}`];
+    const processes = await RegistryProcesses.start(script, { ...shape, servers: told.servers });
+    try {
+      const figures = await measure(processes, told.pids, seconds, (reached) =>
+        Math.min(rate, Math.floor(reached / 2)),
+      );
+      return [`${told.server}: ${told.durability}`, figures];
+    } finally {
+      processes.stop();
+    }
+  } finally {
+    serving.stop();
+  }
+}
+
 export async function run(args: BenchArguments): Promise<BenchResult> {
   const seconds = Number(args['seconds'] ?? 5);
   const rate = Number(args['rate'] ?? 10_000);
@@ -47,7 +79,17 @@ export async function run(args: BenchArguments): Promise<BenchResult> {
     .map(Number);
   const shape = { connections: 100, instances: 10_000, services: 100, watchers: 30 };
   const config: Record<string, number | string> = { servers, ...shape, seconds };
-  const metrics: Record<string, number> = { ...(await ours(shape, seconds, rate)) };
+  const peer = args['peer'];
+  if (peer !== undefined && peer !== 'etcd') throw new Error(`bench registry: --peer takes etcd, not ${peer}`);
+  const figures = await ours(shape, seconds, rate);
+  const metrics: Record<string, number> = { ...figures };
+  if (peer === 'etcd') {
+    const [what, theirs] = await etcd(shape, seconds, rate);
+    config['peers.etcd'] = what;
+    config['durability'] = 'none: clients register again';
+    for (const [name, value] of Object.entries(theirs ?? {})) metrics[`etcd.${name}`] = value;
+    if (theirs !== undefined) metrics['ratio'] = figures.registrationsPerSec / theirs.registrationsPerSec;
+  }
   if (sessions > 0) Object.assign(metrics, await holdSessions(sessions));
   if (cuts[0]! > 0) {
     const times = await healTimes(shape, cuts);
