@@ -63,7 +63,7 @@ t.test('an instance: listed, watched, drained, weighed, gone', async (t) => {
 
   // Registered at the first one, seen at the second.
   t.match(await json(['instances', 'billing']), [{ instanceId: 'b1', owner: 'n1', zone: 'east', override: null }]);
-  t.match((await ns(['instances', 'billing'])).out, /^b1 +127\.0\.0\.1:9000 +east +100 +up +- +n1 +\d+\.1$/m);
+  t.match((await ns(['instances', 'billing'])).out, /^b1 +127\.0\.0\.1:9000 +east +100 +up +- +n1 +\d+\.\d+$/m);
   const services = (await json(['services'])) as { service: string }[];
   t.ok(services.some(({ service }) => service === 'billing'));
 

@@ -21,7 +21,15 @@ t.test('the code in docs/consuming.md is the code in examples/', async (t) => {
 });
 
 t.test('links in the documents lead somewhere', async (t) => {
-  for (const path of ['README.md', 'docs/operations.md', 'docs/jobs.md', 'docs/topics.md', 'docs/consuming.md']) {
+  for (const path of [
+    'README.md',
+    'docs/operations.md',
+    'docs/jobs.md',
+    'docs/topics.md',
+    'docs/consuming.md',
+    'docs/discovery.md',
+    'examples/README.md',
+  ]) {
     for (const [, target] of read(path).matchAll(/\]\(([^)#:]+)\)/g)) {
       const where = join(path, '..', target!);
       t.doesNotThrow(() => read(where), `${path} → ${where}`);
