@@ -22,14 +22,14 @@ export const producerMutants: readonly Mutant[] = [
   {
     name: 'what may be stored is sent again under the next epoch',
     file: 'src/client/lane.js',
-    find: "            if (batch.state === 'inFlight' || batch.maybeAppended) {\n                failures.push",
-    replace: "            if (batch.state === 'inFlight') {\n                failures.push",
+    find: "const isOpen = batch.state === 'inFlight' || batch.maybeAppended;",
+    replace: "const isOpen = batch.state === 'inFlight';",
     world: 'queue',
     seeds: 60,
   },
   {
     name: 'a lost connection means not stored',
-    file: 'src/client/lane.js',
+    file: 'src/client/lane-outcome.js',
     find: '        case ErrorCode.CONNECTION_LOST:\n',
     replace: '',
     world: 'queue',
