@@ -154,6 +154,16 @@ export class Owners {
     return Number.isFinite(heardMs) ? Math.round(this.#time.nowMs - heardMs) : 0;
   }
 
+  /** All whom we hear have acknowledged all of our log. */
+  haveAcknowledged({ incarnation, sequence }: OwnerLog): boolean {
+    const sinceMs = this.#time.nowMs - silentMs;
+    for (const { heardMs, acknowledged } of this.#owners.values()) {
+      if (heardMs <= sinceMs) continue;
+      if (acknowledged?.incarnation !== incarnation || acknowledged.sequence < sequence) return false;
+    }
+    return true;
+  }
+
   /** No other node is heard, though there are some. */
   get isAlone(): boolean {
     if (this.#configured === 0) return false;

@@ -256,13 +256,7 @@ export class RegistryCore {
 
   /** All that this node said is with every peer in reach. */
   get isHandedOver(): boolean {
-    const { incarnation, sequence } = this.#logs.own;
-    for (const owner of this.#owners.all()) {
-      if (!this.#owners.isHeard(owner.id, 2_000, this.#time.nowMs)) continue;
-      const { acknowledged } = owner;
-      if (acknowledged?.incarnation !== incarnation || acknowledged.sequence < sequence) return false;
-    }
-    return true;
+    return this.#owners.haveAcknowledged(this.#logs.own);
   }
 
   /** The instance in the merged view. */
