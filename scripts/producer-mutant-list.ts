@@ -33,6 +33,6 @@ export const producerMutants: readonly Mutant[] = [
     find: '        case ErrorCode.CONNECTION_LOST:\n',
     replace: '',
     world: 'queue',
-    seeds: 60,
+    seeds: 400,
   },
 ];
