@@ -5,7 +5,8 @@
 import { ErrorCode, TaskdError } from '../base/errors.js';
 import type { ServerStream } from '../rpc/service.js';
 import type { Clock, Timer } from '../runtime/clock.js';
-import type { taskd } from '../wire/generated/messages.js';
+import { Encoded } from '../wire/encoded.js';
+import { taskd } from '../wire/generated/messages.js';
 import type { ClientTable } from './client-table.js';
 import { checkName } from './instance.js';
 import { Selector } from './selector.js';
@@ -28,6 +29,8 @@ export class WatchService {
   #flushedMs = Number.NEGATIVE_INFINITY;
   #catchUp: Timer | undefined;
   #isStopped = false;
+  /** The last event that was told, until the end of the flush. */
+  #encoded: { readonly event: taskd.WatchEvent.$Properties; readonly bytes: Encoded } | undefined;
 
   constructor(clock: Clock, watches: WatchSet, clients: ClientTable) {
     this.#clock = clock;
@@ -41,7 +44,7 @@ export class WatchService {
     const { peer } = stream;
     this.#clients.watch(peer);
     const push = (event: taskd.WatchEvent.$Properties): boolean => {
-      if (stream.push(event)) return true;
+      if (stream.push(this.#encode(event))) return true;
       stream.onWritable(() => {
         this.#watches.resume(watcher);
         this.flushSoon();
@@ -82,6 +85,14 @@ export class WatchService {
     }
   }
 
+  /** What several watchers are told one after the other is encoded once. */
+  #encode(event: taskd.WatchEvent.$Properties): Encoded {
+    if (this.#encoded?.event !== event) {
+      this.#encoded = { event, bytes: new Encoded(taskd.WatchEvent.encode(event).finish()) };
+    }
+    return this.#encoded.bytes;
+  }
+
   #close(stream: WatchStream): void {
     const watcher = this.#streams.get(stream);
     if (watcher === undefined) return;
@@ -96,7 +107,9 @@ export class WatchService {
     const nowMs = this.#clock.monotonicMs();
     this.#flushedMs = nowMs;
     if (this.#watches.isOutrun) this.#watches.catchUp(nowMs);
-    if (!this.#watches.flush()) return;
+    const isMore = this.#watches.flush();
+    this.#encoded = undefined;
+    if (!isMore) return;
     // Much to tell: others get their turn in between.
     this.#isFlushDue = true;
     this.#flusher = this.#clock.timer(0, () => this.#flush());

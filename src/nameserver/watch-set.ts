@@ -2,10 +2,10 @@
  * The watchers of one name server, pure. A watcher first gets the whole list, in parts when it is long, then what
  * changed.
  *
- * Nothing is queued for a watcher but names: which instances changed since it was last told. Their state is read when
- * it is sent, so a slow watcher skips what was in between and gets the latest. When more names wait than it was last
- * listed, and some, they are dropped and the whole list is sent again. So memory per watcher is bounded by what it
- * watches, not by changes.
+ * Nothing is queued but names: which instances changed, once for all who watch a service, and how far each of them has
+ * been told. Their state is read when it is sent, so a slow watcher skips what was in between and gets the latest. One
+ * that more changes wait for than it was last listed, and some, gets the whole list again. So memory is bounded by what
+ * is watched, not by changes. Watchers that are equally far are told the same event, made once.
  *
  * A whole list that can't be sure of what it leaves out (cold, frozen, behind) is sent again once that is over. So is
  * one to a watcher that should have been told of something gone while nobody knew that it had ended: what is only out of
@@ -13,6 +13,7 @@
  */
 import type { taskd } from '../wire/generated/messages.js';
 import type { Catalog, ServedInstance } from './catalog.js';
+import { ChangeJournal } from './change-journal.js';
 import { type InstanceKey, serviceKey } from './core/instance-key.js';
 import type { OwnerPosition, RegistryViewState } from './core/view-state.js';
 import { compareVersions, type InstanceVersion } from './instance.js';
@@ -45,11 +46,31 @@ interface Read {
   readonly isOver: boolean;
 }
 
+/** Those who watch one service, or all of a group, and what changes there. */
+interface Audience {
+  readonly watchers: Set<Watcher>;
+  readonly journal: ChangeJournal;
+}
+
+/** What was read of a journal, from one position to another, as one event. */
+interface Chunk {
+  readonly from: number;
+  readonly to: number;
+  readonly event: taskd.WatchEvent.$Properties;
+  readonly verdicts: readonly (readonly [place: string, isShown: boolean])[];
+  /** Something is out of sight that may not have ended. */
+  readonly isUnsure: boolean;
+}
+
 export class WatchSet {
   readonly #catalog: Catalog;
   readonly #view: WatchedView;
   /** By service; those of all services under the service ''. */
-  readonly #byService = new Map<string, Set<Watcher>>();
+  readonly #audiences = new Map<string, Audience>();
+  /** Those whose journal grew since the last flush. */
+  readonly #moved = new Set<Audience>();
+  /** Those whose journal isn't empty. */
+  readonly #kept = new Set<Audience>();
   /** Those that have something to be told and can take it. */
   readonly #dirty = new Set<Watcher>();
   /** Those whose client has seen more than they get. */
@@ -59,8 +80,9 @@ export class WatchSet {
   readonly #told = new ToldVersions();
   #wasComplete = false;
   #size = 0;
-  /** Of this flush: what was read, and the states. */
+  /** Of this flush: what was read, what whole audiences are told, and the state. */
   readonly #reads = new Map<string, Read>();
+  readonly #chunks = new Map<ChangeJournal, Chunk>();
   #state: RegistryViewState;
 
   constructor(catalog: Catalog, view: WatchedView) {
@@ -75,7 +97,7 @@ export class WatchSet {
 
   /** True when `flush` has something to do. */
   get isDirty(): boolean {
-    return this.#dirty.size > 0;
+    return this.#dirty.size > 0 || this.#moved.size > 0;
   }
 
   /** True while some client has seen more than is known here: `catchUp` must be called now and then. */
@@ -84,11 +106,14 @@ export class WatchSet {
   }
 
   add(target: WatchTarget, push: PushEvent, nowMs: number): Watcher {
-    const watcher = new Watcher(target, push, nowMs);
     const key = keyOf(target);
-    let watchers = this.#byService.get(key);
-    if (watchers === undefined) this.#byService.set(key, (watchers = new Set()));
-    watchers.add(watcher);
+    let audience = this.#audiences.get(key);
+    if (audience === undefined) {
+      audience = { watchers: new Set(), journal: new ChangeJournal() };
+      this.#audiences.set(key, audience);
+    }
+    const watcher = new Watcher(target, audience.journal, push, nowMs);
+    audience.watchers.add(watcher);
     this.#size++;
     if (watcher.isWaiting) {
       this.#outrun.add(watcher);
@@ -101,11 +126,13 @@ export class WatchSet {
 
   remove(watcher: Watcher): void {
     const key = keyOf(watcher.target);
-    const watchers = this.#byService.get(key);
-    if (watchers?.delete(watcher) !== true) return;
-    if (watchers.size === 0) {
-      this.#byService.delete(key);
-      this.#told.forgetUnwatched(watcher.target, (service) => this.#byService.has(service));
+    const audience = this.#audiences.get(key);
+    if (audience?.watchers.delete(watcher) !== true) return;
+    if (audience.watchers.size === 0) {
+      this.#audiences.delete(key);
+      this.#moved.delete(audience);
+      this.#kept.delete(audience);
+      this.#told.forgetUnwatched(watcher.target, (service) => this.#audiences.has(service));
     }
     this.#dirty.delete(watcher);
     this.#outrun.delete(watcher);
@@ -114,12 +141,9 @@ export class WatchSet {
 
   /** An instance was added, changed or removed. */
   changed(namespace: string, group: string, service: string, instanceId: string): void {
-    const narrow = this.#byService.get(serviceKey(namespace, group, service));
-    if (narrow !== undefined) for (const watcher of narrow) this.#note(watcher, instanceId);
-    const wide = this.#byService.get(serviceKey(namespace, group, ''));
-    if (wide === undefined) return;
-    const place = `${service}\n${instanceId}`;
-    for (const watcher of wide) this.#note(watcher, place);
+    this.#note(serviceKey(namespace, group, service), instanceId);
+    const wide = serviceKey(namespace, group, '');
+    if (this.#audiences.has(wide)) this.#note(wide, `${service}\n${instanceId}`);
   }
 
   /** The state of the view is another one: everybody is told, and who has an unsure list gets a sure one, once it is. */
@@ -132,7 +156,7 @@ export class WatchSet {
         return this.#catalog.find(namespace, group, service, instanceId) === undefined;
       });
     }
-    for (const watchers of this.#byService.values()) {
+    for (const { watchers } of this.#audiences.values()) {
       for (const watcher of watchers) {
         if (isSureNow && watcher.isUnsure) this.#list(watcher);
         else this.#owe(watcher);
@@ -149,7 +173,7 @@ export class WatchSet {
     else services.delete(service);
     if (services.size === 0) this.#protected.delete(key);
     for (const each of [serviceKey(namespace, group, service), key]) {
-      for (const watcher of this.#byService.get(each) ?? []) this.#owe(watcher);
+      for (const watcher of this.#audiences.get(each)?.watchers ?? []) this.#owe(watcher);
     }
   }
 
@@ -173,7 +197,8 @@ export class WatchSet {
 
   /** Tells what is new, to a bound. True: some is left for the next flush, which may follow at once. */
   flush(): boolean {
-    if (this.#dirty.size === 0) return false;
+    for (const audience of this.#moved) this.#rouse(audience);
+    this.#moved.clear();
     this.#state = this.#view.viewState();
     let budget = flushInstancesMax;
     // Whoever has more to be told goes to the end of the set, which the loop then reaches.
@@ -186,12 +211,34 @@ export class WatchSet {
       budget -= Math.max(1, told);
     }
     this.#reads.clear();
+    this.#chunks.clear();
+    for (const audience of this.#kept) this.#trim(audience);
     return this.#dirty.size > 0;
   }
 
-  #note(watcher: Watcher, place: string): void {
-    if (!watcher.note(place)) this.#list(watcher);
-    else if (watcher.hasWork && !watcher.isStuck) this.#dirty.add(watcher);
+  #note(key: string, place: string): void {
+    const audience = this.#audiences.get(key);
+    if (audience === undefined) return;
+    audience.journal.note(place);
+    this.#moved.add(audience);
+    this.#kept.add(audience);
+  }
+
+  /** Whoever can take it is told in this flush. Who missed too much gets the whole list instead. */
+  #rouse({ watchers }: Audience): void {
+    for (const watcher of watchers) {
+      if (watcher.isLapped) this.#list(watcher);
+      else if (watcher.hasWork && !watcher.isStuck) this.#dirty.add(watcher);
+    }
+  }
+
+  /** Forgets what everybody was told. */
+  #trim(audience: Audience): void {
+    const { journal, watchers } = audience;
+    let position = journal.end;
+    for (const watcher of watchers) if (!watcher.isWaiting) position = Math.min(position, watcher.position);
+    journal.trim(position);
+    if (position === journal.end) this.#kept.delete(audience);
   }
 
   #owe(watcher: Watcher): void {
@@ -213,8 +260,8 @@ export class WatchSet {
   /** Pushes one event; the number of instances in it, or −1 when it could not be taken. */
   #tell(watcher: Watcher): number {
     if (watcher.listing !== undefined) return this.#tellListPart(watcher, watcher.listing);
-    if (watcher.changed.size > 0) return this.#tellChanges(watcher);
-    return this.#push(watcher, false, [], [], false) ? 0 : -1;
+    if (watcher.changes > 0) return this.#tellChanges(watcher);
+    return this.#push(watcher, this.#event(watcher, false, [], [], false)) ? 0 : -1;
   }
 
   #tellListPart(watcher: Watcher, listing: string[]): number {
@@ -230,7 +277,7 @@ export class WatchSet {
       shown.push(place);
       bytes += read.bytes;
     }
-    if (!this.#push(watcher, !watcher.isListStarted, changed, [], rest > 0)) return -1;
+    if (!this.#push(watcher, this.#event(watcher, !watcher.isListStarted, changed, [], rest > 0))) return -1;
     for (const place of shown) watcher.told(place, true);
     watcher.isListStarted = true;
     listing.length = rest;
@@ -241,46 +288,66 @@ export class WatchSet {
   }
 
   #tellChanges(watcher: Watcher): number {
+    const chunk = this.#chunkFor(watcher);
+    const { event, verdicts } = chunk;
+    if (chunk.isUnsure) watcher.isUnsure = true;
+    const isWorthIt = verdicts.length > 0 || watcher.isStateDue;
+    if (isWorthIt && !this.#push(watcher, event)) return -1;
+    watcher.position = chunk.to;
+    for (const [place, isShown] of verdicts) watcher.told(place, isShown);
+    return verdicts.length;
+  }
+
+  /** One without a selector that isn't behind is told what all others of its kind are told: that is read once. */
+  #chunkFor(watcher: Watcher): Chunk {
+    if (watcher.target.selector !== undefined || watcher.isBehind) return this.#chunk(watcher);
+    let chunk = this.#chunks.get(watcher.journal);
+    if (chunk?.from !== watcher.position) this.#chunks.set(watcher.journal, (chunk = this.#chunk(watcher)));
+    return chunk;
+  }
+
+  #chunk(watcher: Watcher): Chunk {
+    const { journal, position: from } = watcher;
     const changed: taskd.Instance.$Properties[] = [];
     const removed: taskd.InstanceKey.$Properties[] = [];
-    const verdicts: [place: string, verdict: 'show' | 'remove' | 'skip'][] = [];
+    const verdicts: [place: string, isShown: boolean][] = [];
+    const places = new Set<string>();
+    let isUnsure = false;
     let bytes = 0;
-    for (const place of watcher.changed) {
-      if (changed.length + removed.length === eventInstancesMax || bytes >= eventBytesAim) break;
+    let to = from;
+    for (; to < journal.end && verdicts.length < eventInstancesMax && bytes < eventBytesAim; to++) {
+      const place = journal.at(to);
+      if (places.has(place)) continue;
+      places.add(place);
       const read = this.#read(watcher, place);
-      let verdict = watcher.judge(place, read.instance?.claim);
-      if (verdict === 'remove' && read.instance === undefined && !read.isOver) {
-        watcher.isUnsure = true;
-        verdict = 'skip';
-      }
-      verdicts.push([place, verdict]);
-      if (verdict === 'skip') continue;
+      const verdict = watcher.judge(place, read.instance?.claim);
+      const isUncertain = verdict === 'remove' && read.instance === undefined && !read.isOver;
+      if (isUncertain) isUnsure = true;
+      if (verdict === 'skip' || isUncertain) continue;
+      verdicts.push([place, verdict === 'show']);
       if (verdict === 'show') changed.push(read.message!);
       else removed.push(keyAt(watcher, place));
       bytes += read.bytes;
     }
-    const isWorthIt = changed.length + removed.length > 0 || watcher.isStateDue;
-    if (isWorthIt && !this.#push(watcher, false, changed, removed, false)) return -1;
-    for (const [place, verdict] of verdicts) {
-      watcher.changed.delete(place);
-      if (verdict !== 'skip') watcher.told(place, verdict === 'show');
-    }
-    return verdicts.length;
+    return { from, to, event: this.#event(watcher, false, changed, removed, false), verdicts, isUnsure };
   }
 
-  #push(
+  #event(
     watcher: Watcher,
     full: boolean,
     changed: taskd.Instance.$Properties[],
     removed: taskd.InstanceKey.$Properties[],
     more: boolean,
-  ): boolean {
+  ): taskd.WatchEvent.$Properties {
     const { namespace, group, service } = watcher.target;
     const isProtected = watcher.isWide
       ? this.#protected.has(serviceKey(namespace, group, ''))
       : this.#view.isProtected(namespace, group, service);
-    const state = stateMessage(this.#state, watcher.isBehind, isProtected);
-    if (!watcher.push({ full, changed, removed, state, more })) return false;
+    return { full, changed, removed, state: stateMessage(this.#state, watcher.isBehind, isProtected), more };
+  }
+
+  #push(watcher: Watcher, event: taskd.WatchEvent.$Properties): boolean {
+    if (!watcher.push(event)) return false;
     watcher.isStateDue = false;
     return true;
   }

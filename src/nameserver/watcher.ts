@@ -1,4 +1,5 @@
 import type { taskd } from '../wire/generated/messages.js';
+import type { ChangeJournal } from './change-journal.js';
 import type { OwnerPosition } from './core/view-state.js';
 import type { InstanceClaim } from './instance.js';
 import type { Selector } from './selector.js';
@@ -25,7 +26,7 @@ const behindEndMs = 30_000;
 const changesMaxBase = 1_024;
 
 /**
- * One watcher, and all that is remembered for it: names, never states.
+ * One watcher, and what is remembered for it: names and where it reads on, never states.
  *
  *   WAITING ──what the client has seen is covered, or 500 ms──▶ LISTING ──whole list sent──▶ LIVE
  *   LIVE, LISTING ──too many changes wait, or a surer list can be had──▶ LISTING
@@ -36,8 +37,9 @@ export class Watcher {
   /** Places still to send of the whole list, from the end; undefined when live or waiting. */
   listing: string[] | undefined;
   isListStarted = false;
-  /** Places that changed since they were told. */
-  readonly changed: Set<string> = new Set();
+  /** What changed of what it watches, and where it reads on. */
+  readonly journal: ChangeJournal;
+  position = 0;
   /** A refused push: nothing is tried before `resume`. */
   isStuck = false;
   /** The state is to be told, even if nothing else is. */
@@ -52,8 +54,9 @@ export class Watcher {
   readonly #beganMs: number;
   #listedCount = 0;
 
-  constructor(target: WatchTarget, push: PushEvent, nowMs: number) {
+  constructor(target: WatchTarget, journal: ChangeJournal, push: PushEvent, nowMs: number) {
     this.target = target;
+    this.journal = journal;
     this.push = push;
     this.#told = target.selector === undefined ? undefined : new Set();
     this.#known = target.known;
@@ -75,12 +78,22 @@ export class Watcher {
   }
 
   get hasWork(): boolean {
-    return !this.#isWaiting && (this.listing !== undefined || this.changed.size > 0 || this.isStateDue);
+    return !this.#isWaiting && (this.listing !== undefined || this.changes > 0 || this.isStateDue);
+  }
+
+  /** Changes that it was not told of. */
+  get changes(): number {
+    return this.journal.end - this.position;
+  }
+
+  /** So many wait that the whole list is cheaper. */
+  get isLapped(): boolean {
+    return !this.#isWaiting && this.changes > changesMaxBase + this.#listedCount;
   }
 
   /** Names kept for it. */
   get nameCount(): number {
-    return this.changed.size + (this.listing?.length ?? 0) + (this.#told?.size ?? 0);
+    return this.changes + (this.listing?.length ?? 0) + (this.#told?.size ?? 0);
   }
 
   /**
@@ -108,15 +121,8 @@ export class Watcher {
     this.isListStarted = false;
     this.isUnsure = false;
     this.#listedCount = places.length;
-    this.changed.clear();
+    this.position = this.journal.end;
     this.#told?.clear();
-  }
-
-  /** Notes a change. False: so many wait that the whole list is cheaper. */
-  note(place: string): boolean {
-    if (this.#isWaiting) return true;
-    this.changed.add(place);
-    return this.changed.size <= changesMaxBase + this.#listedCount;
   }
 
   /** Whether the client shall have this instance, and whether it must be told that it is not there. */

@@ -1,5 +1,6 @@
 import type { Piece } from '../runtime/file-region.js';
 import type { Address } from '../runtime/net.js';
+import type { Encoded } from '../wire/encoded.js';
 import type { Method } from '../wire/methods.js';
 
 /** The other end of a connection, as a server's handlers see it. One object a connection. */
@@ -46,7 +47,7 @@ export interface ServerStream<A> {
   readonly credit: number;
   readonly isOpen: boolean;
   /** False, and nothing sent, at zero credit, over the write water mark, or when the stream is over. */
-  push(message: A, payload?: readonly Uint8Array[]): boolean;
+  push(message: A | Encoded, payload?: readonly Uint8Array[]): boolean;
   /** Calls back when pushing is possible again after a refusal. */
   onWritable(callback: () => void): void;
   /** Calls back once when the client cancels or its connection closes. */

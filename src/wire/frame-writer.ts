@@ -9,6 +9,7 @@ import { writeU32 } from '../base/bytes.js';
 import { crc32 } from '../base/crc32.js';
 import { assert, ErrorCode, TaskdError } from '../base/errors.js';
 import { bytesOf, FileRegion, type Piece, releasePieces } from '../runtime/file-region.js';
+import { Encoded } from './encoded.js';
 import { crcBytes, Flag, headerBytes } from './frame.js';
 import { checkLength, type FrameLimits } from './frame-decoder.js';
 import type { Codec } from './methods.js';
@@ -33,6 +34,7 @@ export class OutboundFrame {
   correlation = 0;
   /** Without a codec the meta is empty. */
   codec: Codec<unknown> | undefined;
+  /** Or `Encoded`. */
   message: unknown;
   /** Regions of files only without the CRC flag: their bytes are not looked at here. */
   payload: readonly Piece[] | undefined;
@@ -84,7 +86,8 @@ export class FrameWriter {
     writer.fixed32(0);
     writer.fixed32(0);
     writer.fixed32(0);
-    if (frame.codec !== undefined) frame.codec.encode(frame.message, writer);
+    if (frame.message instanceof Encoded) writer.raw(frame.message.bytes);
+    else if (frame.codec !== undefined) frame.codec.encode(frame.message, writer);
     if (frame.credit !== 0) writer.uint32(creditTag).uint32(frame.credit);
     if (frame.deadlineMs !== 0) writer.uint32(deadlineTag).uint32(frame.deadlineMs);
     const metaBytes = writer.pos - begin - headerBytes;
