@@ -120,7 +120,10 @@ export class ClusterShard implements Shard<ClusterVerdict> {
   }
 
   lost(logStart: number): void {
-    const message = `the log of ${clusterTopic.name} can't be read on (it begins at ${logStart}): mend the disk, start again`;
+    const message =
+      `the log of ${clusterTopic.name}, which says what topics there are, can't be read (it begins at ${logStart}): see ` +
+      '"taskctl log inspect" with the data folder, and restore the whole folder from a copy, or move it away and start ' +
+      'anew ("taskctl log export" saves the records)';
     this.#caughtUp?.reject(new TaskdError(ErrorCode.DATA_LOSS, message));
     this.#caughtUp = undefined;
   }

@@ -1,10 +1,14 @@
-import { truncateSync } from 'node:fs';
+import { readdirSync, truncateSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { ErrorCode } from '../../src/base/errors.js';
 import { BatchClass, headerBytes } from '../../src/batch/header.js';
 import { readRecords } from '../../src/batch/record.js';
 import { Fetcher } from '../../src/client/fetcher.js';
+import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
+import { BrokerNode, temporaryFolder } from '../support/broker-node.js';
 import { damagedBroker, spoil } from '../support/damaged-broker.js';
+import { MemoryLogger } from '../support/rpc-pair.js';
 
 t.test('a producer is told at once what is wrong with a damaged partition', async (t) => {
   const truncate = (path: string): void => truncateSync(path, 100);
@@ -21,6 +25,20 @@ t.test('a producer is told at once what is wrong with a damaged partition', asyn
   t.match(trouble, { code: ErrorCode.STORAGE_FAILED, message: /restore the data folder/ }, 'and to readers in process');
   const sent = client.producer().send(topicId, 0, { value: Buffer.from('more') }, BatchClass.CLIENT);
   await t.rejects(sent, { code: ErrorCode.STORAGE_FAILED, message: /restore the data folder/ });
+});
+
+t.test("a damaged log of the cluster's own keeps the broker down, with what a person can do", async (t) => {
+  const folder = temporaryFolder(t);
+  const runtime = nodeRuntime(new MemoryLogger());
+  const node = await BrokerNode.start(runtime, folder);
+  for (const name of ['first', 'second']) await node.broker.ensureTopic(name, 1);
+  await node.stop();
+  const place = join(folder, 'data', '0', '0-1');
+  spoil('first')(join(place, readdirSync(place).find((name) => name.endsWith('.log'))!));
+  await t.rejects(BrokerNode.start(runtime, folder), {
+    code: ErrorCode.DATA_LOSS,
+    message: /__cluster, .* "taskctl log inspect" .* restore the whole folder .* start anew .*"taskctl log export"/,
+  });
 });
 
 t.test('a damaged partition is read around what is gone, and takes nothing', async (t) => {
