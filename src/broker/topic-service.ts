@@ -7,6 +7,7 @@ import { taskd } from '../wire/generated/messages.js';
 import { readTopicConfig, wireSettings, writeTopicConfig } from '../wire/topic-config.js';
 import type { Cluster, NewTopic } from './cluster.js';
 import { clusterTopic, type TopicInfo } from './cluster-shard.js';
+import { DeletedNames, deletedNameKeptMs } from './deleted-names.js';
 import type { Partition } from './partition.js';
 import type { Partitions } from './partitions.js';
 import { ProducerIdShares } from './producer-ids.js';
@@ -25,6 +26,7 @@ export class TopicService {
   readonly #address: () => Address;
   readonly #autoCreate: boolean;
   readonly #producerIds = new ProducerIdShares();
+  readonly #deletedNames = new DeletedNames();
   /** What is being done to a topic's partitions, by topic id: one thing after another. */
   readonly #effects = new Map<number, Promise<void>>();
 
@@ -39,6 +41,7 @@ export class TopicService {
   /** Creates the topic and its partitions; they serve when it resolves. */
   async create(wanted: NewTopic): Promise<TopicInfo> {
     const topic = await this.#cluster.createTopic(wanted);
+    this.#deletedNames.made(topic.name);
     await this.#after(topic, () => this.#partitions.openTopic(topic));
     return topic;
   }
@@ -82,6 +85,7 @@ export class TopicService {
   deleteTopic(request: taskd.DeleteTopicRequest, call: ServerCall<taskd.IDeleteTopicResponse>): void {
     answer(call, async () => {
       const topic = await this.#cluster.deleteTopic(request.name);
+      this.#deletedNames.deleted(topic.name, this.#runtime.clock.monotonicMs());
       await this.#after(topic, () => this.#remove(topic.topicId));
       return {};
     });
@@ -132,6 +136,7 @@ export class TopicService {
     for (const name of names) {
       let topic = name === clusterTopic.name ? clusterTopic : this.#cluster.shard.topicNamed(name);
       if (topic === undefined && mayCreate && this.#autoCreate && !isInternalName(name)) {
+        if (this.#deletedNames.isKept(name, this.#runtime.clock.monotonicMs())) throw deletedJustNow(name);
         topic = await this.create({ name, partitions: autoCreatePartitions, replicas: 1, ifAbsent: true });
       }
       if (topic !== undefined) topics.push(topic);
@@ -185,6 +190,13 @@ export class TopicService {
       return { topicId, partition, term, logStart, logEnd, highWatermark, bytes, problem };
     });
   }
+}
+
+function deletedJustNow(name: string): TaskdError {
+  const message =
+    `topic "${name}" was deleted, and whoever goes on using it does not make it again: stop that one, or create the ` +
+    `topic; ${deletedNameKeptMs / 1_000} s after the last one asked for it the name is free`;
+  return new TaskdError(ErrorCode.NOT_FOUND, message);
 }
 
 function numbers(count: number): number[] {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { ErrorCode } from '../../src/base/errors.js';
 import { BatchClass } from '../../src/batch/header.js';
+import { TopicProducer } from '../../src/client/topic-producer.js';
 import { type TopicChange, Topics } from '../../src/client/topics.js';
 import type { Files } from '../../src/runtime/files.js';
 import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
@@ -123,6 +124,23 @@ t.test('a topic comes into being by its use only where that is wanted', async (t
   await t.rejects(topics.describe('asked'), { code: ErrorCode.NOT_FOUND }, 'a look makes nothing');
   t.match(await client.topics.named('made'), { name: 'made', partitions: 1 });
   t.match(await topics.describe('made'), { partitions: 1 });
+});
+
+t.test('a topic that was deleted does not come back by a producer that goes on', async (t) => {
+  const { client, runtime } = await brokerAndClient(t, { autoCreateTopics: true });
+  const topics = new Topics(client.topics);
+  const producer = new TopicProducer({ runtime, callers: client.connections, topics: client.topics });
+  t.teardown(() => producer.close());
+  await producer.send('unwanted', { value: 'a' });
+  await topics.remove('unwanted');
+  for (let i = 0; i < 3; i++) {
+    await t.rejects(producer.send('unwanted', { value: 'b' }), { code: ErrorCode.NOT_FOUND });
+    client.topics.forgetNamed('unwanted');
+  }
+  await t.rejects(client.topics.named('unwanted'), { code: ErrorCode.NOT_FOUND, message: /was deleted.*30 s after/ });
+  t.notOk((await topics.list()).some(({ name }) => name === 'unwanted'));
+  await topics.create('unwanted', { partitions: 2 });
+  t.match(await client.topics.named('unwanted'), { partitions: 2 }, 'a person may make it at once');
 });
 
 t.test('files that a deletion left behind go at the next start', async (t) => {
