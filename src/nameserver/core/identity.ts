@@ -30,7 +30,7 @@ export class Identity {
     this.boot = 1 + options.random.u32();
     this.#time = time;
     this.#log = log;
-    this.#incarnation = new Incarnation(options.peers, options.storedIncarnation, time.nowMs);
+    this.#incarnation = new Incarnation(options.peers, options.storedIncarnation, options.random, time.nowMs);
     this.#emit = emit;
     this.#send = send;
   }

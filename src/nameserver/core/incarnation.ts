@@ -1,3 +1,5 @@
+import type { Random } from '../../runtime/random.js';
+
 /** A starting node asks its peers for so long which incarnation of it they know, and so often. */
 export const askMs = 500;
 export const askAgainMs = 100;
@@ -5,6 +7,8 @@ export const askAgainMs = 100;
 export const incarnationMax: number = 2 ** 48;
 /** The same for what others say about an owner: there must be room to go above it. */
 export const hearsayMax: number = 2 ** 47;
+/** An incarnation rises at random by up to so much, so that two lives that know nothing of each other have two. */
+const riseMax = 1_024;
 /** When others know higher incarnations of us again and again, another process has our id. */
 const raisesMax = 8;
 const raiseWindowMs = 60_000;
@@ -18,6 +22,7 @@ const raiseWindowMs = 60_000;
  */
 export class Incarnation {
   readonly #peers: number;
+  readonly #random: Random;
   readonly #asksUntilMs: number;
   readonly #answered = new Set<string>();
   #askedMs = Number.NEGATIVE_INFINITY;
@@ -27,8 +32,9 @@ export class Incarnation {
   #raisedMs: number[] = [];
 
   /** `stored`: the last one that was made durable, 0 if none. Times are live time. */
-  constructor(peers: number, stored: number, liveMs: number) {
+  constructor(peers: number, stored: number, random: Random, liveMs: number) {
     this.#peers = peers;
+    this.#random = random;
     this.#highest = stored;
     this.#asksUntilMs = liveMs + askMs;
   }
@@ -81,7 +87,7 @@ export class Incarnation {
 
   #store(wallMs: number): number {
     const clock = wallMs < incarnationMax ? Math.max(0, Math.floor(wallMs)) : 0;
-    this.#storing = Math.max(this.#highest, this.#current, clock) + 1;
+    this.#storing = Math.max(this.#highest, this.#current, clock) + 1 + this.#random.below(riseMax);
     this.#highest = this.#storing;
     return this.#storing;
   }

@@ -5,6 +5,7 @@ import { type Change, OwnerLog } from './owner-log.js';
 import type { Places } from './place.js';
 import { removalMs } from './sessions.js';
 import type { Tombstones } from './tombstones.js';
+import type { OwnerPosition } from './view-state.js';
 
 /** Instances that one name server holds in all: one more is QUOTA. */
 export const instancesMax = 200_000;
@@ -13,12 +14,19 @@ const entriesMax: number = 2 * instancesMax;
 /** Owners whose logs are kept, this node included. */
 export const ownersMax = 32;
 
+/** A tombstone as others tell it. */
+export interface EndTold {
+  readonly key: InstanceKey;
+  readonly version: InstanceVersion;
+  readonly origin: OwnerPosition | undefined;
+}
+
 /** The state of a log at one sequence, complete. */
 export interface LogState {
   readonly incarnation: number;
   readonly sequence: number;
   readonly claims: readonly { readonly claim: InstanceClaim; readonly health: Health }[];
-  readonly tombstones: readonly { readonly key: InstanceKey; readonly version: InstanceVersion }[];
+  readonly tombstones: readonly EndTold[];
 }
 
 /** The logs of all owners. Whatever changes a log goes through here, and touches the places that it concerns. */
@@ -114,8 +122,9 @@ export class LogTable {
       this.#places.touch(place);
     }
     this.#entries += log.entries.size;
-    for (const { key, version } of tombstones) {
-      this.#tombstones.bury(this.#places.at(key), version, log, liveMs);
+    for (const { key, version, origin } of tombstones) {
+      const isItsOwn = origin === undefined || origin.owner === log.owner;
+      this.#tombstones.bury(this.#places.at(key), version, isItsOwn ? log : undefined, origin, liveMs);
     }
     return true;
   }
@@ -131,6 +140,8 @@ export class LogTable {
         this.#ghosts.add(place, entry.claim, log.owner, liveMs + removalMs, liveMs);
       }
     }
-    if (!isMoved) this.#tombstones.bury(place, version, log, liveMs);
+    if (isMoved) return;
+    const { owner, incarnation, sequence } = log;
+    this.#tombstones.bury(place, version, log, { owner, incarnation, sequence }, liveMs);
   }
 }

@@ -1,4 +1,4 @@
-import { compareVersions, type Health, type InstanceClaim, type InstanceVersion } from '../instance.js';
+import { compareVersions, type InstanceVersion } from '../instance.js';
 import type { Owners } from './owners.js';
 import type { LogEntry, Place, Service, Shown } from './place.js';
 
@@ -7,8 +7,8 @@ import type { LogEntry, Place, Service, Shown } from './place.js';
  * client hears of it at its next beat and registers above it.
  */
 export const hiderWaitMs = 5_000;
-/** An owner heard within this time lives. */
-const livesMs = 2_000;
+/** An owner heard within this time is heard. */
+const heardMs = 2_000;
 
 /**
  * The merge of all logs, place by place: the claim with the highest (version, owner id) wins, a tombstone hides what it
@@ -50,50 +50,55 @@ export class MergedView {
     const claim = isGhost ? ghost.claim : best?.claim;
     const isEnded =
       claim !== undefined && tombstone !== undefined && compareVersions(tombstone.version, claim.version) >= 0;
-    let entry = isGhost ? undefined : best;
-    let stays: LogEntry | undefined;
+    const entry = isGhost ? undefined : best;
+    const isHidden = entry?.log.hides(entry) === true;
+    let stays: Shown | undefined;
     if (isEnded) stays = this.#staying(place, tombstone.version, tombstone.atMs, liveMs);
-    else if (entry?.log.hides(entry) === true) stays = this.#staying(place, entry.claim.version, entry.atMs, liveMs);
-    const isHidden = isEnded || entry?.log.hides(entry) === true;
+    else if (isHidden) stays = this.#staying(place, best!.claim.version, best!.atMs, liveMs);
     toggle(this.waiting, place, stays !== undefined);
     toggle(this.contested, place, isEnded && entry !== undefined && entry.log.owner !== this.#self);
-    if (isHidden) entry = stays;
-    if (entry !== undefined)
-      this.#show(place, entry.claim, entry.log.isSuspect ? 'suspect' : entry.health, entry.log.owner);
-    else if (isGhost && !isEnded) this.#show(place, ghost.claim, 'suspect', ghost.owner);
-    else this.#show(place, undefined, 'up', '');
+    if (isEnded || isHidden) this.#show(place, stays);
+    else if (isGhost) this.#show(place, { claim: ghost.claim, health: 'suspect', owner: ghost.owner });
+    else this.#show(place, entry && shownOf(entry));
   }
 
-  /** The claim in view, if it stays for a moment although something of another process, learnt just now, hides it. */
-  #staying(place: Place, by: InstanceVersion, atMs: number, liveMs: number): LogEntry | undefined {
-    const shown = place.shown?.claim.version;
-    if (shown === undefined || liveMs - atMs >= hiderWaitMs) return undefined;
-    return place.entries.find(
+  /**
+   * What stays in sight for a moment although something of another process, learnt just now, hides all claims: what was
+   * in sight, if its owner lives, or else a claim that is up at an owner that is heard.
+   */
+  #staying(place: Place, by: InstanceVersion, atMs: number, liveMs: number): Shown | undefined {
+    if (liveMs - atMs >= hiderWaitMs) return undefined;
+    const { shown } = place;
+    if (shown !== undefined && shown.claim.version.incarnation !== by.incarnation && this.#lives(shown.owner))
+      return shown;
+    const entry = place.entries.find(
       ({ claim, health, log }) =>
-        compareVersions(claim.version, shown) === 0 &&
         claim.version.incarnation !== by.incarnation &&
         health === 'up' &&
-        (log.owner === this.#self || this.#owners.isHeard(log.owner, livesMs, liveMs)),
+        (log.owner === this.#self || (!log.isHidden && this.#owners.isHeard(log.owner, heardMs, liveMs))),
     );
+    return entry && shownOf(entry);
   }
 
-  #show(place: Place, claim: InstanceClaim | undefined, health: Health, owner: string): void {
-    const before: Shown | undefined = place.shown;
-    if (claim === undefined) {
-      if (before === undefined) return;
-      this.#count(place.of, before, -1);
-      place.shown = undefined;
-    } else {
-      // Of one version there is one claim, however often it was read.
-      const isSame =
-        before !== undefined && before.health === health && compareVersions(before.claim.version, claim.version) === 0;
-      if (isSame && before.claim === claim && before.owner === owner) return;
-      if (before !== undefined) this.#count(place.of, before, -1);
-      place.shown = { claim, health, owner };
-      this.#count(place.of, place.shown, 1);
-      if (isSame) return;
-    }
-    this.#changed(place);
+  #lives(owner: string): boolean {
+    if (owner === this.#self) return true;
+    const found = this.#owners.get(owner);
+    return found !== undefined && this.#owners.isAlive(found);
+  }
+
+  #show(place: Place, shown: Shown | undefined): void {
+    const before = place.shown;
+    if (before === shown) return;
+    // Of one version there is one claim, however often it was read.
+    const isSame =
+      before !== undefined &&
+      shown !== undefined &&
+      before.health === shown.health &&
+      compareVersions(before.claim.version, shown.claim.version) === 0;
+    if (before !== undefined) this.#count(place.of, before, -1);
+    place.shown = shown;
+    if (shown !== undefined) this.#count(place.of, shown, 1);
+    if (!isSame) this.#changed(place);
   }
 
   #count(service: Service, shown: Shown, sign: 1 | -1): void {
@@ -102,6 +107,10 @@ export class MergedView {
     if (shown.health === 'up') service.healthy += sign;
     this.moved.add(service);
   }
+}
+
+function shownOf({ claim, health, log }: LogEntry): Shown {
+  return { claim, health: log.isSuspect ? 'suspect' : health, owner: log.owner };
 }
 
 function toggle(set: Set<Place>, place: Place, isIn: boolean): void {

@@ -188,6 +188,35 @@ export class Owners {
     return isAnyMissing && this.#time.nowMs - this.#startMs < goneMs + hideMs;
   }
 
+  /** An owner is hidden that didn't say goodbye: its clients may be on their way. */
+  get isAnyHidden(): boolean {
+    for (const { hasLeft, log } of this.#owners.values()) if (log.isHidden && !hasLeft) return true;
+    return false;
+  }
+
+  /**
+   * What everyone has of each log, by the latest digests of all, and a time after which all of them were made; undefined
+   * when some haven't said anything yet.
+   */
+  everyonesPositions():
+    | { readonly madeAfterMs: number; readonly least: ReadonlyMap<string, OwnerPosition> }
+    | undefined {
+    if (this.#owners.size < this.#configured) return undefined;
+    let madeAfterMs = Number.POSITIVE_INFINITY;
+    const least = new Map<string, OwnerPosition>();
+    for (const { readiness, hasLeft, log } of this.#owners.values()) {
+      if (hasLeft && log.isHidden) continue;
+      if (readiness === undefined) return undefined;
+      madeAfterMs = Math.min(madeAfterMs, readiness.madeAfterMs);
+      for (const { owner } of this.#logs.all()) {
+        const has = readiness.positions.find((each) => each.owner === owner) ?? { owner, incarnation: 0, sequence: 0 };
+        const before = least.get(owner);
+        if (before === undefined || isBefore(has, before)) least.set(owner, has);
+      }
+    }
+    return { madeAfterMs, least };
+  }
+
   /** Every owner's log has been caught up to a digest that was made after this time. */
   get caughtMs(): number {
     if (this.#owners.size < this.#configured) return Number.NEGATIVE_INFINITY;
@@ -259,7 +288,8 @@ export class Owners {
 
   /** We show it and have caught up with a digest that it made within the last 5 s. */
   isCaught({ digest, log }: Owner): boolean {
-    if (digest === undefined || log.isHidden || !log.covers(digest.incarnation, digest.sequence)) return false;
+    if (digest === undefined || log.isHidden || digest.incarnation !== log.incarnation) return false;
+    if (digest.sequence > log.sequence) return false;
     return digest.madeAfterMs >= Math.max(this.#time.nowMs - goneMs, this.#time.resumedMs);
   }
 
@@ -297,6 +327,8 @@ export class Owners {
   #unhide(owner: Owner, by: NonNullable<Owner['digest']>): void {
     const { log } = owner;
     const { nowMs, resumedMs } = this.#time;
+    // Covered by a later incarnation isn't caught up: an owner may come back with a lower one, before it goes above that.
+    if (by.incarnation !== log.incarnation) return;
     if (owner.goneSinceMs !== undefined || by.atMs <= nowMs - goneMs) return;
     // A digest that lay in our socket while we stood still is not the latest.
     if (nowMs - resumedMs < goneMs && by.madeAfterMs < Math.floor(resumedMs)) return;
@@ -344,4 +376,8 @@ export class Owners {
     if (owner.goneSinceMs !== undefined) return 'gone';
     return this.#time.nowMs - owner.aliveMs < silentMs ? 'alive' : 'suspect';
   }
+}
+
+function isBefore(a: OwnerPosition, b: OwnerPosition): boolean {
+  return a.incarnation < b.incarnation || (a.incarnation === b.incarnation && a.sequence < b.sequence);
 }

@@ -9,7 +9,9 @@ import {
   instanceMessage,
 } from '../instance.js';
 import type { InstanceKey } from './instance-key.js';
+import type { EndTold } from './log-table.js';
 import type { Change } from './owner-log.js';
+import type { Tombstone } from './place.js';
 
 /** About so many bytes, and so many changes or instances, in one frame. */
 export const frameBytesAim: number = 256 * 1_024;
@@ -22,15 +24,22 @@ export function entryFrom(message: taskd.Instance.$Properties): { claim: Instanc
   return { claim, health: message.health === taskd.Health.HEALTH_UP ? 'up' : 'suspect' };
 }
 
-/** The name and version of what ended. Throws INVALID. */
-export function endFrom(message: taskd.InstanceEnd.$Properties): { key: InstanceKey; version: InstanceVersion } {
+/** The name and version of what ended, and where that was said first. Throws INVALID. */
+export function endFrom(message: taskd.InstanceEnd.$Properties): EndTold {
   const { namespace = '', group = '', service = '', instanceId = '' } = message;
   checkName('namespace', namespace ?? '');
   if (group !== '') checkName('group', group ?? '');
   checkName('service', service ?? '');
   checkName('instance id', instanceId ?? '');
   const key = { namespace: namespace!, group: group!, service: service!, instanceId: instanceId! };
-  return { key, version: plainVersion(message.version) };
+  const { origin, originIncarnation, originSequence } = message;
+  const isKnown = origin !== undefined && origin !== null && origin !== '';
+  if (isKnown) checkName('node id', origin);
+  return {
+    key,
+    version: plainVersion(message.version),
+    origin: isKnown ? { owner: origin, incarnation: originIncarnation ?? 0, sequence: originSequence ?? 0 } : undefined,
+  };
 }
 
 /** A change from the wire. Throws INVALID. */
@@ -38,7 +47,8 @@ export function changeFrom(message: taskd.Change.$Properties): Change {
   if (message.put) return { kind: 'put', ...entryFrom(message.put) };
   if (message.end) {
     const movedBy = message.end.movedBy ? plainVersion(message.end.movedBy) : undefined;
-    return { kind: 'end', ...endFrom(message.end), movedBy };
+    const { key, version } = endFrom(message.end);
+    return { kind: 'end', key, version, movedBy };
   }
   throw new TaskdError(ErrorCode.INVALID, 'a change is a put or an end');
 }
@@ -53,6 +63,14 @@ export function changeMessage(change: Change): taskd.Change.$Properties {
 export function endMessage(key: InstanceKey, version: InstanceVersion): taskd.InstanceEnd.$Properties {
   const { namespace, group, service, instanceId } = key;
   return { namespace, group, service, instanceId, version };
+}
+
+/** The tombstone of a place, to be told outside its log. */
+export function tombstoneMessage(place: InstanceKey, tombstone: Tombstone): taskd.InstanceEnd.$Properties {
+  const { version, origin } = tombstone;
+  const end = endMessage(place, version);
+  if (origin === undefined) return end;
+  return { ...end, origin: origin.owner, originIncarnation: origin.incarnation, originSequence: origin.sequence };
 }
 
 /** About what a change takes on the wire. */

@@ -8,8 +8,9 @@ import type { Identity } from './identity.js';
 import { hearsayMax, incarnationMax } from './incarnation.js';
 import type { LiveTime } from './live-time.js';
 import type { LogTable } from './log-table.js';
+import type { Change, OwnerLog } from './owner-log.js';
 import type { Owner, Owners } from './owners.js';
-import { changeFrom, endFrom, endMessage } from './peer-codec.js';
+import { changeFrom, endFrom, tombstoneMessage } from './peer-codec.js';
 import type { Place, Places } from './place.js';
 import type { Readiness } from './readiness.js';
 import type { PeerMessage } from './registry-effect.js';
@@ -157,7 +158,7 @@ export class PeerExchange {
       if (!owners.isHeard(owner, heardMs, time.nowMs)) continue;
       const by = told.get(owner) ?? [];
       told.set(owner, by);
-      by.push(endMessage(place, tombstone.version));
+      by.push(tombstoneMessage(place, tombstone));
       if (++count >= tellsMax) break;
     }
     for (const [owner, by] of told) this.#send(owner, { hidden: { by } });
@@ -203,6 +204,10 @@ export class PeerExchange {
       this.refused++;
       break;
     }
+    for (const message of delta.tombstones ?? []) {
+      const { key, version, origin } = endFrom(message);
+      this.#known.tombstones.bury(this.#known.places.at(key), version, undefined, origin, time.nowMs);
+    }
     this.#receiver.answered(owner.id, from.id);
     if (hiddenMark > 0) owners.takeHiddenMark(owner, hiddenMark - 1);
     owners.settle(owner);
@@ -224,12 +229,27 @@ export class PeerExchange {
       const isSame = pull.whole !== true && pull.incarnation === log.incarnation;
       const changes = isSame ? log.changesFrom(next) : undefined;
       if (changes !== undefined) {
-        for (const delta of deltas(log, next, changes)) this.#send(from.id, { delta: { ...delta, hiddenMark } });
+        const tombstones = this.#hiding(changes, log);
+        for (const delta of deltas(log, next, changes)) {
+          this.#send(from.id, { delta: { ...delta, hiddenMark, tombstones } });
+        }
         return;
       }
       chunks = this.#sender.begin(from.id, log, hiddenMark, time.nowMs);
     }
     for (const snapshotChunk of chunks) this.#send(from.id, { snapshotChunk });
+  }
+
+  /** Tombstones of other logs that hide what these changes put. */
+  #hiding(changes: readonly Change[], log: OwnerLog): taskd.InstanceEnd.$Properties[] {
+    const found = new Map<Place, taskd.InstanceEnd.$Properties>();
+    for (const change of changes) {
+      const place = change.kind === 'put' ? this.#known.places.find(change.claim) : undefined;
+      const tombstone = place?.tombstone;
+      if (place === undefined || tombstone === undefined || tombstone.log === log) continue;
+      found.set(place, tombstoneMessage(place, tombstone));
+    }
+    return [...found.values()];
   }
 
   #onChunk(from: Owner, chunk: taskd.SnapshotChunk.$Properties): void {
@@ -267,7 +287,9 @@ export class PeerExchange {
   /** Claims of our former incarnations stay in sight until their clients had the time to come back after our start. */
   #takeRemains(state: ReceivedState): void {
     const { ghosts, places, time, tombstones } = this.#known;
-    for (const { key, version } of state.tombstones) tombstones.bury(places.at(key), version, undefined, time.nowMs);
+    for (const { key, version, origin } of state.tombstones) {
+      tombstones.bury(places.at(key), version, undefined, origin, time.nowMs);
+    }
     const untilMs = this.#startMs + removalMs;
     for (const { claim } of state.claims) {
       const place = places.at(claim);
@@ -291,11 +313,11 @@ export class PeerExchange {
   #onHidden(hidden: taskd.Hidden.$Properties): void {
     const { logs, places, time, tombstones } = this.#known;
     for (const message of hidden.by ?? []) {
-      const { key, version } = endFrom(message);
+      const { key, version, origin } = endFrom(message);
       const place = places.find(key);
       const own = place?.entryOf(logs.own);
       if (place === undefined || own === undefined || compareVersions(own.claim.version, version) > 0) continue;
-      tombstones.bury(place, version, undefined, time.nowMs);
+      tombstones.bury(place, version, undefined, origin, time.nowMs);
     }
   }
 

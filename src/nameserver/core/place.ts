@@ -3,7 +3,7 @@ import type { InstanceKey } from './instance-key.js';
 import { serviceKey } from './instance-key.js';
 import type { OwnerLog } from './owner-log.js';
 import type { Session } from './sessions.js';
-import type { ServiceInfo } from './view-state.js';
+import type { OwnerPosition, ServiceInfo } from './view-state.js';
 
 /** A claim in an owner's log. Immutable: a change is another entry, so a snapshot may hold entries as they were. */
 export interface LogEntry {
@@ -21,6 +21,8 @@ export interface Tombstone {
   readonly version: InstanceVersion;
   /** When this node learnt of it, in live time. */
   readonly atMs: number;
+  /** Where it was said first; undefined when that isn't known. */
+  readonly origin: OwnerPosition | undefined;
   /** Whose log says so; undefined when that log was replaced since. */
   log: OwnerLog | undefined;
 }

@@ -1,6 +1,6 @@
 import type { LiveTime } from './live-time.js';
 import type { LogTable } from './log-table.js';
-import { goneMs, type Owners } from './owners.js';
+import { goneMs, hideMs, type Owners } from './owners.js';
 import { removalMs } from './sessions.js';
 import type { OwnerPosition } from './view-state.js';
 
@@ -30,6 +30,8 @@ export class Readiness {
   isFrozen = false;
   /** Most of the nodes are not in reach both ways. */
   #isMinority = false;
+  /** Since when this node has been ready, and most of the nodes in reach. */
+  #majoritySinceMs = 0;
   #isShut = false;
   #shutMs = 0;
   #coldUntilMs = Number.POSITIVE_INFINITY;
@@ -73,7 +75,9 @@ export class Readiness {
 
   /** An absence can be believed. */
   get isComplete(): boolean {
-    return this.isSource && !this.isCutOff && !this.isCold && !this.#owners.isAnySuspect;
+    if (!this.isSource || this.isCutOff || this.isCold || this.#owners.isAnySuspect) return false;
+    // The clients of an owner that is hidden need time to find their way to this side.
+    return !this.#owners.isAnyHidden || this.#time.nowMs - this.#majoritySinceMs >= hideMs;
   }
 
   /** The incarnation is stored. */
@@ -103,6 +107,7 @@ export class Readiness {
       const isFrozen = this.#owners.isAlone && !this.#isLoneExpiry;
       const isMinority = this.#minority;
       if (isFrozen !== this.isFrozen || isMinority !== this.#isMinority) this.#shut();
+      if (this.#isMinority && !isMinority) this.#majoritySinceMs = this.#time.nowMs;
       this.isFrozen = isFrozen;
       this.#isMinority = isMinority;
     }
@@ -156,6 +161,7 @@ export class Readiness {
     this.#isShut = false;
     if (this.#status !== 'notReady') return;
     this.#status = 'ready';
+    this.#majoritySinceMs = this.#time.nowMs;
     this.#coldUntilMs = this.#time.nowMs + coldLeftMs;
   }
 }

@@ -339,10 +339,17 @@ export class RegistryCore {
     this.#readiness.sweep();
     this.#owners.sweep(this.#readiness.isFrozen, this.#isLoneExpiry);
     if (!this.#readiness.isFrozen) this.#ghosts.sweep(nowMs);
-    this.#tombstones.sweep(nowMs, this.#owners.caughtMs);
+    this.#sweepTombstones();
     this.#exchange.sweep();
     this.#exchange.tell(this.#view.contested);
     this.#readiness.look();
+  }
+
+  #sweepTombstones(): void {
+    const everyone = this.#tombstones.size === 0 ? undefined : this.#owners.everyonesPositions();
+    if (everyone === undefined) return;
+    const caughtMs = Math.min(this.#owners.caughtMs, everyone.madeAfterMs);
+    this.#tombstones.sweep(this.#time.nowMs, caughtMs, everyone.least);
   }
 
   /** Looks at what was touched, and makes effects of what changed. */

@@ -1,7 +1,6 @@
 import type { taskd } from '../../wire/generated/messages.js';
-import type { Health, InstanceClaim, InstanceVersion } from '../instance.js';
-import type { InstanceKey } from './instance-key.js';
-import { instancesMax } from './log-table.js';
+import type { Health, InstanceClaim } from '../instance.js';
+import { type EndTold, instancesMax } from './log-table.js';
 import { endFrom, entryFrom } from './peer-codec.js';
 import { windowChunks } from './snapshot-sender.js';
 import { tombstonesMax } from './tombstones.js';
@@ -16,7 +15,7 @@ export interface ReceivedState {
   /** The sender hides what the owner said up to here; -1: it doesn't. */
   readonly hiddenSequence: number;
   readonly claims: { readonly claim: InstanceClaim; readonly health: Health }[];
-  readonly tombstones: { readonly key: InstanceKey; readonly version: InstanceVersion }[];
+  readonly tombstones: EndTold[];
   readonly ghosts: { readonly claim: InstanceClaim; readonly owner: string; readonly leftMs: number }[];
 }
 

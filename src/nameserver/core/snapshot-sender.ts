@@ -2,7 +2,7 @@ import type { taskd } from '../../wire/generated/messages.js';
 import { instanceMessage } from '../instance.js';
 import type { Ghosts } from './ghosts.js';
 import type { OwnerLog } from './owner-log.js';
-import { claimBytes, endMessage, frameBytesAim, frameChangesMax, keyBytes, wireMs } from './peer-codec.js';
+import { claimBytes, frameBytesAim, frameChangesMax, keyBytes, tombstoneMessage, wireMs } from './peer-codec.js';
 import type { Ghost, LogEntry, Place } from './place.js';
 import type { Tombstones } from './tombstones.js';
 
@@ -118,7 +118,7 @@ export class SnapshotSender {
       } else if (at < entries.length + tombstones.length) {
         const place = tombstones[at - entries.length]!;
         // One that went meanwhile isn't needed any more.
-        if (place.tombstone !== undefined) ends.push(endMessage(place, place.tombstone.version));
+        if (place.tombstone !== undefined) ends.push(tombstoneMessage(place, place.tombstone));
         bytes += 64 + keyBytes(place);
       } else {
         const { ghost } = ghosts[at - entries.length - tombstones.length]!;

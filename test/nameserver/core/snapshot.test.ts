@@ -22,7 +22,8 @@ class Source {
       this.log.append({ kind: 'put', claim, health: 'up' });
       this.log.set(this.places.at(claim), claim, i % 2 === 0 ? 'up' : 'suspect', this.log.sequence, 0);
     }
-    this.tombstones.bury(this.places.at(claimOf('dead', 1)), { incarnation: 4, counter: 2 }, this.log, 0);
+    const origin = { owner: 'q', incarnation: 8, sequence: 9 };
+    this.tombstones.bury(this.places.at(claimOf('dead', 1)), { incarnation: 4, counter: 2 }, this.log, origin, 0);
     const moved = this.places.at(claimOf('moved', 1));
     moved.shown = { claim: claimOf('moved', 1), health: 'suspect', owner: 'p' };
     this.ghosts.add(moved, moved.shown.claim, 'p', 9_000, 0);
@@ -67,7 +68,8 @@ t.test('a state comes whole, in windows, as it was when it began', (t) => {
     t.match(state, { incarnation: 3, sequence: count, hiddenSequence: -1 });
     t.equal(state.claims.length, count);
     t.same(new Set(state.claims.map(({ claim }) => claim.instanceId)).size, count);
-    t.match(state.tombstones, [{ key: { instanceId: 'dead' }, version: { incarnation: 4, counter: 2 } }]);
+    const origin = { owner: 'q', incarnation: 8, sequence: 9 };
+    t.match(state.tombstones, [{ key: { instanceId: 'dead' }, version: { incarnation: 4, counter: 2 }, origin }]);
     t.match(state.ghosts, [{ claim: { instanceId: 'moved' }, owner: 'p', leftMs: 9_000 }]);
     t.equal(state.claims.filter(({ health }) => health === 'up').length, Math.ceil(count / 2));
   }
