@@ -112,7 +112,8 @@ function simulate(seed: number): void {
   const statics = [claim('i0', 0), claim('fixed', 0, 0, { tags: ['gpu'], service: 't' })];
   const catalog = new Catalog(core, new StaticEntries(statics), overrides);
   const watches = new WatchSet(catalog, core);
-  const clients = targets.map((target) => ({
+  // Several of a kind, each of which takes events when it likes.
+  const clients = [...targets, all, { ...all, service: '' }, all].map((target) => ({
     target,
     picture: new Picture(),
     watcher: undefined as Watcher | undefined,

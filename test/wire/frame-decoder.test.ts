@@ -3,6 +3,7 @@ import t from 'tap';
 import { ErrorCode } from '../../src/base/errors.js';
 import { frameBytesMax } from '../../src/base/limits.js';
 import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
+import { Encoded } from '../../src/wire/encoded.js';
 import { Flag, type Frame, Kind } from '../../src/wire/frame.js';
 import { FrameDecoder } from '../../src/wire/frame-decoder.js';
 import { helloLimits, openLimits } from '../../src/wire/frame-limits.js';
@@ -61,6 +62,14 @@ const three = [
     flags: Flag.CRC,
   },
 ] as unknown as Partial<OutboundFrame>[];
+
+t.test('a message that was encoded before is the same on the wire', (t) => {
+  const fields = { kind: Kind.PUSH, method: fetch.id, correlation: 9, codec: taskd.Credit };
+  const message = { pushes: 70_000 };
+  const encoded = new Encoded(taskd.Credit.encode(message).finish());
+  t.same(encode([{ ...fields, message: encoded }]), encode([{ ...fields, message }]));
+  t.end();
+});
 
 t.test('frames arrive whole however they are cut', (t) => {
   const bytes = encode(three);
