@@ -83,7 +83,9 @@ class Checks {
     for (const c of w.clients) {
       if (!c.isAlive()) this.checkZombie(c);
       else if (w.calm(c, 40000) && c.contactAt < w.now - 20000) this.checkHome(c);
-      else if (c.owner && c.regAt < w.now - 25000 && c.contactAt > w.now - 6000) this.checkShown(c);
+      else if (c.owner && c.regAt < w.now - 25000 && c.contactAt > w.now - 6000 && w.linked(c, c.owner, 25000)) {
+        this.checkShown(c);
+      }
     }
     if (w.now < times.end) w.at(1000, () => this.everySecond());
   }
@@ -115,8 +117,9 @@ class Checks {
   left(node) {
     const { w } = this;
     const gone = w.clients.filter((c) => c.lastOwner === node && !c.isAlive()).map((c) => [c, c.ver]);
+    const { boot } = node;
     w.at(times.remove + 3500, () => {
-      if (node.up) return;
+      if (node.up || node.boot !== boot) return;
       for (const x of w.nodes) {
         if (
           x.status !== 'ready' ||

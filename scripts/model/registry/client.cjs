@@ -42,7 +42,7 @@ class Client {
     return this.w.conns;
   }
   wall() {
-    return 1e6 + Math.floor(this.w.now) + this.skew;
+    return 1e9 + Math.floor(this.w.now) + this.skew;
   }
   begin() {
     this.ver = this.wall() * 1000;

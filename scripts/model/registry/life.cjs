@@ -162,9 +162,15 @@ const methods = {
     this.w.log(this.key, weak ? 'loses the majority' : 'reaches a majority');
     if (on.majGate) this.shutGate();
   },
+  aliveAt(o) {
+    return (on.ages ? this.alive[o] : null) ?? Math.max(this.heard[o], this.upAt);
+  },
+  isAlive(o) {
+    return this.w.now - this.aliveAt(o) < times.gone;
+  },
   judge(o) {
     const { now } = this.w;
-    const alive = (on.ages ? this.alive[o] : null) ?? Math.max(this.heard[o], this.upAt);
+    const alive = this.aliveAt(o);
     if (now - alive < 2000) this.back(o);
     if (now - alive >= times.gone + times.hide) this.stale[o] = true;
     const hasWitness = this.peers.some((p) => p.id !== o && this.heard[p.id] > now - 2000);

@@ -212,7 +212,7 @@ const methods = {
   settle() {
     const { now } = this.w;
     this.seen.forEach((d, o) => {
-      if (d === null || !this.covers(o, d)) return;
+      if (d === null || !this.covers(o, d) || (on.backCaught && d.inc !== this.logs[o].inc)) return;
       this.caught[o] = d.at;
       if (d.heardAt < now - relayedMs) return;
       this.stale[o] = false;

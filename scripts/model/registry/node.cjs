@@ -17,7 +17,7 @@ class Node {
     return this.logs[this.id];
   }
   wall() {
-    return 1e6 + Math.floor(this.w.now) + this.skew;
+    return 1e9 + Math.floor(this.w.now) + this.skew;
   }
 
   // ---- start and stop
@@ -75,6 +75,7 @@ class Node {
     });
     Object.assign(this, {
       view: new Map(),
+      shownAs: new Map(),
       dirty: false,
       ended: new Map(),
       ownEnds: new Map(),
@@ -90,8 +91,8 @@ class Node {
   begin() {
     const theirs = [...this.told.values()];
     this.alone = theirs.length === 0;
-    if (this.alone) this.inc = Math.max(this.disk + 1, on.incAsk ? this.wall() : 0);
-    else this.inc = Math.max(this.disk, ...theirs, on.wallInc ? this.wall() : 0) + 1;
+    const clock = on.wallInc || (this.alone && on.incAsk) ? this.wall() : 0;
+    this.inc = Math.max(this.disk, ...theirs, clock) + this.step();
     this.disk = this.mine.inc = this.inc;
     this.status = 'notready';
     this.gateAt = this.w.now;
@@ -150,10 +151,14 @@ class Node {
     this.stop();
     this.w.at(5000, () => this.up || this.start());
   }
+  /** Two starts from the same knowledge should differ. */
+  step() {
+    return on.incRandom ? this.w.int(1, 1024) : 1;
+  }
   /** A new incarnation while running: the same sessions, numbered anew. */
   raise(above) {
     const { ents, tombs } = this.mine;
-    this.disk = this.inc = Math.max(above, this.inc) + 1;
+    this.disk = this.inc = Math.max(above, this.inc) + this.step();
     this.w.log(this.key, 'raises itself to', this.inc);
     this.logs[this.id] = { ...logs.emptyLog(this.id, this.inc), tombs };
     for (const [id, e] of ents) this.change({ id, kind: 'reg', ver: e.ver, nonce: e.nonce, st: e.st });

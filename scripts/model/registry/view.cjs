@@ -38,13 +38,9 @@ const methods = {
   },
   /** Does the claim in view stay for a moment, though something of another process hides it? */
   isWaiting(id, top) {
-    if (!on.tombWait || !this.view.has(id) || !(top.at > this.w.now - waitMs)) return false;
-    const ver = this.view.get(id);
-    return this.logs.some((log, o) => {
-      const e = log.ents.get(id);
-      if (!e || e.ver !== ver || e.nonce === top.nonce || e.st !== 'up') return false;
-      return o === this.id || this.heard[o] > this.w.now - 2000;
-    });
+    const s = this.shownAs.get(id);
+    if (!on.tombWait || !s || s.nonce === top.nonce || !(top.at > this.w.now - waitMs)) return false;
+    return s.o === this.id || this.isAlive(s.o);
   },
   touch() {
     if (this.dirty) return;
@@ -56,20 +52,24 @@ const methods = {
   },
   flush() {
     const shown = new Map();
+    const as = new Map();
     for (const { id } of this.w.clients) {
       const top = this.top(id);
       if (!top) continue;
       if (top.isTomb) this.ended.set(id, Math.max(top.ver, this.ended.get(id) ?? 0));
       if (this.isShown(top)) {
         shown.set(id, top.ver);
+        as.set(id, { nonce: top.nonce, o: top.o });
       } else if (this.isWaiting(id, top)) {
         shown.set(id, this.view.get(id));
+        as.set(id, this.shownAs.get(id));
         this.w.timer(this, waitMs + 1, () => this.touch());
       }
     }
     if (on.superseded) for (const s of [...this.sessions.values()]) if (s.ver) this.checkSession(s);
     const was = this.view;
     this.view = shown;
+    this.shownAs = as;
     this.w.checks.viewChanged(this, was, shown);
     for (const watch of this.watches.values()) this.push(watch);
   },
