@@ -159,6 +159,7 @@ const methods = {
     const weak = this.isMinority();
     if (weak === this.weak) return;
     this.weak = weak;
+    if (!weak) this.majAt = now;
     this.w.log(this.key, weak ? 'loses the majority' : 'reaches a majority');
     if (on.majGate) this.shutGate();
   },

@@ -34,7 +34,7 @@ const methods = {
     if (ch.kind === 'moved' && on.moved) {
       if (e && e.ver <= ver) this.addGhost(id, e, this.w.now + times.remove, log.o);
     } else if (on.tombs && ver > (log.tombs.get(id)?.ver ?? -1)) {
-      log.tombs.set(id, { ver, nonce, at: this.w.now });
+      log.tombs.set(id, { ver, nonce, at: this.w.now, o: log.o, inc: log.inc, seq });
     }
   },
 
@@ -50,7 +50,7 @@ const methods = {
     return this.logs[o];
   },
   keep(id, t) {
-    if (t.ver > (this.kept.get(id)?.ver ?? -1)) this.kept.set(id, { ver: t.ver, nonce: t.nonce, at: this.w.now });
+    if (t.ver > (this.kept.get(id)?.ver ?? -1)) this.kept.set(id, { ...t, at: this.w.now });
     this.touch();
   },
   addGhost(id, e, till, o) {
@@ -82,6 +82,7 @@ const methods = {
       }
       this.append(log, ch);
     }
+    for (const [id, t] of m.kept ?? []) this.keep(id, t);
     this.takeMark(m);
     this.touch();
     this.settle();
@@ -92,15 +93,21 @@ const methods = {
     const base = { o: m.o, inc: log.inc, hid: this.markOf(m.o) };
     if (m.inc === log.inc && m.seq >= 0 && (m.seq >= log.seq || log.history[0]?.seq <= m.seq + 1)) {
       const changes = log.history.filter((ch) => ch.seq > m.seq);
-      if (changes.length > 0) this.w.send(this, a, { k: 'Delta', ...base, changes });
+      const kept = this.hiding(changes.map((ch) => ch.id));
+      if (changes.length > 0) this.w.send(this, a, { k: 'Delta', ...base, changes, kept });
       return;
     }
     const ents = [...log.ents];
     const half = ents.length >> 1;
     Object.assign(base, { seq: log.seq, id: this.w.order++, tombs: [...log.tombs], ghosts: this.shipped(this.ghosts) });
-    base.kept = on.keptShip ? [...this.kept] : [];
+    base.kept = [...(on.keptShip ? this.kept : []), ...this.hiding(log.ents.keys())];
     this.w.send(this, a, { k: 'Snap', ...base, part: 0, ents: ents.slice(0, half) });
     this.w.send(this, a, { k: 'Snap', ...base, part: 1, ents: ents.slice(half) });
+  },
+  /** The tombstones that hide any of these instances here. */
+  hiding(ids) {
+    if (!on.hideShip) return [];
+    return [...ids].map((id) => [id, this.top(id)]).filter(([, top]) => top?.isTomb);
   },
   onSnap(a, m) {
     if ((m.o === this.id && on.ignoreMine) || this.refuses(m)) return;
@@ -187,6 +194,7 @@ const methods = {
   },
   onDigest(a, m) {
     const { now } = this.w;
+    this.digests[a.id] = { owners: m.owners, at: now };
     const isAnswer = !on.askGate || m.re === this.gateNo;
     if (isAnswer) this.peerReady[a.id] = { ready: m.ready, at: now, owners: m.owners };
     this.learnAges(a, m.ages);
@@ -227,10 +235,15 @@ const methods = {
   // ---- the end of tombstones
   dropTombs() {
     const { now } = this.w;
+    const hasIt = (digest, t) => {
+      const d = digest?.owners[t.o];
+      return !on.tombAck || !d || (digest.at > t.at && (d.inc > t.inc || (d.inc === t.inc && d.seq >= t.seq)));
+    };
     const isLow = (id, ver) => this.logs.some((log) => log.ents.get(id)?.ver <= ver);
     for (const tombs of [this.kept, ...this.logs.map((log) => log.tombs)]) {
       for (const [id, t] of tombs) {
-        const isPast = this.peers.every((p) => this.caught[p.id] > t.at) && !isLow(id, t.ver);
+        const isPast =
+          this.peers.every((p) => this.caught[p.id] > t.at && hasIt(this.digests[p.id], t)) && !isLow(id, t.ver);
         if (on.tombGate ? now - t.at >= times.tombstone && isPast : now - t.at >= 20000) {
           tombs.delete(id);
           this.touch();

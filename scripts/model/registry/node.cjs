@@ -60,6 +60,8 @@ class Node {
     Object.assign(this, {
       hidden: each(false),
       stale: each(false),
+      digests: each(null),
+      majAt: 0,
       hidSeq: each(-1),
       seen: each(null),
       caught: each(-1e9),
@@ -176,6 +178,7 @@ class Node {
     if (this.status === 'notready') {
       this.status = 'ready';
       this.coldTill = cold ? now + times.cold : on.coldPass && coldLeft > 0 ? now + coldLeft : -1e9;
+      this.majAt = now;
       this.w.log(this.key, 'READY', cold ? 'cold' : '');
     }
     this.gateShut = false;
@@ -197,7 +200,8 @@ class Node {
     const { now } = this.w;
     if (this.status !== 'ready' || this.frozen || now < this.coldTill || (on.majGate && this.gateShut)) return false;
     if (on.majSure && this.isMinority()) return false;
-    const isSuspect = (o) => (this.hidden[o] ? on.backSus && !this.gone[o] : this.gone[o]);
+    const isNew = on.majWait && now < this.majAt + times.remove;
+    const isSuspect = (o) => (this.hidden[o] ? isNew || (on.backSus && !this.gone[o]) : this.gone[o]);
     return !this.peers.some((p) => isSuspect(p.id));
   }
   isMinority() {

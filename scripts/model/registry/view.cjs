@@ -36,11 +36,17 @@ const methods = {
   isShown(top) {
     return !top.isTomb && (top.isGhost || !this.hidden[top.o] || (on.hideOld && top.seq > this.hidSeq[top.o]));
   },
-  /** Does the claim in view stay for a moment, though something of another process hides it? */
-  isWaiting(id, top) {
+  /** A claim, in view or up, that may stay for a moment, though something of another process hides it. */
+  waiting(id, top) {
+    if (!on.tombWait || !(top.at > this.w.now - waitMs)) return null;
+    const isHeard = (o) => o === this.id || this.isAlive(o);
     const s = this.shownAs.get(id);
-    if (!on.tombWait || !s || s.nonce === top.nonce || !(top.at > this.w.now - waitMs)) return false;
-    return s.o === this.id || this.isAlive(s.o);
+    if (s && s.nonce !== top.nonce && isHeard(s.o)) return s;
+    const log = this.logs.find(({ o, ents }) => {
+      const e = ents.get(id);
+      return e?.st === 'up' && e.nonce !== top.nonce && isHeard(o) && !this.hidden[o];
+    });
+    return log ? { ...log.ents.get(id), o: log.o } : null;
   },
   touch() {
     if (this.dirty) return;
@@ -57,14 +63,11 @@ const methods = {
       const top = this.top(id);
       if (!top) continue;
       if (top.isTomb) this.ended.set(id, Math.max(top.ver, this.ended.get(id) ?? 0));
-      if (this.isShown(top)) {
-        shown.set(id, top.ver);
-        as.set(id, { nonce: top.nonce, o: top.o });
-      } else if (this.isWaiting(id, top)) {
-        shown.set(id, this.view.get(id));
-        as.set(id, this.shownAs.get(id));
-        this.w.timer(this, waitMs + 1, () => this.touch());
-      }
+      const c = this.isShown(top) ? top : this.waiting(id, top);
+      if (!c) continue;
+      shown.set(id, c.ver);
+      as.set(id, { ver: c.ver, nonce: c.nonce, o: c.o });
+      if (c !== top) this.w.timer(this, waitMs + 1, () => this.touch());
     }
     if (on.superseded) for (const s of [...this.sessions.values()]) if (s.ver) this.checkSession(s);
     const was = this.view;
