@@ -42,9 +42,10 @@ const methods = {
     const isHeard = (o) => o === this.id || this.isAlive(o);
     const s = this.shownAs.get(id);
     if (s && s.nonce !== top.nonce && isHeard(s.o)) return s;
+    const isCurrent = (o) => o === this.id || (!this.hidden[o] && this.caught[o] > this.w.now - times.gone);
     const log = this.logs.find(({ o, ents }) => {
       const e = ents.get(id);
-      return e?.st === 'up' && e.nonce !== top.nonce && isHeard(o) && !this.hidden[o];
+      return e?.st === 'up' && e.nonce !== top.nonce && isCurrent(o);
     });
     return log ? { ...log.ents.get(id), o: log.o } : null;
   },
