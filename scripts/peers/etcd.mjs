@@ -108,7 +108,12 @@ async function serve() {
       }),
     );
     for (const each of started) {
-      keep(each).once('exit', (code) => code === null || fatal('etcd')(new Error(`it ended with ${code}`)));
+      keep(each).once('exit', (code) => {
+        if (code === null) return;
+        console.error(`etcd ended with ${code}: ${each.lines.join(' / ')}`);
+        // The others end with us.
+        process.kill(process.pid, 'SIGTERM');
+      });
     }
     const servers = urls.map(([clients]) => clients);
     for (const server of servers) await isServing(server);
