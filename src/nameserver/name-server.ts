@@ -327,6 +327,8 @@ export class NameServer {
     if (order === 'new') this.#core.linked(sender, nowMs);
     this.#traffic.received(frame);
     this.#links.heard(sender, nowMs);
+    const ownAge = frame.beat?.ages?.find(({ owner }) => owner === this.#core.nodeId);
+    if (ownAge) this.#links.unheard(sender, ownAge.ageMs ?? 0, nowMs);
     const { digest, overrides, overridesPull } = frame;
     if (overridesPull) this.#overrides.answerPull(sender);
     else if (overrides) this.#overrides.receive(overrides);

@@ -8,6 +8,7 @@
  *
  * *Silent*: name servers beat every second. When nothing comes from one for some seconds while our link to it is up,
  * the network between is suspect, and TCP may sleep on for as long again after it is mended: a new connection doesn't.
+ * The same holds when a peer that is heard says that it has not heard of this side.
  *
  * Nothing is kept for a link that isn't up, and what waits in one is bounded: one that takes too little is cut. Whoever
  * misses frames finds out by digests, and pulls.
@@ -47,6 +48,7 @@ interface Link {
   readonly backoff: Backoff;
   nodeId: string;
   connection: RpcConnection | undefined;
+  upMs: number;
   /** When it came up, or a frame of the peer came, whichever was later. */
   heardMs: number;
   isSelf: boolean;
@@ -87,6 +89,7 @@ export class PeerLinks {
       backoff: new Backoff(runtime.random, firstWaitMs, waitMsMax),
       nodeId: '',
       connection: undefined,
+      upMs: 0,
       heardMs: 0,
       isSelf: false,
       isSilent: false,
@@ -118,6 +121,19 @@ export class PeerLinks {
       if (link.nodeId !== nodeId) continue;
       link.heardMs = nowMs;
       link.isSilent = false;
+    }
+  }
+
+  /**
+   * A peer says that nobody has heard of this node for so long. A link that has been up for all that time brings nothing
+   * there: it is made anew.
+   */
+  unheard(nodeId: string, forMs: number, nowMs: number): void {
+    if (forMs < silentMs) return;
+    for (const link of this.#links) {
+      const { connection } = link;
+      if (link.nodeId !== nodeId || connection === undefined || nowMs - link.upMs < silentMs) continue;
+      this.#cut(link, connection, 'the peer does not hear this side');
     }
   }
 
@@ -223,7 +239,7 @@ export class PeerLinks {
     }
     link.nodeId = nodeId;
     link.connection = connection;
-    link.heardMs = this.#runtime.clock.monotonicMs();
+    link.upMs = link.heardMs = this.#runtime.clock.monotonicMs();
     link.backoff.succeeded();
     link.isMissed = false;
     if (!link.isSilent) this.#logger.info({ peer: nodeId, address: peer }, 'a name server is linked');

@@ -138,3 +138,29 @@ t.test('a link to a peer from whom nothing comes is made anew, but not after a s
   await until(world, () => isUp(links!));
   links!.close();
 });
+
+t.test('a link over which a peer hears nothing is made anew, not one that is new', async (t) => {
+  const world = new SimWorld(5);
+  world.process('two').start(serve([], identityOf('n2'), 2));
+  let links: PeerLinks | undefined;
+  let nowMs = 0;
+  world.process('one').start((runtime) => {
+    links = new PeerLinks(runtime, identityOf('n1'), [addressOf(2)]);
+    const note = (): void => {
+      nowMs = runtime.clock.monotonicMs();
+      runtime.clock.timer(500, note);
+    };
+    note();
+  });
+  await until(world, () => links !== undefined && isUp(links));
+  links!.unheard('n2', 60_000, nowMs);
+  t.ok(isUp(links!), 'it is new');
+  await world.run({ untilMs: world.nowMs + 5_000 });
+  links!.unheard('n2', 1_000, nowMs);
+  links!.unheard('n3', 60_000, nowMs);
+  t.ok(isUp(links!), 'heard a moment ago');
+  links!.unheard('n2', 60_000, nowMs);
+  t.notOk(isUp(links!));
+  await until(world, () => isUp(links!));
+  links!.close();
+});
