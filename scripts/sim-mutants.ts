@@ -17,6 +17,7 @@ import { consumeMutants } from './consume-mutant-list.js';
 import { keepMutants } from './keep-mutant-list.js';
 import { logMutants } from './log-mutant-list.js';
 import { producerMutants } from './producer-mutant-list.js';
+import { registryMutants } from './registry-mutant-list.js';
 import { type Edit, mutants as jobMutants, type Mutant } from './sim-mutant-list.js';
 
 const root = resolve(import.meta.dirname, '../..');
@@ -29,6 +30,7 @@ const mutants: readonly Mutant[] = [
   ...consumeMutants,
   ...producerMutants,
   ...keepMutants,
+  ...registryMutants,
 ];
 
 const { values } = parseArgs({ options: { only: { type: 'string' }, world: { type: 'string' } } });

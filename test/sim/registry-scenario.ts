@@ -8,7 +8,7 @@ import type { ScenarioOptions, WorldResult } from './world-result.js';
 /** Without faults first, so that all are there; then with. */
 const calmMs = 15_000;
 const faultsMsMin = 30_000;
-const faultsMsMax = 120_000;
+const faultsMsMax = 150_000;
 /** The last tombstone goes within so long after the last fault. */
 const tombstonesMs = 165_000;
 /** From the end of the clients' sessions, and from that of the name servers', until nothing may be left. */

@@ -37,6 +37,8 @@ export class RegistryClient {
   contactMs: number = longAgo;
   /** It is dead, and no name server has shown it since. */
   isGoneEverywhere = true;
+  /** Once all name servers that didn't stand still knew that it ended: those, each with its life. */
+  endedAt: ReadonlyMap<string, number> | undefined;
   /** Until when it is one of many that lost their name server at once, and which one. */
   massUntilMs: number = longAgo;
   massAt: string | undefined;
@@ -170,10 +172,12 @@ export class RegistryClient {
   #born(): void {
     this.bornMs = this.#world.nowMs;
     this.isGoneEverywhere = false;
+    this.endedAt = undefined;
   }
 
   #died(): void {
     this.deadMs = this.#world.nowMs;
     this.isGoneEverywhere = false;
+    this.endedAt = undefined;
   }
 }

@@ -1,17 +1,22 @@
 import type { SimWorld } from '../../../src/runtime/sim/sim-world.js';
+import { AllSeen } from './all-seen.js';
 import { RegistryClient } from './client.js';
 import { Convergence } from './convergence.js';
+import { CutOffKeeps } from './cut-off-keeps.js';
 import { NoLiveRemoved } from './no-live-removed.js';
 import { NoZombies } from './no-zombies.js';
 import { RegistryNode } from './node.js';
 import { NothingLeft } from './nothing-left.js';
 import { OverridesAgree } from './overrides-agree.js';
 import { Reach } from './reach.js';
+import { SureOnlyWhen } from './sure-only-when.js';
 import { TrueLists } from './true-lists.js';
 import { Views } from './views.js';
 
 const sizes = [2, 3, 3, 3, 3, 4, 5, 7];
 const services = ['cart', 'price', 'stock'];
+/** So many clients aren't there from the beginning. */
+const lateClients = 3;
 /** Whoever supervises processes starts one that ended by itself again after so long. */
 const keeperMs = 500;
 
@@ -27,6 +32,9 @@ export class RegistryCluster {
   readonly lists: TrueLists;
   readonly overrides: OverridesAgree;
   readonly #world: SimWorld;
+  readonly #cutOff: CutOffKeeps;
+  readonly #allSeen: AllSeen;
+  readonly #sure: SureOnlyWhen;
   readonly #zombies: NoZombies;
   readonly #convergence: Convergence;
   readonly left: NothingLeft;
@@ -44,7 +52,7 @@ export class RegistryCluster {
       return new RegistryNode(world, this.reach, `n${i + 1}`, address, { peers, onPeerLoss, watchedAt });
     });
     // Mostly few, as each costs time; sometimes many.
-    const count = 6 + random.below(random.below(4) === 0 ? 25 : 7);
+    const count = 6 + lateClients + random.below(random.below(4) === 0 ? 25 : 7);
     this.clients = Array.from({ length: count }, (_, i) => {
       const service = services[i % services.length]!;
       return new RegistryClient(world, this.reach, `c${i + 1}`, service, addresses, undefined);
@@ -58,6 +66,9 @@ export class RegistryCluster {
     const { nodes, clients, watchers } = this;
     this.views = new Views(world, this.reach, nodes, clients);
     this.removals = new NoLiveRemoved(world, this.reach, nodes, this.views);
+    this.#cutOff = new CutOffKeeps(world, this.reach, nodes, this.views);
+    this.#allSeen = new AllSeen(world, this.reach, { nodes, clients }, this.views, this.removals);
+    this.#sure = new SureOnlyWhen(world, this.reach, nodes, clients, this.views);
     this.#zombies = new NoZombies(world, this.reach, nodes, clients, this.views);
     this.lists = new TrueLists(world, this.reach, { nodes, clients }, this.views, this.removals, watchedAt);
     this.#convergence = new Convergence(world, nodes, clients, watchers, this.views);
@@ -73,13 +84,21 @@ export class RegistryCluster {
     }
     for (const { process } of this.clients) process.wallClock.offsetMs = random.below(2_001) - 1_000;
     for (const node of this.nodes) this.#world.after(random.below(800), () => node.start());
-    for (const client of [...this.clients, ...this.watchers]) {
+    for (const client of [...this.clients.slice(lateClients), ...this.watchers]) {
       this.#world.after(random.below(2_000), () => client.start());
     }
-    this.views.start([this.removals, this.#zombies]);
+    this.views.start([this.removals, this.#zombies, this.#cutOff]);
+    this.#allSeen.start();
+    this.#sure.start();
+    this.#cutOff.start();
     this.#zombies.start();
     this.overrides.start();
     this.#keep();
+  }
+
+  /** A client that was never there yet. */
+  newcomer(): RegistryClient | undefined {
+    return this.clients.slice(0, lateClients).find(({ process }) => process.lives === 0);
   }
 
   /** The faults are over: from now on all has to come right. */

@@ -25,7 +25,7 @@ export const truthMs = 75_000;
  *           as far as it was then, and shows every live instance that it held then
  *   +20 s   each name server is ready
  *   +25 s   each shows every live instance
- *   +75 s   each shows exactly the live instances, and so does each listener's list
+ *   +75 s   each shows exactly the live instances, as they were registered last; each listener's list has just these
  */
 export class Convergence {
   readonly #world: SimWorld;
@@ -105,14 +105,22 @@ export class Convergence {
     this.#views.look();
     const live = this.#clients.filter(({ isLive }) => isLive);
     for (const node of this.#nodes) {
-      const shown = names(this.#views.shown(node));
+      const shown = names(this.#views.shown(node).keys());
       if (shown !== names(live)) this.#fail(`${node.name} shows ${shown}, not ${names(live)}`, truthMs);
+      for (const client of live) this.#checkVersion(node, client);
     }
     for (const { name, service, list } of this.#watchers) {
       const listed = (list ?? []).map(({ instanceId }) => instanceId).sort();
       const truth = names(live.filter((client) => client.service === service));
       if (listed.join(' ') !== truth) this.#fail(`${name} is told ${listed.join(' ')}, not ${truth}`, truthMs);
     }
+  }
+
+  #checkVersion(node: RegistryNode, client: RegistryClient): void {
+    const shown = node.names!.core.visible(client.key)?.claim.version;
+    const held = this.#views.holder(client);
+    if (shown?.incarnation === held?.incarnation && shown?.counter === held?.counter) return;
+    this.#fail(`${node.name} shows another version of ${client.name} than ${held?.node.name} holds`, truthMs);
   }
 
   #fail(what: string, afterMs: number): void {

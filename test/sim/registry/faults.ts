@@ -5,6 +5,7 @@ import { FaultPlan, fillDisk } from '../fault-plan.js';
 import type { RegistryClient } from './client.js';
 import type { RegistryCluster } from './cluster.js';
 import type { RegistryNode } from './node.js';
+import { RegistryStories, stories } from './stories.js';
 
 const kinds = [
   'cut in two',
@@ -30,11 +31,14 @@ const kinds = [
   'update',
   'mass disconnect',
   'lost watcher',
+  ...stories,
 ] as const;
 
 type Fault = (typeof kinds)[number];
 
 const stepsMs = [-3_600_000, -60_000, -5_000, 60_000, 3_600_000];
+/** How long a name server is down: a restart, a reboot, a repair. */
+const downMsMax = [2_000, 25_000, 70_000];
 const massMs = 20_000;
 
 /** What is done to a registry, at random. Each fault ends by itself, at the latest when all do. */
@@ -43,12 +47,14 @@ export class RegistryFaults {
   readonly #cluster: RegistryCluster;
   readonly #random: Random;
   readonly #plan: FaultPlan<Fault>;
+  readonly #stories: RegistryStories;
   #endMs = 0;
 
   constructor(world: SimWorld, cluster: RegistryCluster) {
     this.#world = world;
     this.#cluster = cluster;
     this.#random = world.random.fork();
+    this.#stories = new RegistryStories(world, cluster, world.random.fork());
     const everyMs = 2_000 * 2 ** (this.#random.unit() * 3);
     const weights = kinds.map((kind) => [kind, this.#random.below(4)] as const);
     this.#plan = new FaultPlan(world, this.#random, everyMs, weights);
@@ -63,6 +69,7 @@ export class RegistryFaults {
   start(forMs: number): void {
     this.#endMs = this.#world.nowMs + forMs;
     this.#plan.start((kind) => this.#strike(kind));
+    if (this.#chance(0.5)) this.#world.after(1_000, () => this.#stories.tellEarly(this.#leftMs));
   }
 
   stop(): void {
@@ -118,7 +125,7 @@ export class RegistryFaults {
         break;
       case 'crash':
       case 'crash, disk lost':
-        this.#crash(node, this.#duration(50, this.#chance(0.5) ? 2_000 : 25_000), kind !== 'crash');
+        this.#crash(node, this.#duration(50, this.#pick(downMsMax)), kind !== 'crash');
         break;
       case 'rolling restart':
         this.#rollingRestart();
@@ -152,6 +159,8 @@ export class RegistryFaults {
       case 'lost watcher':
         this.#restartWatcher(this.#pick(this.#cluster.watchers));
         break;
+      default:
+        this.#stories.tell(kind, this.#leftMs);
     }
   }
 
@@ -289,7 +298,8 @@ export class RegistryFaults {
         reach.cut(name, client.name, massMs);
       }
       // Who was silent before, or on its way, isn't part of the mass.
-      const isPart = reach.isCalm(client.process, 15_000) && client.bornMs < this.#world.nowMs - 15_000;
+      const isInTouch = client.contactMs > this.#world.nowMs - 500 && reach.isUncut(client.name, node.name, 15_000);
+      const isPart = isInTouch && reach.isCalm(client.process, 15_000) && client.bornMs < this.#world.nowMs - 15_000;
       if (!isPart || this.#world.nowMs - (views.holder(client)?.sinceMs ?? 0) < 15_000) continue;
       client.massUntilMs = this.#world.nowMs + massMs + 3_000;
       client.massAt = node.name;

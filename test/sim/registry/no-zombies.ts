@@ -43,7 +43,7 @@ export class NoZombies implements ViewEvents {
   }
 
   appeared(node: RegistryNode, client: RegistryClient): void {
-    if (client.isLive || !client.isGoneEverywhere || !node.isReady) return;
+    if (!node.isReady || !this.#views.isGoneAt(node, client)) return;
     this.#world.fail(new Error(`${node.name} shows ${client.name} again, dead for ${this.#deadFor(client)}`));
   }
 

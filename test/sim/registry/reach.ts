@@ -73,6 +73,11 @@ export class Reach {
     return process.isAlive && this.#wokeMsOf(name) < sinceMs && (this.#startedMs.get(name) ?? longAgo) < sinceMs;
   }
 
+  /** It runs and has not stood still within this time, whenever it started. */
+  isAwake(process: SimProcess, forMs: number): boolean {
+    return process.isAlive && this.#wokeMsOf(process.name) < this.nowMs - forMs;
+  }
+
   /** Both have been calm and not cut from each other for so long. */
   isFine(a: SimProcess, b: SimProcess, forMs: number): boolean {
     return this.isUncut(a.name, b.name, forMs) && this.isCalm(a, forMs) && this.isCalm(b, forMs);

@@ -90,8 +90,9 @@ export class TrueLists {
     const client = this.#clientOf(id);
     const { nowMs } = this.#reach;
     this.#views.look();
-    if (!client.isLive || client.bornMs > nowMs - settledMs || this.#views.lostMs(client) > nowMs - toldMs) return;
-    if (client.contactMs < nowMs - removalMs || this.#mayBeAlone()) return;
+    if (!client.isLive || client.deadMs > nowMs - toldMs || this.#views.lostMs(client) > nowMs - toldMs) return;
+    const isSilent = client.contactMs < nowMs - removalMs && client.bornMs < nowMs - removalMs;
+    if (isSilent || this.#mayBeAlone()) return;
     const node = this.#watchedAt.get(watcher.name)?.name;
     this.#fail(watcher, `loses ${id} at ${node}, which is alive and which no name server lost`);
   }
@@ -105,8 +106,12 @@ export class TrueLists {
 
   #checkNew(watcher: RegistryClient, id: string): void {
     const client = this.#clientOf(id);
-    if (client.isLive || !client.isGoneEverywhere || client.deadMs > this.#reach.nowMs - settledMs) return;
+    const node = this.#watchedAt.get(watcher.name);
+    if (node === undefined || !this.#views.isGoneAt(node, client) || client.deadMs > this.#reach.nowMs - settledMs)
+      return;
+    if (!this.#reach.isCalm(node.process, settledMs)) return;
     const isOnTime =
+      this.#nodes.every(({ name }) => this.#reach.isUncut(name, node.name, settledMs)) &&
       this.#reach.isCalm(watcher.process, settledMs) &&
       this.#nodes.every(({ name }) => this.#reach.isUncut(name, watcher.name, sentMs));
     if (isOnTime) this.#fail(watcher, `is told of ${id}, which is dead`);

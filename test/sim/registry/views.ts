@@ -1,3 +1,4 @@
+import { compareVersions, type InstanceVersion } from '../../../src/nameserver/instance.js';
 import type { SimWorld } from '../../../src/runtime/sim/sim-world.js';
 import type { RegistryClient } from './client.js';
 import type { RegistryNode } from './node.js';
@@ -6,13 +7,15 @@ import type { Reach } from './reach.js';
 const lookMs = 100;
 /** Within this time a client that can reach a name server notices that another one is out of reach, and goes there. */
 const contactMs = 9_000;
+/** Whoever reaches another one for so long has told it what it knows. */
+const fineMs = 8_000;
 const longAgo = -1e9;
 
 /** Told of what the name servers show. */
 export interface ViewEvents {
   appeared(node: RegistryNode, client: RegistryClient): void;
-  /** A name server that went on running doesn't show it any more. */
-  removed(node: RegistryNode, client: RegistryClient): void;
+  /** A name server that went on running doesn't show it any more; `owner` is whose claim it showed last. */
+  removed(node: RegistryNode, client: RegistryClient, owner: string): void;
 }
 
 /** Who holds an instance's newest claim, and since when. */
@@ -30,9 +33,12 @@ export class Views {
   readonly #nodes: readonly RegistryNode[];
   readonly #clients: readonly RegistryClient[];
   readonly #events: ViewEvents[] = [];
-  readonly #shown = new Map<RegistryNode, Set<RegistryClient>>();
+  /** By name server: what it shows, and whose claim. */
+  readonly #shown = new Map<RegistryNode, Map<RegistryClient, string>>();
   readonly #lives = new Map<RegistryNode, number>();
   readonly #lostMs = new Map<RegistryClient, number>();
+  /** The highest version that anybody held. */
+  readonly #highest = new Map<RegistryClient, InstanceVersion>();
   readonly #holders = new Map<RegistryClient, Holder>();
 
   constructor(world: SimWorld, reach: Reach, nodes: readonly RegistryNode[], clients: readonly RegistryClient[]) {
@@ -52,8 +58,8 @@ export class Views {
   }
 
   /** What the name server showed at the last look. */
-  shown(node: RegistryNode): ReadonlySet<RegistryClient> {
-    return this.#shown.get(node) ?? new Set();
+  shown(node: RegistryNode): ReadonlyMap<RegistryClient, string> {
+    return this.#shown.get(node) ?? new Map();
   }
 
   /** When a name server last stopped showing it. */
@@ -66,6 +72,20 @@ export class Views {
     return this.#holders.get(client);
   }
 
+  /**
+   * A dead instance that must not be shown at a name server any more: nobody showed it since, or all but those who stood
+   * still knew that it ended, and it is one of them, or one of them has reached it for a while.
+   */
+  isGoneAt(node: RegistryNode, client: RegistryClient): boolean {
+    if (client.isLive) return false;
+    if (client.isGoneEverywhere) return true;
+    return this.#nodes.some((other) => {
+      const { name, process } = other;
+      if (client.endedAt?.get(name) !== process.lives || this.#reach.isPaused(name)) return false;
+      return other === node || this.#reach.isFine(process, node.process, fineMs);
+    });
+  }
+
   look(): void {
     for (const client of this.#clients) {
       this.#lookForHolder(client);
@@ -75,7 +95,32 @@ export class Views {
     for (const client of this.#clients) {
       if (client.isLive || client.isGoneEverywhere) continue;
       client.isGoneEverywhere = this.#nodes.every((node) => !node.isUp || !this.shown(node).has(client));
+      client.endedAt = client.endedAt === undefined ? this.#endedAt(client) : this.#passedOn(client.endedAt);
     }
+  }
+
+  #endedAt(client: RegistryClient): ReadonlyMap<string, number> | undefined {
+    const awake = this.#nodes.filter((node) => node.isUp && !this.#reach.isPaused(node.name));
+    const isEnded = awake.every((node) => {
+      const ended = node.names?.core.endedVersion(client.key);
+      const highest = this.#highest.get(client);
+      if (ended === undefined || highest === undefined || this.shown(node).has(client)) return false;
+      return compareVersions(ended, highest) >= 0;
+    });
+    return isEnded && awake.length > 0 ? new Map(awake.map(({ name, process }) => [name, process.lives])) : undefined;
+  }
+
+  /** Whoever knows it tells those who start anew: they know it too, once they are ready and have reached it for a while. */
+  #passedOn(known: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
+    const told = new Map(known);
+    for (const { name, process, isReady } of this.#nodes) {
+      if (!isReady || known.get(name) === process.lives || this.#reach.isPaused(name)) continue;
+      const isTold = this.#nodes.some((other) => {
+        return known.get(other.name) === other.process.lives && this.#reach.isFine(other.process, process, fineMs);
+      });
+      if (isTold) told.set(name, process.lives);
+    }
+    return told;
   }
 
   #noteContact(client: RegistryClient): void {
@@ -97,15 +142,16 @@ export class Views {
       const shown = node.names.core.visible(client.key);
       if (shown === undefined || shown.owner !== node.name) continue;
       const { incarnation, counter } = shown.claim.version;
-      const isHigher =
-        found === undefined ||
-        incarnation > found.incarnation ||
-        (incarnation === found.incarnation && counter > found.counter);
-      if (isHigher) found = { node, incarnation, counter, sinceMs: this.#world.nowMs };
+      if (found === undefined || compareVersions(shown.claim.version, found) > 0)
+        found = { node, incarnation, counter, sinceMs: this.#world.nowMs };
+    }
+    const highest = this.#highest.get(client);
+    if (found !== undefined && (highest === undefined || compareVersions(found, highest) > 0)) {
+      this.#highest.set(client, found);
     }
     const before = this.#holders.get(client);
     if (found === undefined) this.#holders.delete(client);
-    else if (before?.node !== found.node) this.#holders.set(client, found);
+    else this.#holders.set(client, before?.node === found.node ? { ...found, sinceMs: before.sinceMs } : found);
   }
 
   #lookAt(node: RegistryNode): void {
@@ -113,21 +159,23 @@ export class Views {
     const isNew = this.#lives.get(node) !== node.process.lives;
     if (isNew) {
       this.#lives.set(node, node.process.lives);
-      this.#shown.set(node, new Set());
+      this.#shown.set(node, new Map());
     }
     const shown = this.#shown.get(node)!;
     for (const client of this.#clients) {
-      const isShown = node.names.core.visible(client.key) !== undefined;
-      if (isShown === shown.has(client)) continue;
-      if (isShown) {
-        shown.add(client);
+      const owner = node.names.core.visible(client.key)?.owner;
+      const before = shown.get(client);
+      if (owner === before) continue;
+      if (owner !== undefined) {
+        shown.set(client, owner);
+        if (before !== undefined) continue;
         this.#world.log.add('shows', node.name, {}, client.name);
         for (const each of this.#events) each.appeared(node, client);
       } else {
         shown.delete(client);
         this.#world.log.add('lost ', node.name, {}, client.name);
         this.#lostMs.set(client, this.#world.nowMs);
-        for (const each of this.#events) each.removed(node, client);
+        for (const each of this.#events) each.removed(node, client, before!);
       }
     }
   }
