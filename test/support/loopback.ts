@@ -4,6 +4,7 @@ import type { Connections } from '../../src/rpc/connections.js';
 import type { Peer, ServerCall, ServerStream, ServiceRegistry } from '../../src/rpc/service.js';
 import type { Clock } from '../../src/runtime/clock.js';
 import type { Address } from '../../src/runtime/net.js';
+import { Encoded } from '../../src/wire/encoded.js';
 import type { Codec, Method } from '../../src/wire/methods.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: one table for handlers of all methods
@@ -310,7 +311,8 @@ class LoopbackStream implements ServerStream<unknown> {
   push(message: unknown): boolean {
     if (!this.isOpen || this.credit === 0) return false;
     this.credit--;
-    const copied = copy(this.#method.answer, message);
+    const { answer } = this.#method;
+    const copied = message instanceof Encoded ? answer.decode(message.bytes) : copy(answer, message);
     this.#link.later(() => {
       if (!this.#isEnded) this.#events.push(copied, new Uint8Array(0));
     });
