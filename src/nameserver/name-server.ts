@@ -327,8 +327,7 @@ export class NameServer {
     if (order === 'new') this.#core.linked(sender, nowMs);
     this.#traffic.received(frame);
     this.#links.heard(sender, nowMs);
-    const ownAge = frame.beat?.ages?.find(({ owner }) => owner === this.#core.nodeId);
-    if (ownAge) this.#links.unheard(sender, ownAge.ageMs ?? 0, nowMs);
+    if (frame.digest) this.#links.unheard(sender, this.#core.unheardMs(frame.digest), nowMs);
     const { digest, overrides, overridesPull } = frame;
     if (overridesPull) this.#overrides.answerPull(sender);
     else if (overrides) this.#overrides.receive(overrides);
@@ -396,6 +395,7 @@ export class NameServer {
       frame = { ...message, digest: { ...message.digest, overridesA, overridesB } };
     }
     const peers = to === allPeers ? this.#links.sendAll(frame) : Number(this.#links.send(to, frame));
+    if (peers === 0 && to !== allPeers) this.#core.unsent(to);
     this.#traffic.sent(frame, peers);
   }
 

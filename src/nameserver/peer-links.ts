@@ -8,7 +8,7 @@
  *
  * *Silent*: name servers beat every second. When nothing comes from one for some seconds while our link to it is up,
  * the network between is suspect, and TCP may sleep on for as long again after it is mended: a new connection doesn't.
- * The same holds when a peer that is heard says that it has not heard of this side.
+ * The same holds when a peer that is heard says that it hears nothing of this side.
  *
  * Nothing is kept for a link that isn't up, and what waits in one is bounded: one that takes too little is cut. Whoever
  * misses frames finds out by digests, and pulls.
@@ -125,8 +125,8 @@ export class PeerLinks {
   }
 
   /**
-   * A peer says that nobody has heard of this node for so long. A link that has been up for all that time brings nothing
-   * there: it is made anew.
+   * A peer says that nothing from this node has arrived there for so long. A link that has been up for all that time brings
+   * nothing there, or ends at a former life of the peer: it is made anew.
    */
   unheard(nodeId: string, forMs: number, nowMs: number): void {
     if (forMs < silentMs) return;

@@ -117,6 +117,11 @@ export class Digests {
     return behind;
   }
 
+  /** How long ago we sent the beat that was the last of ours to arrive where this digest was made; endless: none was. */
+  unheardMs(digest: taskd.Digest.$Properties): number {
+    return this.#time.nowMs - this.#echoed(digest.echoes ?? []);
+  }
+
   /** Our own clock as others echo it. */
   get #stamp(): number {
     return Math.max(0, Math.floor(this.#time.nowMs));

@@ -96,7 +96,7 @@ export class PeerExchange {
       this.#known.identity.told(from.id, frame.incarnationTold.incarnation ?? 0, 0, wallMs);
       if (frame.incarnationTold.remains === true) this.#pullRemains(from);
     } else if (frame.beat) this.#onBeat(from, frame.beat);
-    else if (frame.digest) this.#onDigest(from, frame.digest);
+    else if (frame.digest) this.#onDigest(from, frame.digest, frame.incarnation ?? 0);
     else if (frame.delta) this.#onDelta(from, frame.delta);
     else if (frame.pull) this.#onPull(from, frame.pull);
     else if (frame.snapshotChunk) this.#onChunk(from, frame.snapshotChunk);
@@ -115,7 +115,7 @@ export class PeerExchange {
     if (!this.#known.readiness.isStarted) return;
     const { ghosts, tombstones } = this.#known;
     const remains = from.log.entries.size > 0 || ghosts.size > 0 || tombstones.size > 0;
-    this.#send(from.id, { incarnationTold: { incarnation: from.log.incarnation, remains } });
+    this.#send(from.id, { incarnationTold: { incarnation: Math.max(from.log.incarnation, from.floor), remains } });
   }
 
   /**
@@ -128,9 +128,9 @@ export class PeerExchange {
     }
   }
 
-  /** The link to this node is a new one. */
+  /** The link to this node is a new one, or there was none for what was to be sent. */
   relinked(to: string): void {
-    this.#receiver.relinked(to);
+    this.#receiver.forget(to);
   }
 
   /** Lets time pass: what stands still is asked for again, what was applied is acknowledged. */
@@ -171,8 +171,11 @@ export class PeerExchange {
     }
   }
 
-  #onDigest(from: Owner, digest: taskd.Digest.$Properties): void {
+  #onDigest(from: Owner, digest: taskd.Digest.$Properties, incarnation: number): void {
     const { digests, owners } = this.#known;
+    // It lost its disk and asked when no answer could reach it: its log is refused until it is above its former life.
+    const { floor } = from;
+    if (incarnation > 0 && incarnation < floor) this.#send(from.id, { incarnationTold: { incarnation: floor } });
     for (const { owner, isWhole } of digests.takeDigest(from, digest)) this.#pull(owner, from, isWhole);
     for (const owner of owners.all()) owners.settle(owner);
   }

@@ -15,6 +15,7 @@
  */
 import { ErrorCode, Retry, TaskdError } from '../../base/errors.js';
 import type { Random } from '../../runtime/random.js';
+import type { taskd } from '../../wire/generated/messages.js';
 import type { InstanceClaim, InstanceVersion } from '../instance.js';
 import { DeltaSender } from './delta-sender.js';
 import { Digests } from './digests.js';
@@ -216,6 +217,16 @@ export class RegistryCore {
     this.#exchange.relinked(peer);
     this.#send(peer, { beat: this.#digests.beat(true) });
     if (this.#readiness.isStarted) this.#send(peer, { digest: this.#digests.digest() });
+  }
+
+  /** By this digest of a peer: for how long nothing that we sent it has arrived, ms of live time. */
+  unheardMs(digest: taskd.Digest.$Properties): number {
+    return this.#digests.unheardMs(digest);
+  }
+
+  /** A frame to this one peer found no link: what it asked for may be asked of others. */
+  unsent(peer: string): void {
+    this.#exchange.relinked(peer);
   }
 
   /** Lets time pass. To be called every `tickMs`. */

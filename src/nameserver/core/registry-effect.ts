@@ -8,7 +8,7 @@ export type PeerMessage = taskd.PeerFrame.$Properties;
  *
  * - `changed`: the instance looks different in the view, appeared or is gone; tell the watchers of its service.
  * - `send`: over the links to all configured peers that are up, or to the one with this node id; a frame that can't be
- *   sent now is dropped, never kept: whoever misses it pulls.
+ *   sent now is dropped, never kept: whoever misses it pulls. `unsent` tells the core of one to a single peer.
  * - `store`: make the incarnation durable, then call `incarnationStored`. Nothing is sent with it before.
  * - `end`: close the session's connection, so that its client registers anew.
  * - `state`: `viewState` changed beyond its revision; watchers get it.

@@ -58,8 +58,8 @@ export class SnapshotReceiver {
     return this.#pulls.has(log);
   }
 
-  /** What was asked of a node before now may be lost, and may be asked again at once. */
-  relinked(from: string): void {
+  /** What was asked of a node before now is lost, or may be: it may be asked again at once, of whomever. */
+  forget(from: string): void {
     for (const [log, pull] of this.#pulls) if (pull.from === from) this.#pulls.delete(log);
   }
 

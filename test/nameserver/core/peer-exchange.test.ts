@@ -1,6 +1,7 @@
 import t from 'tap';
 import { ErrorCode } from '../../../src/base/errors.js';
 import { historyMax } from '../../../src/nameserver/core/owner-log.js';
+import type { PeerMessage } from '../../../src/nameserver/core/registry-effect.js';
 import { removalMs } from '../../../src/nameserver/core/sessions.js';
 import { instanceMessage } from '../../../src/nameserver/instance.js';
 import { CoreCluster, claimOf, keyOf } from './core-cluster.js';
@@ -55,6 +56,85 @@ t.test('over a new link both ends learn at once what they missed, whatever was a
   cluster.heal();
   cluster.act('b', (core) => core.linked('a', cluster.nowMs));
   t.equal(cluster.seen('x'), 'up up');
+  t.end();
+});
+
+t.test('a pull that found no link is asked of others at once', (t) => {
+  const cluster = CoreCluster.settled('a', 'b', 'c');
+  cluster.isolate('c');
+  cluster.act('a', (core) => core.register(1, claimOf('x', 1), cluster.nowMs));
+  cluster.frames.length = 0;
+  const digestOf = (owner: string): PeerMessage => {
+    return cluster.frames.findLast(({ from, message }) => from === owner && message.digest)!.message;
+  };
+  cluster.pass(3_000, () => cluster.core('a').heard(1, cluster.nowMs));
+  const [fromA, fromB] = [digestOf('a'), digestOf('b')];
+  t.equal(cluster.seen('x'), 'up up -', 'nobody has told c so far');
+  cluster.cut((from, to) => (from === 'a' && to === 'c') || (from === 'c' && to === 'a'));
+  cluster.frames.length = 0;
+  cluster.act('c', (core) => {
+    core.receive('a', fromA, cluster.nowMs, 0);
+    core.unsent('a');
+    core.receive('b', fromB, cluster.nowMs, 0);
+  });
+  t.match(
+    cluster.frames.filter(({ message }) => message.pull).map(({ to }) => to),
+    ['a', 'b'],
+  );
+  t.equal(cluster.seen('x'), 'up up up');
+  t.end();
+});
+
+for (const isAsked of [true, false]) {
+  const when = isAsked ? 'when it asks' : 'by its digest, when it asked in vain';
+  t.test(`who knows a former life of a node from its frames alone tells it, ${when}`, (t) => {
+    const cluster = CoreCluster.settled('a', 'b');
+    cluster.stop('a');
+    cluster.stop('b');
+    cluster.start('b');
+    cluster.pass(1_000);
+    const former = cluster.core('b').incarnation + 3_600_000;
+    const beat = { sender: 'a', incarnation: former, beat: {} };
+    cluster.act('b', (core) => core.receive('a', beat, cluster.nowMs, 0));
+    if (!isAsked) cluster.isolate('a');
+    cluster.start('a');
+    cluster.pass(2_000);
+    cluster.heal();
+    cluster.pass(40_000);
+    t.ok(cluster.core('a').incarnation > former);
+    const drawn = cluster.effects.get('a')!.filter(({ kind }) => kind === 'store');
+    t.equal(drawn.length, isAsked ? 1 : 2);
+    cluster.act('a', (core) => core.register(1, claimOf('x', 1), cluster.nowMs));
+    t.equal(cluster.seen('x'), 'up up');
+    t.end();
+  });
+}
+
+t.test('a digest tells for how long nothing of the one who reads it has arrived, whatever others say of it', (t) => {
+  const cluster = CoreCluster.settled('a', 'b', 'c');
+  const digestOfB = () => {
+    return cluster.frames.findLast(({ from, message }) => from === 'b' && message.digest)!.message.digest!;
+  };
+  const unheardMs = (): number => cluster.core('a').unheardMs(digestOfB());
+  cluster.pass(2_500);
+  t.ok(unheardMs() < 3_000);
+  cluster.cut((from, to) => from === 'a' && to === 'b');
+  cluster.pass(10_000);
+  t.equal(
+    cluster
+      .core('b')
+      .owners()
+      .find(({ owner }) => owner === 'a')?.state,
+    'alive',
+    'by what c says',
+  );
+  t.ok(unheardMs() > 7_000);
+  cluster.heal();
+  cluster.pass(2_500);
+  t.ok(unheardMs() < 3_000);
+  const digest = digestOfB();
+  cluster.start('a');
+  t.equal(cluster.core('a').unheardMs(digest), Number.POSITIVE_INFINITY, 'what arrived there was of a former life');
   t.end();
 });
 
