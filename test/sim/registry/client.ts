@@ -35,7 +35,7 @@ export class RegistryClient {
   reachesSinceMs = 0;
   /** When it could last have reached some name server for so long that it surely talked to one. */
   contactMs: number = longAgo;
-  /** It is dead, and no name server has shown it since. */
+  /** It is dead, and no name server has shown it for a while. */
   isGoneEverywhere = true;
   /** Once all name servers that didn't stand still knew that it ended: those, each with its life. */
   endedAt: ReadonlyMap<string, number> | undefined;

@@ -6,6 +6,8 @@ import type { ViewEvents, Views } from './views.js';
 
 /** After so long without any other one a name server knows that it is alone, and nothing learnt before is still to come. */
 const aloneMs = 7_000;
+/** The end of its former registration may reach a name server so late when a client has come back. */
+const backMs = 15_000;
 const lookMs = 250;
 
 /**
@@ -41,7 +43,8 @@ export class CutOffKeeps implements ViewEvents {
     if (!client.wants || owner === node.name || !node.isReady || !this.#isAlone(node)) return;
     const forMs = this.#reach.nowMs - (this.#togetherMs.get(node) ?? 0);
     if (forMs < aloneMs || !this.#reach.isCalm(node.process, aloneMs)) return;
-    if (this.#views.holder(client)?.node === node) return;
+    const hasComeBack = client.bornMs > client.deadMs && this.#reach.nowMs - client.bornMs < backMs;
+    if (hasComeBack || this.#views.holder(client)?.node === node) return;
     const alone = `${node.name}, which has heard nobody for ${(forMs / 1_000).toFixed(1)} s`;
     this.#world.fail(new Error(`${alone}, removed ${client.name}, which ${owner} owned`));
   }

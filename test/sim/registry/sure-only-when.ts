@@ -6,8 +6,8 @@ import type { Views } from './views.js';
 
 const lookMs = 250;
 /**
- * Without most of the others for so long, a name server knows it: one that it still hears says for 5 s that it hears this
- * one, and is believed for 5 s more.
+ * A name server knows after so long that it doesn't reach another one any more: one that it still hears says for 5 s that
+ * it hears this one, and is believed for 5 s more. Until then it counts with those who are reached.
  */
 const noticedMs = 11_500;
 /** A client goes to a name server that isn't cut off within this time, and is seen from there. */
@@ -26,7 +26,8 @@ export class SureOnlyWhen {
   readonly #nodes: readonly RegistryNode[];
   readonly #clients: readonly RegistryClient[];
   readonly #views: Views;
-  readonly #majorityMs = new Map<RegistryNode, number>();
+  /** By name server: when it last reached each one. */
+  readonly #reachedMs = new Map<RegistryNode, Map<RegistryNode, number>>();
   readonly #minorityMs = new Map<RegistryNode, number>();
   readonly #positions = new Map<RegistryNode, { life: number; logs: Map<string, readonly [number, number]> }>();
 
@@ -54,15 +55,14 @@ export class SureOnlyWhen {
 
   #look(node: RegistryNode): void {
     const { nowMs } = this.#reach;
-    (this.#reachesMost(node) ? this.#majorityMs : this.#minorityMs).set(node, nowMs);
+    const reachedMs = this.#noteReached(node);
+    if (!this.#isMost(reachedMs, 0)) this.#minorityMs.set(node, nowMs);
     if (node.names === undefined || !node.isUp || this.#reach.isPaused(node.name)) return;
     const { revision, isComplete } = node.names.core.viewState();
     const isLone = this.#nodes.length === 2 && node.onPeerLoss === 'expire';
-    const withoutMs = nowMs - (this.#majorityMs.get(node) ?? 0);
-    if (isComplete && !isLone && withoutMs > noticedMs && this.#reach.isCalm(node.process, noticedMs)) {
-      this.#fail(
-        `${node.name} is sure of absences, without most of the others for ${(withoutMs / 1_000).toFixed(1)} s`,
-      );
+    const isNoticed = !this.#isMost(reachedMs, noticedMs) && this.#reach.isCalm(node.process, noticedMs);
+    if (isComplete && !isLone && isNoticed) {
+      this.#fail(`${node.name} is sure of absences, without most of the others for ${noticedMs / 1_000} s`);
     }
     this.#checkPositions(node, revision);
     if (node.isReady && nowMs - (this.#minorityMs.get(node) ?? 0) > movedMs) this.#checkShown(node);
@@ -101,11 +101,22 @@ export class SureOnlyWhen {
     }
   }
 
-  #reachesMost(node: RegistryNode): boolean {
-    const reached = this.#nodes.filter((other) => {
-      if (other === node) return true;
-      return other.isUp && !this.#reach.isPaused(other.name) && this.#reach.isUncut(other.name, node.name, 0);
-    });
+  /** When it last reached each one. */
+  #noteReached(node: RegistryNode): ReadonlyMap<RegistryNode, number> {
+    const reachedMs = this.#reachedMs.get(node) ?? new Map<RegistryNode, number>();
+    this.#reachedMs.set(node, reachedMs);
+    for (const other of this.#nodes) {
+      const isAwake = other.isUp && !this.#reach.isPaused(other.name);
+      const isReached = other === node || (isAwake && this.#reach.isUncut(other.name, node.name, 0));
+      if (isReached) reachedMs.set(other, this.#reach.nowMs);
+    }
+    return reachedMs;
+  }
+
+  /** Most of them were reached within this time, each at some moment of it. */
+  #isMost(reachedMs: ReadonlyMap<RegistryNode, number>, withinMs: number): boolean {
+    const sinceMs = this.#reach.nowMs - withinMs;
+    const reached = [...reachedMs.values()].filter((ms) => ms >= sinceMs);
     return 2 * reached.length > this.#nodes.length;
   }
 

@@ -9,6 +9,8 @@ const lookMs = 100;
 const contactMs = 9_000;
 /** Whoever reaches another one for so long has told it what it knows. */
 const fineMs = 8_000;
+/** What one name server forwarded before it knew of an end may still arrive within this time. */
+const onTheWayMs = 2_000;
 const longAgo = -1e9;
 
 /** Told of what the name servers show. */
@@ -37,6 +39,8 @@ export class Views {
   readonly #shown = new Map<RegistryNode, Map<RegistryClient, string>>();
   readonly #lives = new Map<RegistryNode, number>();
   readonly #lostMs = new Map<RegistryClient, number>();
+  /** When some name server last showed it. */
+  readonly #shownMs = new Map<RegistryClient, number>();
   /** The highest version that anybody held. */
   readonly #highest = new Map<RegistryClient, InstanceVersion>();
   readonly #holders = new Map<RegistryClient, Holder>();
@@ -93,8 +97,11 @@ export class Views {
     }
     for (const node of this.#nodes) this.#lookAt(node);
     for (const client of this.#clients) {
+      if (this.#nodes.some((node) => node.isUp && this.shown(node).has(client))) {
+        this.#shownMs.set(client, this.#world.nowMs);
+      }
       if (client.isLive || client.isGoneEverywhere) continue;
-      client.isGoneEverywhere = this.#nodes.every((node) => !node.isUp || !this.shown(node).has(client));
+      client.isGoneEverywhere = this.#world.nowMs - (this.#shownMs.get(client) ?? longAgo) >= onTheWayMs;
       client.endedAt = client.endedAt === undefined ? this.#endedAt(client) : this.#passedOn(client.endedAt);
     }
   }
