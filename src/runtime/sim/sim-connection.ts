@@ -38,6 +38,10 @@ export class SimConnection implements Connection, Holding {
   peer!: SimConnection;
   /** When the last segment to the other end arrives: later ones never overtake it. */
   lastArrivalMs = 0;
+  /** Segments on their way to the other end, in order. */
+  readonly underWay: Segment[] = [];
+  /** Until when a block keeps those back that were on their way again. */
+  heldUntilMs = 0;
   readonly #loop: EventLoop;
   readonly #carrier: Carrier;
   readonly #random: Random;

@@ -135,16 +135,32 @@ export class SimNetwork implements Carrier {
     const blockedUntilMs = this.#blockedUntil(sender, receiver);
     let arrivalMs = nowMs + this.#latencyMs(sender, receiver);
     if (blockedUntilMs > nowMs) {
-      const sleepMs = Math.min(retransmitMsMax, Math.max(retransmitMs, blockedUntilMs - nowMs));
-      arrivalMs = blockedUntilMs + this.#random.unit() * sleepMs;
+      arrivalMs = blockedUntilMs + this.#random.unit() * sleepMs(blockedUntilMs - nowMs);
     }
     // One direction stays in order, also after a block.
     from.lastArrivalMs = Math.max(from.lastArrivalMs, arrivalMs);
-    this.#loop.at(from.lastArrivalMs - nowMs, undefined, () => {
-      if (to.isOver && this.#dark.has(to.owner.processName)) this.#orphans.add(to);
-      else to.arrive(segment);
-      if (from.isOver && to.isOver) this.#forget(from, to);
-    });
+    from.underWay.push(segment);
+    const isSentAgain = from.lastArrivalMs > arrivalMs || blockedUntilMs > nowMs;
+    this.#loop.at(from.lastArrivalMs - nowMs, undefined, () => this.#arrive(from, isSentAgain));
+  }
+
+  /** The next segment of this direction arrives; one that is sent again into another block is so once more. */
+  #arrive(from: SimConnection, isSentAgain: boolean): void {
+    const to = from.peer;
+    const { nowMs } = this.#loop;
+    const blockedUntilMs = this.#blockedUntil(from.owner.processName, to.owner.processName);
+    if (isSentAgain && blockedUntilMs > nowMs && from.heldUntilMs <= nowMs) {
+      from.heldUntilMs = blockedUntilMs + this.#random.unit() * sleepMs(blockedUntilMs - nowMs);
+    }
+    if (from.heldUntilMs > nowMs) {
+      from.lastArrivalMs = Math.max(from.lastArrivalMs, from.heldUntilMs);
+      this.#loop.at(from.heldUntilMs - nowMs, undefined, () => this.#arrive(from, true));
+      return;
+    }
+    const segment = from.underWay.shift()!;
+    if (to.isOver && this.#dark.has(to.owner.processName)) this.#orphans.add(to);
+    else to.arrive(segment);
+    if (from.isOver && to.isOver) this.#forget(from, to);
   }
 
   #syn(
@@ -221,4 +237,9 @@ export class SimNetwork implements Carrier {
     if (this.#random.unit() < slowChance) return extraMs + this.#random.unit() * slowMs;
     return extraMs + typicalMs * (0.5 + this.#random.unit());
   }
+}
+
+/** How long TCP may sleep after a block in which it has tried for so long. */
+function sleepMs(triedMs: number): number {
+  return Math.min(retransmitMsMax, Math.max(retransmitMs, triedMs));
 }
