@@ -40,7 +40,7 @@ export class SimConnection implements Connection, Holding {
   lastArrivalMs = 0;
   /** Segments on their way to the other end, in order. */
   readonly underWay: Segment[] = [];
-  /** Until when a block keeps those back that were on their way again. */
+  /** Until when a block that they met keeps them back. */
   heldUntilMs = 0;
   readonly #loop: EventLoop;
   readonly #carrier: Carrier;

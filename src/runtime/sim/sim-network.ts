@@ -140,21 +140,20 @@ export class SimNetwork implements Carrier {
     // One direction stays in order, also after a block.
     from.lastArrivalMs = Math.max(from.lastArrivalMs, arrivalMs);
     from.underWay.push(segment);
-    const isSentAgain = from.lastArrivalMs > arrivalMs || blockedUntilMs > nowMs;
-    this.#loop.at(from.lastArrivalMs - nowMs, undefined, () => this.#arrive(from, isSentAgain));
+    this.#loop.at(from.lastArrivalMs - nowMs, undefined, () => this.#arrive(from));
   }
 
-  /** The next segment of this direction arrives; one that is sent again into another block is so once more. */
-  #arrive(from: SimConnection, isSentAgain: boolean): void {
+  /** The next segment of this direction arrives; one that meets a block on its way is sent again. */
+  #arrive(from: SimConnection): void {
     const to = from.peer;
     const { nowMs } = this.#loop;
     const blockedUntilMs = this.#blockedUntil(from.owner.processName, to.owner.processName);
-    if (isSentAgain && blockedUntilMs > nowMs && from.heldUntilMs <= nowMs) {
+    if (blockedUntilMs > nowMs && from.heldUntilMs <= nowMs) {
       from.heldUntilMs = blockedUntilMs + this.#random.unit() * sleepMs(blockedUntilMs - nowMs);
     }
     if (from.heldUntilMs > nowMs) {
       from.lastArrivalMs = Math.max(from.lastArrivalMs, from.heldUntilMs);
-      this.#loop.at(from.heldUntilMs - nowMs, undefined, () => this.#arrive(from, true));
+      this.#loop.at(from.heldUntilMs - nowMs, undefined, () => this.#arrive(from));
       return;
     }
     const segment = from.underWay.shift()!;

@@ -176,11 +176,11 @@ export class Views {
       if (owner !== undefined) {
         shown.set(client, owner);
         if (before !== undefined) continue;
-        this.#world.log.add('shows', node.name, {}, client.name);
+        this.#world.log.add('shows', node.name, { owner }, client.name);
         for (const each of this.#events) each.appeared(node, client);
       } else {
         shown.delete(client);
-        this.#world.log.add('lost ', node.name, {}, client.name);
+        this.#world.log.add('lost ', node.name, { owner: before }, client.name);
         this.#lostMs.set(client, this.#world.nowMs);
         for (const each of this.#events) each.removed(node, client, before!);
       }
