@@ -55,7 +55,7 @@ export class Identity {
   /** The incarnation is durable; false when a higher one was drawn meanwhile. The log is numbered anew in it. */
   stored(incarnation: number): boolean {
     if (!this.#incarnation.stored(incarnation)) return false;
-    this.#log.renumber(incarnation);
+    this.#log.renumber(incarnation, this.#time.nowMs);
     return true;
   }
 

@@ -59,6 +59,19 @@ export class LogTable {
     return this.#logs.values();
   }
 
+  /**
+   * True when all that was seen of an owner's log is known here, or can't matter: what is hidden counts, and so does an
+   * incarnation that was not known as far once its clients had the time to register elsewhere.
+   */
+  covers({ owner, incarnation, sequence }: OwnerPosition, liveMs: number): boolean {
+    const log = this.#logs.get(owner);
+    if (log === undefined) return incarnation === 0;
+    if (log.isHidden || log.incarnation <= incarnation) return log.isHidden || log.covers(incarnation, sequence);
+    const { former } = log;
+    if (former === undefined || liveMs - former.endedMs >= removalMs) return true;
+    return former.incarnation === incarnation && former.sequence >= sequence;
+  }
+
   /** The log of an owner, empty when it is new; undefined when there are too many owners. */
   admit(owner: string): OwnerLog | undefined {
     let log = this.#logs.get(owner);
@@ -99,6 +112,7 @@ export class LogTable {
     this.#tombstones.keep(log);
     this.#entries -= log.entries.size;
     const entries = [...log.entries.values()];
+    log.end(liveMs);
     log.restart(incarnation, 0);
     log.hiddenSequence = -1;
     for (const { place, claim } of entries) {

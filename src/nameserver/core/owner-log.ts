@@ -27,6 +27,8 @@ export class OwnerLog {
   hashA = 0;
   hashB = 0;
   readonly entries: Map<Place, LogEntry> = new Map();
+  /** How far the incarnation before was known here, and since when this one is, in live time. */
+  former: { readonly incarnation: number; readonly sequence: number; readonly endedMs: number } | undefined;
   /** Its owner is gone: what it says is served as suspect. */
   isSuspect = false;
   /** Its owner is gone for long: entries up to `hiddenSequence` are not shown, later ones are. */
@@ -91,8 +93,14 @@ export class OwnerLog {
     this.sequence = sequence;
   }
 
+  /** The incarnation ends that is known so far. */
+  end(liveMs: number): void {
+    this.former = { incarnation: this.incarnation, sequence: this.sequence, endedMs: liveMs };
+  }
+
   /** The same entries in a new incarnation, numbered anew. */
-  renumber(incarnation: number): void {
+  renumber(incarnation: number, liveMs: number): void {
+    this.end(liveMs);
     const entries = [...this.entries.values()];
     this.restart(incarnation, 0);
     for (const { place, claim, health, atMs } of entries) this.set(place, claim, health, ++this.sequence, atMs);

@@ -318,12 +318,9 @@ export class RegistryCore {
     };
   }
 
-  /** True when this node has all that a watcher had seen; what is hidden here counts as covered. */
+  /** True when this node has all that a watcher had seen, as far as that still matters. */
   covers(known: readonly OwnerPosition[]): boolean {
-    return known.every(({ owner, incarnation, sequence }) => {
-      const log = this.#logs.get(owner);
-      return log !== undefined ? log.isHidden || log.covers(incarnation, sequence) : incarnation === 0;
-    });
+    return known.every((position) => this.#logs.covers(position, this.#time.nowMs));
   }
 
   /** This node and the others that it knows. */

@@ -42,6 +42,8 @@ export class SimConnection implements Connection, Holding {
   readonly underWay: Segment[] = [];
   /** Until when a block that they met keeps them back. */
   heldUntilMs = 0;
+  /** The host of this end lost its power: nothing is sent again. */
+  isHostLost = false;
   readonly #loop: EventLoop;
   readonly #carrier: Carrier;
   readonly #random: Random;

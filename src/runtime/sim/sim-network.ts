@@ -95,8 +95,12 @@ export class SimNetwork implements Carrier {
 
   /** A host lost its power, or has it again. */
   setDark(processName: string, isDark: boolean): void {
-    if (isDark) this.#dark.add(processName);
-    else {
+    if (isDark) {
+      this.#dark.add(processName);
+      for (const connection of this.#connections) {
+        if (connection.owner.processName === processName) this.#loseHost(connection);
+      }
+    } else {
       this.#dark.delete(processName);
       for (const orphan of this.#orphans) {
         if (orphan.owner.processName !== processName) continue;
@@ -104,6 +108,12 @@ export class SimNetwork implements Carrier {
         this.#loop.at(this.#random.unit() * retransmitMs, undefined, () => this.carry(orphan, 'rst'));
       }
     }
+  }
+
+  /** Nobody is there who would send again what a block keeps back. */
+  #loseHost(connection: SimConnection): void {
+    connection.isHostLost = true;
+    if (connection.heldUntilMs > this.#loop.nowMs) connection.underWay.length = 0;
   }
 
   listen(address: Address, listener: SimListener): Address {
@@ -129,34 +139,38 @@ export class SimNetwork implements Carrier {
   }
 
   carry(from: SimConnection, segment: Segment): void {
-    const to = from.peer;
-    const [sender, receiver] = [from.owner.processName, to.owner.processName];
+    const [sender, receiver] = [from.owner.processName, from.peer.owner.processName];
     const { nowMs } = this.#loop;
-    const blockedUntilMs = this.#blockedUntil(sender, receiver);
-    let arrivalMs = nowMs + this.#latencyMs(sender, receiver);
-    if (blockedUntilMs > nowMs) {
-      arrivalMs = blockedUntilMs + this.#random.unit() * sleepMs(blockedUntilMs - nowMs);
-    }
+    const arrivalMs = nowMs + this.#latencyMs(sender, receiver);
+    this.#hold(from);
     // One direction stays in order, also after a block.
-    from.lastArrivalMs = Math.max(from.lastArrivalMs, arrivalMs);
+    from.lastArrivalMs = Math.max(from.lastArrivalMs, from.heldUntilMs, arrivalMs);
     from.underWay.push(segment);
     this.#loop.at(from.lastArrivalMs - nowMs, undefined, () => this.#arrive(from));
   }
 
-  /** The next segment of this direction arrives; one that meets a block on its way is sent again. */
+  /** What meets a block is sent again, some time after it. */
+  #hold(from: SimConnection): void {
+    const { nowMs } = this.#loop;
+    const blockedUntilMs = this.#blockedUntil(from.owner.processName, from.peer.owner.processName);
+    if (blockedUntilMs <= nowMs || from.heldUntilMs > nowMs) return;
+    const sleepMs = Math.min(retransmitMsMax, Math.max(retransmitMs, blockedUntilMs - nowMs));
+    from.heldUntilMs = blockedUntilMs + this.#random.unit() * sleepMs;
+    if (from.isHostLost) from.underWay.length = 0;
+  }
+
+  /** The next segment of this direction arrives, or meets a block. */
   #arrive(from: SimConnection): void {
     const to = from.peer;
     const { nowMs } = this.#loop;
-    const blockedUntilMs = this.#blockedUntil(from.owner.processName, to.owner.processName);
-    if (blockedUntilMs > nowMs && from.heldUntilMs <= nowMs) {
-      from.heldUntilMs = blockedUntilMs + this.#random.unit() * sleepMs(blockedUntilMs - nowMs);
-    }
+    this.#hold(from);
     if (from.heldUntilMs > nowMs) {
       from.lastArrivalMs = Math.max(from.lastArrivalMs, from.heldUntilMs);
       this.#loop.at(from.heldUntilMs - nowMs, undefined, () => this.#arrive(from));
       return;
     }
-    const segment = from.underWay.shift()!;
+    const segment = from.underWay.shift();
+    if (segment === undefined) return;
     if (to.isOver && this.#dark.has(to.owner.processName)) this.#orphans.add(to);
     else to.arrive(segment);
     if (from.isOver && to.isOver) this.#forget(from, to);
@@ -236,9 +250,4 @@ export class SimNetwork implements Carrier {
     if (this.#random.unit() < slowChance) return extraMs + this.#random.unit() * slowMs;
     return extraMs + typicalMs * (0.5 + this.#random.unit());
   }
-}
-
-/** How long TCP may sleep after a block in which it has tried for so long. */
-function sleepMs(triedMs: number): number {
-  return Math.min(retransmitMsMax, Math.max(retransmitMs, triedMs));
 }

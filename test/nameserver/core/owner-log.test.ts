@@ -82,7 +82,7 @@ t.test('a new incarnation numbers the same entries anew', (t) => {
     log.set(places.at(change.claim), change.claim, 'up', log.sequence, 0);
   }
   const { hashA } = log;
-  log.renumber(6);
+  log.renumber(6, 0);
   t.same([log.incarnation, log.sequence, log.entries.size, log.hashA], [6, 3, 3, hashA]);
   t.equal(log.changesFrom(1), undefined, 'there are no changes that lead there');
   t.ok(log.covers(5, 100));

@@ -306,3 +306,22 @@ t.test('of two states of one number the owner’s own is right', (t) => {
   t.same([cluster.seen('false'), cluster.seen('y')], ['- - -', 'up up up']);
   t.end();
 });
+
+t.test('what a former incarnation said after it was last heard is not covered by the next one at once', (t) => {
+  const cluster = CoreCluster.settled('a', 'b');
+  cluster.act('a', (core) => core.register(1, claimOf('x', 1), cluster.nowMs));
+  const { incarnation } = cluster.core('a');
+  const [known, more] = [1, 2].map((sequence) => [{ owner: 'a', incarnation, sequence }]);
+  cluster.isolate('a');
+  cluster.act('a', (core) => core.register(1, claimOf('y', 1), cluster.nowMs));
+  cluster.stop('a');
+  cluster.heal();
+  cluster.start('a', incarnation);
+  cluster.pass(3_000);
+  t.ok(cluster.core('a').incarnation > incarnation);
+  for (const id of ['a', 'b']) t.notOk(cluster.core(id).covers(more!), `${id}: nobody has it, and its client may live`);
+  t.ok(cluster.core('b').covers(known!));
+  cluster.pass(removalMs);
+  for (const id of ['a', 'b']) t.ok(cluster.core(id).covers(more!), `${id}: its client is elsewhere, or dead`);
+  t.end();
+});

@@ -152,6 +152,17 @@ await t.test(
   },
 );
 
+await t.test('what a block keeps back is lost with the host that would send it again', async (t) => {
+  const { world, session } = worldOf(1);
+  await world.run({ untilMs: 50 });
+  world.network.block('server', 'client', 500);
+  await world.run({ untilMs: 100 });
+  const before = session.received;
+  world.process('server').kill({ powerLoss: true });
+  await world.run({ untilMs: 5_000 });
+  t.equal(session.received, before);
+});
+
 await t.test('a dial into a block gets through once it ends, as its SYN is sent again', async (t) => {
   const world = new SimWorld(1);
   world.process('server').start(echo);

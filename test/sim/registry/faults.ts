@@ -217,10 +217,9 @@ export class RegistryFaults {
     const forMs = this.#duration(2_000, 30_000);
     const extraMs = this.#between(20, 400);
     for (const { name } of nodes) {
-      if (this.#chance(0.5)) this.#world.network.slow(node.name, name, extraMs, forMs);
-      if (this.#chance(0.5)) this.#world.network.slow(name, node.name, extraMs, forMs);
+      if (this.#chance(0.5)) reach.slow(node.name, name, extraMs, forMs);
+      if (this.#chance(0.5)) reach.slow(name, node.name, extraMs, forMs);
     }
-    reach.disturb(forMs);
   }
 
   /** Whatever it is connected to: it goes elsewhere. */

@@ -28,6 +28,7 @@ const calmMs = 25_000;
  */
 export class NoLiveRemoved implements ViewEvents {
   removals = 0;
+  #asleepMs = Number.NEGATIVE_INFINITY;
   #awakeMs = Number.NEGATIVE_INFINITY;
   /** Those of whom nobody may say that they were silent before all fell asleep. */
   #slept: ReadonlySet<RegistryClient> = new Set();
@@ -48,7 +49,8 @@ export class NoLiveRemoved implements ViewEvents {
     this.#slept = new Set(
       clients.filter((each) => each.isLive && this.#nodes.every((at) => this.#isAllCalm(at, each))),
     );
-    this.#awakeMs = this.#reach.nowMs + forMs;
+    this.#asleepMs = this.#reach.nowMs;
+    this.#awakeMs = this.#asleepMs + forMs;
   }
 
   appeared(): void {}
@@ -56,7 +58,8 @@ export class NoLiveRemoved implements ViewEvents {
   removed(node: RegistryNode, client: RegistryClient): void {
     this.removals++;
     if (!node.isReady || !client.isLive) return;
-    if (this.#slept.has(client) && this.#reach.nowMs < this.#awakeMs + wokenMs) {
+    const isJustAwake = this.#reach.nowMs < this.#awakeMs + wokenMs && client.deadMs < this.#asleepMs;
+    if (this.#slept.has(client) && isJustAwake) {
       this.#fail(node, client, 'all had stood still');
     } else if (this.#isOneOfMany(node, client)) {
       this.#fail(node, client, 'it lost its name server with many others at once');

@@ -13,6 +13,8 @@ export class Reach {
   readonly #world: SimWorld;
   /** `from>to` → when the last cut ends or ended. */
   readonly #cutUntilMs = new Map<string, number>();
+  /** `from>to` → until when something may come that took long. */
+  readonly #lateUntilMs = new Map<string, number>();
   /** When it last woke, or will. */
   readonly #wokeMs = new Map<string, number>();
   readonly #startedMs = new Map<string, number>();
@@ -31,6 +33,13 @@ export class Reach {
     const key = `${from}>${to}`;
     this.#cutUntilMs.set(key, Math.max(untilMs, this.#cutUntilMs.get(key) ?? longAgo));
     this.#world.network.block(from, to, forMs);
+    this.disturb(forMs);
+  }
+
+  /** Everything from `from` to `to` takes up to `extraMs` longer for so long. */
+  slow(from: string, to: string, extraMs: number, forMs: number): void {
+    this.#lateUntilMs.set(`${from}>${to}`, this.nowMs + forMs + extraMs);
+    this.#world.network.slow(from, to, extraMs, forMs);
     this.disturb(forMs);
   }
 
@@ -58,6 +67,11 @@ export class Reach {
 
   isCut(from: string, to: string): boolean {
     return this.#cutEndMs(from, to) > this.nowMs;
+  }
+
+  /** Something that was sent a while ago may still come. */
+  isLate(from: string, to: string): boolean {
+    return (this.#lateUntilMs.get(`${from}>${to}`) ?? longAgo) > this.nowMs;
   }
 
   /** No cut between them, in either direction, for so long. */

@@ -136,7 +136,7 @@ export class RegistryStories {
     this.#restart(owner);
     reach.disturb(16_000);
     this.#world.after(2_000, () => {
-      this.#world.network.slow(owner.name, reader.name, 8_000, 8_000);
+      reach.slow(owner.name, reader.name, 8_000, 8_000);
       for (const client of clients) {
         if (this.#random.below(2) === 0) for (const { name } of nodes) this.#world.network.cut(client.name, name);
       }

@@ -107,7 +107,8 @@ export class SureOnlyWhen {
     this.#reachedMs.set(node, reachedMs);
     for (const other of this.#nodes) {
       const isAwake = other.isUp && !this.#reach.isPaused(other.name);
-      const isReached = other === node || (isAwake && this.#reach.isUncut(other.name, node.name, 0));
+      const isInTouch = isAwake && this.#reach.isUncut(other.name, node.name, 0);
+      const isReached = other === node || isInTouch || this.#reach.isLate(other.name, node.name);
       if (isReached) reachedMs.set(other, this.#reach.nowMs);
     }
     return reachedMs;

@@ -22,7 +22,8 @@ const sentMs = 70_000;
  *   2. never an empty list while an instance lives that its name server must show, or that could reach all of them;
  *      as the first of its life it may get one from a name server that doesn't say that it is sure
  *   3. a live instance goes from a list only when some name server stopped showing it: a move to another name server,
- *      one that starts, or one that is behind, is no reason; unless it was out of reach of everybody for too long
+ *      one that starts, or one that is behind, is no reason; unless it was out of reach of everybody for too long, or
+ *      whoever holds it is out of reach of the name server that tells
  *   4. no instance that is dead and was seen to be gone everywhere
  */
 export class TrueLists {
@@ -93,8 +94,11 @@ export class TrueLists {
     if (!client.isLive || client.deadMs > nowMs - toldMs || this.#views.lostMs(client) > nowMs - toldMs) return;
     const isSilent = client.contactMs < nowMs - removalMs && client.bornMs < nowMs - removalMs;
     if (isSilent || this.#mayBeAlone()) return;
-    const node = this.#watchedAt.get(watcher.name)?.name;
-    this.#fail(watcher, `loses ${id} at ${node}, which is alive and which no name server lost`);
+    const node = this.#watchedAt.get(watcher.name);
+    const holder = this.#views.holder(client)?.node;
+    const isOutOfSight = node && holder && !this.#reach.isUncut(node.name, holder.name, settledMs);
+    if (isOutOfSight === true) return;
+    this.#fail(watcher, `loses ${id} at ${node?.name}, which is alive and which no name server lost`);
   }
 
   /** One of two that is told to go on alone is sure of what it doesn't know. */
