@@ -19,8 +19,9 @@ const sentMs = 70_000;
  * What listeners are told.
  *
  *   1. never the list that they have already
- *   2. never an empty list while an instance lives that its name server must show, or that could reach all of them;
- *      as the first of its life it may get one from a name server that doesn't say that it is sure
+ *   2. never an empty list while an instance lives that its name server must show, or that could reach all of them, if
+ *      it was in their list or their name server hears whoever holds it; as the first of its life a listener may get one
+ *      from a name server that doesn't say that it is sure
  *   3. a live instance goes from a list only when some name server stopped showing it: a move to another name server,
  *      one that starts, or one that is behind, is no reason; unless it was out of reach of everybody for too long, or
  *      whoever holds it is out of reach of the name server that tells
@@ -61,22 +62,22 @@ export class TrueLists {
     if (before !== undefined && JSON.stringify(before) === JSON.stringify(after)) {
       this.#fail(watcher, 'is told the list that it has');
     }
-    if (after.length === 0) this.#checkEmpty(watcher, before === undefined);
+    if (after.length === 0) this.#checkEmpty(watcher, before);
     const ids = new Set(after.map(({ instanceId }) => instanceId));
     for (const { instanceId } of before ?? []) if (!ids.has(instanceId)) this.#checkGone(watcher, instanceId);
     const knew = new Set(before?.map(({ instanceId }) => instanceId));
     for (const id of ids) if (!knew.has(id)) this.#checkNew(watcher, id);
   }
 
-  #checkEmpty(watcher: RegistryClient, isFirst: boolean): void {
+  #checkEmpty(watcher: RegistryClient, before: readonly Instance[] | undefined): void {
     const node = this.#watchedAt.get(watcher.name);
-    if ((isFirst && node?.names?.core.viewState().isComplete !== true) || this.#mayBeAlone()) return;
+    if ((before === undefined && node?.names?.core.viewState().isComplete !== true) || this.#mayBeAlone()) return;
     if (node === undefined || !this.#reach.isFine(watcher.process, node.process, settledMs)) return;
     for (const client of this.#clients) {
       if (client.service !== watcher.service || !client.isLive) continue;
       if (this.#removals.isHeld(node, client)) {
         this.#fail(watcher, `gets an empty list from ${node.name}, while ${client.name} lives`);
-      } else if (this.#reachesAll(client)) {
+      } else if (this.#reachesAll(client) && (knew(before, client) || !this.#isOutOfSight(node, client))) {
         this.#fail(watcher, `gets an empty list from ${node.name}, while ${client.name} lives and reaches everybody`);
       }
     }
@@ -95,10 +96,14 @@ export class TrueLists {
     const isSilent = client.contactMs < nowMs - removalMs && client.bornMs < nowMs - removalMs;
     if (isSilent || this.#mayBeAlone()) return;
     const node = this.#watchedAt.get(watcher.name);
-    const holder = this.#views.holder(client)?.node;
-    const isOutOfSight = node && holder && !this.#reach.isUncut(node.name, holder.name, settledMs);
-    if (isOutOfSight === true) return;
+    if (node !== undefined && this.#isOutOfSight(node, client)) return;
     this.#fail(watcher, `loses ${id} at ${node?.name}, which is alive and which no name server lost`);
+  }
+
+  /** The name server hears nothing of whoever holds it, or didn't a moment ago. */
+  #isOutOfSight(node: RegistryNode, client: RegistryClient): boolean {
+    const holder = this.#views.holder(client)?.node;
+    return holder !== undefined && !this.#reach.isUncut(node.name, holder.name, settledMs);
   }
 
   /** One of two that is told to go on alone is sure of what it doesn't know. */
@@ -128,4 +133,8 @@ export class TrueLists {
   #fail(watcher: RegistryClient, what: string): void {
     this.#world.fail(new Error(`${watcher.name}, a listener, ${what}`));
   }
+}
+
+function knew(list: readonly Instance[] | undefined, { name }: RegistryClient): boolean {
+  return list?.some(({ instanceId }) => instanceId === name) === true;
 }
