@@ -57,6 +57,11 @@ export class Digests {
     return true;
   }
 
+  /** What was pulled is news for whoever is cut from where it came from, too: the next tick sends a digest. */
+  tellSoon(): void {
+    this.#nextDigestMs = Math.min(this.#nextDigestMs, this.#time.nowMs);
+  }
+
   beat(asksDigest: boolean): taskd.PeerBeat.$Properties {
     const ages: taskd.OwnerAge.$Properties[] = [{ owner: this.#logs.own.owner, ageMs: 0 }];
     for (const owner of this.#owners.all()) ages.push({ owner: owner.id, ageMs: wireMs(this.#owners.ageMs(owner)) });

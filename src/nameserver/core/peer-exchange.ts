@@ -181,7 +181,7 @@ export class PeerExchange {
   }
 
   #onDelta(from: Owner, delta: taskd.Delta.$Properties): void {
-    const { logs, owners, time } = this.#known;
+    const { digests, logs, owners, time } = this.#known;
     const owner = owners.get(delta.owner ?? '');
     const incarnation = delta.incarnation ?? 0;
     const first = delta.from ?? 0;
@@ -211,7 +211,7 @@ export class PeerExchange {
       const { key, version, origin } = endFrom(message);
       this.#known.tombstones.bury(this.#known.places.at(key), version, undefined, origin, time.nowMs);
     }
-    this.#receiver.answered(owner.id, from.id);
+    if (this.#receiver.answered(owner.id, from.id)) digests.tellSoon();
     if (hiddenMark > 0) owners.takeHiddenMark(owner, hiddenMark - 1);
     owners.settle(owner);
   }
@@ -269,7 +269,7 @@ export class PeerExchange {
   }
 
   #install(owner: Owner, state: ReceivedState, from: Owner): void {
-    const { logs, owners, time } = this.#known;
+    const { digests, logs, owners, time } = this.#known;
     if (state.incarnation === 0 || state.incarnation > incarnationMax || state.incarnation < owner.floor) return;
     const isMarked = from !== owner && state.hiddenSequence >= 0;
     if (isMarked && owners.isAlive(owner)) {
@@ -281,6 +281,7 @@ export class PeerExchange {
       this.refused++;
       return;
     }
+    digests.tellSoon();
     if (isNew) owners.restarted(owner);
     this.#takeGhosts(state);
     if (isMarked) owners.takeHiddenMark(owner, state.hiddenSequence);

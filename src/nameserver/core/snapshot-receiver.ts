@@ -63,9 +63,9 @@ export class SnapshotReceiver {
     for (const [log, pull] of this.#pulls) if (pull.from === from) this.#pulls.delete(log);
   }
 
-  /** The pull was answered by changes. */
-  answered(log: string, from: string): void {
-    if (this.#pulls.get(log)?.from === from) this.#pulls.delete(log);
+  /** Changes came: true when they answer a pull, which is over. */
+  answered(log: string, from: string): boolean {
+    return this.#pulls.get(log)?.from === from && this.#pulls.delete(log);
   }
 
   /** Takes a chunk in. Throws INVALID when it can't be read; the pull is off then. */

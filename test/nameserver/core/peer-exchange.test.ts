@@ -44,6 +44,19 @@ t.test('what a node misses it gets from whoever has it', (t) => {
   t.end();
 });
 
+t.test('what was pulled is told on by the next tick, for whoever is cut from where it came from', (t) => {
+  const cluster = CoreCluster.settled('a', 'b', 'c');
+  cluster.isolate('a');
+  cluster.act('a', (core) => core.register(1, claimOf('x', 1), cluster.nowMs));
+  cluster.pass(3_000, () => cluster.core('a').heard(1, cluster.nowMs));
+  cluster.cut((from, to) => from + to === 'ac' || from + to === 'ca');
+  cluster.act('a', (core) => core.linked('b', cluster.nowMs));
+  t.equal(cluster.seen('x'), 'up up -');
+  cluster.pass(500, () => cluster.core('a').heard(1, cluster.nowMs));
+  t.equal(cluster.seen('x'), 'up up up');
+  t.end();
+});
+
 t.test('over a new link both ends learn at once what they missed, whatever was asked before', (t) => {
   const cluster = CoreCluster.settled('a', 'b');
   cluster.cut((from, to) => from === 'a' && to === 'b');
