@@ -55,8 +55,9 @@ export class SureOnlyWhen {
 
   #look(node: RegistryNode): void {
     const { nowMs } = this.#reach;
-    const reachedMs = this.#noteReached(node);
-    if (!this.#isMost(reachedMs, 0)) this.#minorityMs.set(node, nowMs);
+    const inTouch = this.#nodes.filter((other) => this.#isInTouch(node, other));
+    if (2 * inTouch.length <= this.#nodes.length) this.#minorityMs.set(node, nowMs);
+    const reachedMs = this.#noteReached(node, inTouch);
     if (node.names === undefined || !node.isUp || this.#reach.isPaused(node.name)) return;
     const { revision, isComplete } = node.names.core.viewState();
     const isLone = this.#nodes.length === 2 && node.onPeerLoss === 'expire';
@@ -101,15 +102,19 @@ export class SureOnlyWhen {
     }
   }
 
-  /** When it last reached each one. */
-  #noteReached(node: RegistryNode): ReadonlyMap<RegistryNode, number> {
+  #isInTouch(node: RegistryNode, other: RegistryNode): boolean {
+    if (other === node) return true;
+    return other.isUp && !this.#reach.isPaused(other.name) && this.#reach.isUncut(other.name, node.name, 0);
+  }
+
+  /** When it last reached each one, or could still hear of it. */
+  #noteReached(node: RegistryNode, inTouch: readonly RegistryNode[]): ReadonlyMap<RegistryNode, number> {
     const reachedMs = this.#reachedMs.get(node) ?? new Map<RegistryNode, number>();
     this.#reachedMs.set(node, reachedMs);
     for (const other of this.#nodes) {
-      const isAwake = other.isUp && !this.#reach.isPaused(other.name);
-      const isInTouch = isAwake && this.#reach.isUncut(other.name, node.name, 0);
-      const isReached = other === node || isInTouch || this.#reach.isLate(other.name, node.name);
-      if (isReached) reachedMs.set(other, this.#reach.nowMs);
+      if (inTouch.includes(other) || this.#reach.isLate(other.name, node.name)) {
+        reachedMs.set(other, this.#reach.nowMs);
+      }
     }
     return reachedMs;
   }
