@@ -8,7 +8,7 @@
  *
  * *Silent*: name servers beat every second. When nothing comes from one for some seconds while our link to it is up,
  * the network between is suspect, and TCP may sleep on for as long again after it is mended: a new connection doesn't.
- * The same holds when a peer that is heard says that it hears nothing of this side.
+ * The same holds when a peer that is heard says that it hears nothing of this side, and after a long stop of our own.
  *
  * Nothing is kept for a link that isn't up, and what waits in one is bounded: one that takes too little is cut. Whoever
  * misses frames finds out by digests, and pulls.
@@ -32,6 +32,8 @@ const dialMs = 2_000;
 /** Silence of a peer after which our link to it is made anew; and what this side may be late itself. */
 const silentMs = 3_000;
 const lateMs = 1_000;
+/** After such a stop of our own the peers have cut our links, 9 s after the last beat; word of that may be lost. */
+const forgottenMs = 8_000;
 /** Bytes that wait in one link. A whole snapshot of the largest registry is asked for in parts and stays below. */
 export const linkBytesMax: number = 64 * 1024 * 1024;
 
@@ -139,11 +141,16 @@ export class PeerLinks {
 
   /** Makes links to silent peers anew. To be called about every half second. */
   tick(nowMs: number): void {
-    const wasLate = nowMs - this.#tickedMs > lateMs;
+    const tookMs = nowMs - this.#tickedMs;
+    const wasLate = tookMs > lateMs;
     this.#tickedMs = nowMs;
     for (const link of this.#links) {
       const { connection } = link;
       if (connection === undefined) continue;
+      if (tookMs > forgottenMs) {
+        this.#cut(link, connection, 'this side stood still for long');
+        continue;
+      }
       // After a stop of our own, what they sent meanwhile is still to be read.
       if (wasLate) link.heardMs = nowMs;
       if (nowMs - link.heardMs < silentMs) continue;

@@ -26,8 +26,10 @@ export class Readiness {
   /** A node of two that goes on without the other one. */
   readonly #isLoneExpiry: boolean;
   #status: 'starting' | 'notReady' | 'ready' | 'leaving' = 'starting';
-  /** No other node is in reach. */
+  /** No other node is in reach, and this one serves. */
   isFrozen = false;
+  /** No other node is in reach, whether this one serves or not: what others own isn't judged. */
+  expiresNothing = false;
   /** Most of the nodes are not in reach both ways. */
   #isMinority = false;
   /** Since when this node has been ready, and most of the nodes in reach. */
@@ -103,8 +105,9 @@ export class Readiness {
 
   /** Looks at who is in reach, and at the gate. */
   sweep(): void {
+    const isFrozen = this.#owners.isAlone && !this.#isLoneExpiry;
+    this.expiresNothing = isFrozen;
     if (this.#status === 'ready') {
-      const isFrozen = this.#owners.isAlone && !this.#isLoneExpiry;
       const isMinority = this.#minority;
       if (isFrozen !== this.isFrozen || isMinority !== this.#isMinority) this.#shut();
       if (this.#isMinority && !isMinority) this.#majoritySinceMs = this.#time.nowMs;

@@ -345,8 +345,8 @@ export class RegistryCore {
     for (const place of this.#view.waiting) this.#places.touch(place);
     for (const place of this.#own.told) this.#places.touch(place);
     this.#readiness.sweep();
-    this.#owners.sweep(this.#readiness.isFrozen, this.#isLoneExpiry);
-    if (!this.#readiness.isFrozen) this.#ghosts.sweep(nowMs);
+    this.#owners.sweep(this.#readiness.expiresNothing, this.#isLoneExpiry);
+    if (!this.#readiness.expiresNothing) this.#ghosts.sweep(nowMs);
     this.#sweepTombstones();
     this.#exchange.sweep();
     this.#exchange.tell(this.#view.contested);

@@ -246,3 +246,23 @@ t.test('most of a service suspect: served as protected, until what is left is he
   ]);
   t.end();
 });
+
+t.test('a node that is alone judges nobody, also before it serves', (t) => {
+  const cluster = CoreCluster.settled('a', 'b', 'c');
+  cluster.act('a', (core) => core.register(1, claimOf('x', 1), cluster.nowMs));
+  cluster.stop('a');
+  cluster.pass(7_000);
+  cluster.stop('b');
+  cluster.pass(6_000);
+  cluster.start('b');
+  cluster.pass(1_000);
+  t.equal(cluster.core('b').visible(keyOf('x'))?.health, 'suspect', 'it has it from c');
+  cluster.isolate('b');
+  cluster.pass(8_000);
+  t.notOk(cluster.core('b').isReady);
+  t.equal(cluster.core('b').visible(keyOf('x'))?.health, 'suspect');
+  cluster.pass(20_000);
+  t.ok(cluster.core('b').isReady);
+  t.equal(cluster.core('b').visible(keyOf('x'))?.health, 'suspect');
+  t.end();
+});

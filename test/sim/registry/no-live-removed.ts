@@ -59,7 +59,8 @@ export class NoLiveRemoved implements ViewEvents {
     this.removals++;
     if (!node.isReady || !client.isLive) return;
     const isJustAwake = this.#reach.nowMs < this.#awakeMs + wokenMs && client.deadMs < this.#asleepMs;
-    if (this.#slept.has(client) && isJustAwake) {
+    const hasSleptOn = this.#nodes.every((each) => this.#reach.hasRunSince(each.process, this.#asleepMs));
+    if (this.#slept.has(client) && isJustAwake && hasSleptOn) {
       this.#fail(node, client, 'all had stood still');
     } else if (this.#isOneOfMany(node, client)) {
       this.#fail(node, client, 'it lost its name server with many others at once');

@@ -87,6 +87,11 @@ export class Reach {
     return process.isAlive && this.#wokeMsOf(name) < sinceMs && (this.#startedMs.get(name) ?? longAgo) < sinceMs;
   }
 
+  /** It has run since then at the latest. */
+  hasRunSince({ name, isAlive }: SimProcess, sinceMs: number): boolean {
+    return isAlive && (this.#startedMs.get(name) ?? longAgo) < sinceMs;
+  }
+
   /** It runs and has not stood still within this time, whenever it started. */
   isAwake(process: SimProcess, forMs: number): boolean {
     return process.isAlive && this.#wokeMsOf(process.name) < this.nowMs - forMs;
