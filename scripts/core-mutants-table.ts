@@ -75,7 +75,7 @@ export const mutants: readonly Mutant[] = [
   { rule: 'reports match by token', edits: [[machine, 'runs.lease.get(slot) !== fields.token', 'false']] },
   {
     rule: 'an Acquire has a higher generation',
-    edits: [[replayer, 'message.generation <= ownership.generation', 'false']],
+    edits: [[replayer, 'message.generation !== ownership.generation + 1', 'false']],
   },
   {
     rule: 'a ping waits for a fresh look',

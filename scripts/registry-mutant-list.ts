@@ -74,8 +74,8 @@ export const registryMutants: readonly Mutant[] = [
     name: 'registry: a cold start is authoritative',
     world,
     file: 'src/nameserver/core/readiness.js',
-    find: '!this.isCutOff && !this.isCold &&',
-    replace: '!this.isCutOff &&',
+    find: 'this.isCutOff || this.isCold ||',
+    replace: 'this.isCutOff ||',
     seeds,
   },
   {
