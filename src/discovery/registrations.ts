@@ -39,6 +39,7 @@ export interface Registration {
 }
 
 interface Registered {
+  readonly name: string;
   readonly claim: Claim;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
@@ -55,7 +56,8 @@ export class Registrations {
   readonly #runtime: Runtime;
   readonly #incarnation: number;
   readonly #session: () => Session;
-  readonly #wanted = new Set<Registered>();
+  /** By name. */
+  readonly #wanted = new Map<string, Registered>();
   /** Those to be deregistered, and who waits for it. */
   readonly #ending = new Map<Registered, () => void>();
   readonly #held = new HeldCount();
@@ -78,13 +80,17 @@ export class Registrations {
       reject = onError;
     });
     registered.catch(() => {});
+    const name = nameOf(instance);
     const claim = new Claim(instance, this.#incarnation, this.#runtime.random.below(counterStarts));
     const flags = { wasSent: false, isSending: false, isStale: false, isConfirmed: false };
-    const entry: Registered = { claim, resolve, reject, onRefused, ...flags };
-    if (this.#isClosed) {
-      reject(closedError());
+    const entry: Registered = { name, claim, resolve, reject, onRefused, ...flags };
+    if (this.#isClosed || this.#wanted.has(name)) {
+      const error = this.#isClosed ? closedError() : twiceError(instance);
+      reject(error);
+      // Not before the caller has what is returned here.
+      this.#runtime.clock.defer(() => this.#refuse(entry, error));
     } else {
-      this.#wanted.add(entry);
+      this.#wanted.set(name, entry);
       this.#send(entry);
     }
     return {
@@ -99,14 +105,14 @@ export class Registrations {
 
   up(connection: OwnConnection): void {
     this.#connection = connection;
-    for (const entry of this.#wanted) this.#send(entry);
+    for (const entry of this.#wanted.values()) this.#send(entry);
     for (const entry of this.#ending.keys()) void this.#deregister(entry);
   }
 
   down(): void {
     this.#connection = undefined;
     this.#held.restart();
-    for (const entry of this.#wanted) {
+    for (const entry of this.#wanted.values()) {
       entry.isSending = false;
       entry.isConfirmed = false;
     }
@@ -117,11 +123,11 @@ export class Registrations {
     const connection = this.#connection;
     if (connection === undefined) return;
     for (const told of superseded) this.#superseded(told);
-    const confirmed = new Set<string>();
-    for (const entry of this.#wanted) if (entry.isConfirmed) confirmed.add(nameOf(entry.claim.instance));
-    if (!this.#held.isWrong(held, confirmed.size, sentMs, this.#runtime.clock.monotonicMs())) return;
-    const text = `it holds ${held} of our instances, and should hold ${confirmed.size}`;
-    this.#runtime.logger.warn({ held, registered: confirmed.size }, 'a name server lost track of us: registering anew');
+    let confirmed = 0;
+    for (const entry of this.#wanted.values()) if (entry.isConfirmed) confirmed++;
+    if (!this.#held.isWrong(held, confirmed, sentMs, this.#runtime.clock.monotonicMs())) return;
+    const text = `it holds ${held} of our instances, and should hold ${confirmed}`;
+    this.#runtime.logger.warn({ held, registered: confirmed }, 'a name server lost track of us: registering anew');
     this.#session().leave(connection, new Error(text));
   }
 
@@ -133,13 +139,13 @@ export class Registrations {
   /** Deregisters everything; resolves when that was answered, or none answers, or after 2 s. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await Promise.all([...this.#wanted].map((entry) => this.#end(entry)));
+    await Promise.all([...this.#wanted.values()].map((entry) => this.#end(entry)));
     this.#forgetEnding();
   }
 
   #send(entry: Registered): void {
     const connection = this.#connection;
-    if (connection === undefined || entry.isSending || !this.#wanted.has(entry)) return;
+    if (connection === undefined || entry.isSending || !this.#isWanted(entry)) return;
     entry.wasSent = true;
     entry.isSending = true;
     entry.isStale = false;
@@ -174,7 +180,7 @@ export class Registrations {
   }
 
   #failed(entry: Registered, connection: OwnConnection, error: Error): void {
-    if (!this.#wanted.has(entry)) return;
+    if (!this.#isWanted(entry)) return;
     if (isTaskdError(error, ErrorCode.SUPERSEDED)) {
       const seen = parseVersion(error.hint) ?? { incarnation: 0, counter: 0 };
       const outcome = entry.claim.refused(seen, this.#runtime.clock.monotonicMs());
@@ -208,12 +214,10 @@ export class Registrations {
   }
 
   #superseded(told: taskd.Superseded.$Properties): void {
-    const name = nameOf(told);
-    for (const entry of this.#wanted) {
-      if (nameOf(entry.claim.instance) !== name) continue;
-      const seen = { incarnation: told.seen?.incarnation ?? 0, counter: told.seen?.counter ?? 0 };
-      this.#act(entry, entry.claim.superseded(seen, this.#runtime.clock.monotonicMs()));
-    }
+    const entry = this.#wanted.get(nameOf(told));
+    if (entry === undefined) return;
+    const seen = { incarnation: told.seen?.incarnation ?? 0, counter: told.seen?.counter ?? 0 };
+    this.#act(entry, entry.claim.superseded(seen, this.#runtime.clock.monotonicMs()));
   }
 
   #act(entry: Registered, outcome: Supersession): void {
@@ -230,14 +234,25 @@ export class Registrations {
   }
 
   #refuse(entry: Registered, error: TaskdError): void {
-    this.#wanted.delete(entry);
-    this.#runtime.logger.error({ instance: entry.claim.instance.instanceId, code: error.codeName }, error.message);
+    if (this.#isWanted(entry)) this.#wanted.delete(entry.name);
+    const { logger } = this.#runtime;
+    const instance = entry.claim.instance.instanceId;
+    logger.error({ instance, code: error.codeName }, error.message);
     entry.reject(error);
-    entry.onRefused(error);
+    try {
+      entry.onRefused(error);
+    } catch (failure) {
+      logger.error({ instance, stack: (failure as Error)?.stack ?? String(failure) }, 'a listener failed');
+    }
+  }
+
+  #isWanted(entry: Registered): boolean {
+    return this.#wanted.get(entry.name) === entry;
   }
 
   #end(entry: Registered): Promise<void> {
-    if (!this.#wanted.delete(entry)) return Promise.resolve();
+    if (!this.#isWanted(entry)) return Promise.resolve();
+    this.#wanted.delete(entry.name);
     entry.reject(closedError());
     // What no name server was ever asked for is nowhere.
     if (!entry.wasSent) return Promise.resolve();
@@ -306,4 +321,9 @@ function nameOf({ namespace, group, service, instanceId }: Named): string {
 
 function closedError(): TaskdError {
   return new TaskdError(ErrorCode.CANCELLED, 'the registry client is closed');
+}
+
+function twiceError({ service, instanceId }: NewInstance): TaskdError {
+  const remedy = 'update that registration, or close it first';
+  return new TaskdError(ErrorCode.DUPLICATE_ID, `this client registers ${instanceId} of ${service} already: ${remedy}`);
 }

@@ -92,7 +92,8 @@ export class Registry {
 
   /**
    * Registers an instance and keeps it registered, over reconnects, until it is closed. `onRefused` is called when it
-   * is given up for good: INVALID, QUOTA, or DUPLICATE_ID when another living process keeps claiming the same id.
+   * is given up for good: INVALID, QUOTA, or DUPLICATE_ID when another living process keeps claiming the same id, or
+   * this registry has it registered already; CANCELLED when this registry is closed.
    */
   register(instance: NewInstance, onRefused: (error: TaskdError) => void = () => {}): Registration {
     return this.#registrations.add(instance, onRefused);
@@ -100,7 +101,8 @@ export class Registry {
 
   /**
    * Calls `listener` with the service's list as soon as it is known, then at each change. A service of '' is every
-   * service of the group. `onRefused` is called when the watch is none, such as INVALID for a wrong selector.
+   * service of the group. `onRefused` is called when the watch is none, such as INVALID for a wrong selector. What a
+   * listener throws is logged, and hinders no other one. Throws CANCELLED when this registry is closed.
    */
   watch(
     service: string,
@@ -108,6 +110,7 @@ export class Registry {
     scope: WatchScope = {},
     onRefused: (error: TaskdError) => void = () => {},
   ): Watch {
+    if (this.#isClosed) throw closedError();
     return this.#watches.add(targetOf(service, scope), listener, onRefused);
   }
 

@@ -79,8 +79,8 @@ export class Watches {
     if (view.list !== undefined || refusal !== undefined) {
       this.#runtime.clock.defer(() => {
         if (!listening.has(entry)) return;
-        if (refusal !== undefined) onRefused(refusal);
-        else listener(view.list!);
+        if (refusal !== undefined) this.#refuse(entry, target, refusal);
+        else this.#call(target, () => listener(view.list!));
       });
     }
     return {
@@ -110,7 +110,7 @@ export class Watches {
   /** No name server answers: what nothing is known of is as it was in an earlier life. */
   useCache(): void {
     this.#isCacheInUse = true;
-    for (const watched of this.#watched.values()) if (this.#seed(watched)) tell(watched);
+    for (const watched of this.#watched.values()) if (this.#seed(watched)) this.#tell(watched);
   }
 
   close(): void {
@@ -145,7 +145,7 @@ export class Watches {
     session.heard(connection);
     if (watched.view.apply(event)) {
       this.#cache?.put(watched.target, watched.view.list!);
-      tell(watched);
+      this.#tell(watched);
     }
     // Last: it may end this session.
     if (event.state?.frozen === true) session.frozen(connection);
@@ -166,7 +166,7 @@ export class Watches {
     if (isTaskdError(error, ErrorCode.INVALID)) {
       watched.refusal = error;
       this.#runtime.logger.error({ service, reason: error.message }, 'a watch was refused');
-      for (const { onRefused } of [...watched.listening]) onRefused(error);
+      for (const entry of [...watched.listening]) this.#refuse(entry, watched.target, error);
       return;
     }
     if (isTaskdError(error, ErrorCode.NOT_READY)) {
@@ -181,8 +181,23 @@ export class Watches {
       if (isWanted && watched.stream === undefined && this.#connection === connection) this.#open(watched);
     });
   }
-}
 
-function tell({ view, listening }: Watched): void {
-  for (const entry of [...listening]) if (listening.has(entry)) entry.listener(view.list!);
+  #tell({ target, view, listening }: Watched): void {
+    for (const entry of [...listening]) {
+      if (listening.has(entry)) this.#call(target, () => entry.listener(view.list!));
+    }
+  }
+
+  #refuse({ onRefused }: Listening, target: WatchTarget, error: TaskdError): void {
+    this.#call(target, () => onRefused(error));
+  }
+
+  /** A listener that throws keeps nothing from the others. */
+  #call({ service }: WatchTarget, listener: () => void): void {
+    try {
+      listener();
+    } catch (error) {
+      this.#runtime.logger.error({ service, stack: (error as Error)?.stack ?? String(error) }, 'a listener failed');
+    }
+  }
 }

@@ -1,56 +1,10 @@
 import t from 'tap';
 import { ErrorCode, isTaskdError, type TaskdError } from '../../src/base/errors.js';
-import { silentLogger } from '../../src/base/logger.js';
 import type { Instance, NewInstance } from '../../src/discovery/instance.js';
-import { Registry, type WatchScope } from '../../src/discovery/registry.js';
-import { NameServer } from '../../src/nameserver/name-server.js';
-import type { Runtime } from '../../src/runtime/runtime.js';
-import { SeededRandom } from '../../src/runtime/sim/seeded-random.js';
-import { loneNameServer } from '../support/lone-name-server.js';
-import { LoopbackNet, LoopbackServer } from '../support/loopback.js';
-import { ManualClock } from '../support/manual-clock.js';
-import { TracedFiles } from '../support/traced-files.js';
+import type { WatchScope } from '../../src/discovery/registry.js';
+import { instance, World } from './registry-world.js';
 
 const ports = [1, 2] as const;
-
-class World {
-  readonly clock: ManualClock = new ManualClock();
-  readonly net: LoopbackNet = new LoopbackNet(this.clock);
-  readonly random: SeededRandom = new SeededRandom(1);
-  readonly servers: Map<number, NameServer> = new Map();
-
-  readonly files: TracedFiles = new TracedFiles(new Map());
-
-  get runtime(): Runtime {
-    const { clock, random, files } = this;
-    return { clock, random, files, logger: silentLogger } as unknown as Runtime;
-  }
-
-  async serve(port: number): Promise<NameServer> {
-    const services = new LoopbackServer();
-    const identity = { nodeId: `ns-${port}`, incarnation: this.clock.wallMs(), roles: ['nameserver'], clusterId: 'c' };
-    const server = await NameServer.start(this.runtime, services, identity, loneNameServer);
-    this.servers.set(port, server);
-    this.net.serve(port, services);
-    return server;
-  }
-
-  stop(port: number): void {
-    this.net.serve(port, undefined);
-    void this.servers.get(port)?.stop();
-    this.servers.delete(port);
-  }
-
-  client(name: string, on: readonly number[] = [1], cachePath?: string): Registry {
-    const addresses = on.map((port) => ({ host: '127.0.0.1', port }));
-    const self = { clientId: name, kind: 'client' };
-    return new Registry(this.runtime, this.net.connections(name), addresses, self, cachePath);
-  }
-}
-
-function instance(instanceId: string, more: Partial<NewInstance> = {}): NewInstance {
-  return { service: 'shop', instanceId, addresses: [{ host: '127.0.0.1', port: 7_000 }], ...more };
-}
 
 function ids(instances: readonly Instance[] | undefined): string[] | undefined {
   return instances?.map(({ instanceId, health }) => (health === 'up' ? instanceId : `${instanceId}?`));
@@ -295,9 +249,9 @@ t.test('what is refused for good is refused once', async (t) => {
     instance('with space'),
     instance('x'.repeat(200)),
     instance('a', { addresses: [] }),
-    instance('a', { metadata: { key: 'v'.repeat(5_000) } }),
-    instance('a', { tags: Array.from({ length: 100 }, (_, i) => `t${i}`) }),
-    instance('a', { weight: 20_000 }),
+    instance('b', { metadata: { key: 'v'.repeat(5_000) } }),
+    instance('c', { tags: Array.from({ length: 100 }, (_, i) => `t${i}`) }),
+    instance('d', { weight: 20_000 }),
   ];
   const outcomes = wrong.map((each) => client.register(each).registered.catch((error: unknown) => error));
   await world.clock.advance(5_000);
@@ -305,6 +259,7 @@ t.test('what is refused for good is refused once', async (t) => {
   t.equal(world.servers.get(1)!.instanceCount, 0);
   await client.close();
   await t.rejects(client.register(instance('late')).registered, { code: ErrorCode.CANCELLED });
+  t.throws(() => client.watch('shop', () => {}), { code: ErrorCode.CANCELLED });
   t.throws(() => world.client('nobody', []), /at least one name server/);
 });
 
