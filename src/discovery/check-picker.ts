@@ -276,6 +276,8 @@ function count(times: number, pick: (i: number) => string): Map<string, number> 
   return by;
 }
 
-function nameOf(candidate: Candidate | undefined): string {
-  return candidate === undefined ? 'nobody' : `"${String(candidate.id)}"`;
+/** A picker that was written without types may give anything. */
+function nameOf(candidate: Candidate | null | undefined): string {
+  if (candidate === undefined) return 'nobody';
+  return candidate?.id === undefined ? String(candidate) : `"${candidate.id}"`;
 }

@@ -73,6 +73,7 @@ t.test('what is broken is told', (t) => {
     let picks = 0;
     return { pick: (key, list) => (picks++ % 50 === 49 ? undefined : plain.pick(key, list)) };
   });
+  broken('null for nobody', /it picked null, which is none/, () => ({ pick: () => null as unknown as undefined }));
   broken('copies', /none of the list's own objects/, () => {
     const plain = new Plain();
     return {
