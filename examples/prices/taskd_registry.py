@@ -35,7 +35,7 @@ class View:
         if event.full:
             self._incoming, self._is_sure = {}, True
         if self._incoming is None:
-            self._merge(positions)
+            self._merge(positions, state.behind)
             for each in event.changed:
                 self._put(each, state.behind)
             if not state.behind:
@@ -52,7 +52,7 @@ class View:
         if self._is_sure:  # only then what it leaves out is gone
             self.instances = {key: each for key, each in self.instances.items() if key in self._incoming}
             self.known = {}
-        self._merge(positions)
+        self._merge(positions, state.behind)
         self._incoming = None
         self.is_listed = True
         return True
@@ -67,9 +67,11 @@ class View:
         if before is None or not is_behind or version_of(instance) >= version_of(before):
             self.instances[key] = instance
 
-    def _merge(self, positions):
+    def _merge(self, positions, is_behind):
         for owner, each in positions.items():
             known = self.known.get(owner)
+            if known is not None and is_behind and each.incarnation != known.incarnation:
+                continue
             if known is None or (each.incarnation, each.sequence) > (known.incarnation, known.sequence):
                 self.known[owner] = each
 

@@ -19,11 +19,15 @@ export class Revision {
     return [...this.#positions.values()];
   }
 
-  /** Another answer came: what is further than known counts. */
-  merge(positions: Iterable<OwnerPosition>): void {
+  /**
+   * Another answer came: what is further than known counts. But a later incarnation of an owner from a name server that
+   * is behind says nothing about what was seen of the one before.
+   */
+  merge(positions: Iterable<OwnerPosition>, isBehind = false): void {
     for (const position of positions) {
       const known = this.#positions.get(position.owner);
       if (known !== undefined && !isAfter(position, known)) continue;
+      if (known !== undefined && isBehind && position.incarnation !== known.incarnation) continue;
       // The one that moved last stands at the end, so that the first is the least missed.
       this.#positions.delete(position.owner);
       this.#positions.set(position.owner, position);

@@ -52,7 +52,7 @@ export class WatchView {
     if (event.full === true) this.#incoming = { entries: new Map(), isSure: true };
     const incoming = this.#incoming;
     if (incoming === undefined) {
-      this.#revision.merge(positions);
+      this.#revision.merge(positions, isBehind);
       return this.#change(event, isBehind);
     }
     incoming.isSure &&= isSure;
@@ -63,7 +63,7 @@ export class WatchView {
     if (event.more === true) return false;
     this.#incoming = undefined;
     if (incoming.isSure) this.#revision.replace(positions);
-    else this.#revision.merge(positions);
+    else this.#revision.merge(positions, isBehind);
     return this.#take(incoming.entries, incoming.isSure, isBehind);
   }
 
