@@ -6,22 +6,11 @@ import { Overrides } from '../../src/nameserver/overrides.js';
 import { RegistryReads } from '../../src/nameserver/registry-reads.js';
 import { StaticEntries } from '../../src/nameserver/static-entries.js';
 import { taskd } from '../../src/wire/generated/messages.js';
+import { claimOf } from './core/core-cluster.js';
 import { loneCore } from './core/lone-core.js';
 
 function claim(service: string, instanceId: string, more: Partial<InstanceClaim> = {}): InstanceClaim {
-  return {
-    namespace: 'n',
-    group: '',
-    service,
-    instanceId,
-    addresses: [{ host: 'h', port: 1 }],
-    zone: '',
-    weight: 100,
-    tags: [],
-    metadata: {},
-    version: { incarnation: 1, counter: 1 },
-    ...more,
-  };
+  return { ...claimOf(instanceId, 1, 1, service), ...more };
 }
 
 const core = loneCore(0);

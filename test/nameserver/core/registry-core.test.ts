@@ -7,25 +7,11 @@ import { coldMs } from '../../../src/nameserver/core/readiness.js';
 import type { RegistryCore } from '../../../src/nameserver/core/registry-core.js';
 import { beatMs, removalMs, sessionInstancesMax, suspectMs } from '../../../src/nameserver/core/sessions.js';
 import { tombstoneMs } from '../../../src/nameserver/core/tombstones.js';
-import { claimFrom, type InstanceClaim } from '../../../src/nameserver/instance.js';
+import { claimFrom } from '../../../src/nameserver/instance.js';
 import { SeededRandom } from '../../../src/runtime/sim/seeded-random.js';
 import { taskd } from '../../../src/wire/generated/messages.js';
+import { claimOf as claim } from './core-cluster.js';
 import { loneCore } from './lone-core.js';
-
-function claim(instanceId: string, incarnation: number, counter = 1, service = 's'): InstanceClaim {
-  return {
-    namespace: 'n',
-    group: '',
-    service,
-    instanceId,
-    addresses: [{ host: 'h', port: 1 }],
-    zone: '',
-    weight: 100,
-    tags: [],
-    metadata: {},
-    version: { incarnation, counter },
-  };
-}
 
 const target = { namespace: 'n', group: '', service: 's', instanceId: 'a' };
 
