@@ -2,6 +2,8 @@ import type { SimProcess } from '../../../src/runtime/sim/sim-process.js';
 import type { SimWorld } from '../../../src/runtime/sim/sim-world.js';
 
 const longAgo = -1e9;
+/** In a shorter time between two cuts nothing need have come through. */
+const againMs = 3_000;
 
 /**
  * Who is cut from whom, who stands still, and until when it was so: the faults are done through here, and what a
@@ -13,6 +15,8 @@ export class Reach {
   readonly #world: SimWorld;
   /** `from>to` → when the last cut ends or ended. */
   readonly #cutUntilMs = new Map<string, number>();
+  /** `from>to` → when it began; one that follows another one at once goes on with it. */
+  readonly #cutSinceMs = new Map<string, number>();
   /** `from>to` → until when something may come that took long. */
   readonly #lateUntilMs = new Map<string, number>();
   /** When it last woke, or will. */
@@ -31,6 +35,7 @@ export class Reach {
   cut(from: string, to: string, forMs: number): void {
     const untilMs = this.nowMs + forMs;
     const key = `${from}>${to}`;
+    if (this.#cutEndMs(from, to) < this.nowMs - againMs) this.#cutSinceMs.set(key, this.nowMs);
     this.#cutUntilMs.set(key, Math.max(untilMs, this.#cutUntilMs.get(key) ?? longAgo));
     this.#world.network.block(from, to, forMs);
     this.disturb(forMs);
@@ -78,6 +83,14 @@ export class Reach {
   isUncut(a: string, b: string, forMs: number): boolean {
     if (a === b) return true;
     return Math.max(this.#cutEndMs(a, b), this.#cutEndMs(b, a)) < this.nowMs - forMs;
+  }
+
+  /** A cut between them, in either direction, has lasted for so long by now, or had when it ended within `agoMs`. */
+  wasCutFor(a: string, b: string, forMs: number, agoMs: number): boolean {
+    return [`${a}>${b}`, `${b}>${a}`].some((key) => {
+      const endMs = Math.min(this.#cutUntilMs.get(key) ?? longAgo, this.nowMs);
+      return endMs >= this.nowMs - agoMs && endMs - (this.#cutSinceMs.get(key) ?? endMs) >= forMs;
+    });
   }
 
   /** It runs, and neither started nor woke within this time. */

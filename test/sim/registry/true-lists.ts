@@ -12,6 +12,8 @@ const settledMs = 10_000;
 const toldMs = 90_000;
 /** Silence after which an instance is removed, and a bit for who learns of it when. */
 const removalMs = 14_000;
+/** A name server keeps what is held by one that it doesn't hear of for longer than this. */
+const outOfSightMs = 15_000;
 /** What was sent to a listener before a cut may come so long after it. */
 const sentMs = 70_000;
 
@@ -20,11 +22,11 @@ const sentMs = 70_000;
  *
  *   1. never the list that they have already
  *   2. never an empty list while an instance lives that its name server must show, or that could reach all of them, if
- *      it was in their list or their name server hears whoever holds it; as the first of its life a listener may get one
- *      from a name server that doesn't say that it is sure
+ *      their name server hears whoever holds it, or is sure of a list that had it; as the first of its life a listener
+ *      may get one from a name server that doesn't say that it is sure
  *   3. a live instance goes from a list only when some name server stopped showing it: a move to another name server,
  *      one that starts, or one that is behind, is no reason; unless it was out of reach of everybody for too long, or
- *      whoever holds it is out of reach of the name server that tells
+ *      whoever holds it was cut off, for longer than it is kept then, from the name server that tells
  *   4. no instance that is dead and was seen to be gone everywhere
  */
 export class TrueLists {
@@ -77,7 +79,7 @@ export class TrueLists {
       if (client.service !== watcher.service || !client.isLive) continue;
       if (this.#removals.isHeld(node, client)) {
         this.#fail(watcher, `gets an empty list from ${node.name}, while ${client.name} lives`);
-      } else if (this.#reachesAll(client) && (knew(before, client) || !this.#isOutOfSight(node, client))) {
+      } else if (this.#reachesAll(client) && this.#mayNotMiss(node, client, knew(before, client))) {
         this.#fail(watcher, `gets an empty list from ${node.name}, while ${client.name} lives and reaches everybody`);
       }
     }
@@ -100,10 +102,16 @@ export class TrueLists {
     this.#fail(watcher, `loses ${id} at ${node?.name}, which is alive and which no name server lost`);
   }
 
-  /** The name server hears nothing of whoever holds it, or didn't a moment ago. */
+  /** Of what is out of its sight a name server says what it sees, unless it is sure: a client is to leave it. */
+  #mayNotMiss(node: RegistryNode, client: RegistryClient, isListed: boolean): boolean {
+    const isSure = node.names?.core.viewState().isComplete === true;
+    return !this.#isOutOfSight(node, client) || (isListed && isSure);
+  }
+
+  /** For longer than it keeps what it doesn't hear of, the name server has heard nothing of whoever holds it. */
   #isOutOfSight(node: RegistryNode, client: RegistryClient): boolean {
-    const holder = this.#views.holder(client)?.node;
-    return holder !== undefined && !this.#reach.isUncut(node.name, holder.name, settledMs);
+    const holder = this.#views.lastHolder(client);
+    return holder !== undefined && this.#reach.wasCutFor(node.name, holder.name, outOfSightMs, settledMs);
   }
 
   /** One of two that is told to go on alone is sure of what it doesn't know. */

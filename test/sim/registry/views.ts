@@ -44,6 +44,7 @@ export class Views {
   /** The highest version that anybody held. */
   readonly #highest = new Map<RegistryClient, InstanceVersion>();
   readonly #holders = new Map<RegistryClient, Holder>();
+  readonly #lastHolders = new Map<RegistryClient, RegistryNode>();
 
   constructor(world: SimWorld, reach: Reach, nodes: readonly RegistryNode[], clients: readonly RegistryClient[]) {
     this.#world = world;
@@ -74,6 +75,11 @@ export class Views {
   /** Undefined when no name server that runs holds it. */
   holder(client: RegistryClient): Holder | undefined {
     return this.#holders.get(client);
+  }
+
+  /** The name server that holds it, or the last one that did. */
+  lastHolder(client: RegistryClient): RegistryNode | undefined {
+    return this.#lastHolders.get(client);
   }
 
   /**
@@ -157,6 +163,7 @@ export class Views {
       this.#highest.set(client, found);
     }
     const before = this.#holders.get(client);
+    if (found !== undefined) this.#lastHolders.set(client, found.node);
     if (found === undefined) this.#holders.delete(client);
     else this.#holders.set(client, before?.node === found.node ? { ...found, sinceMs: before.sinceMs } : found);
   }
