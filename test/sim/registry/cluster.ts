@@ -3,6 +3,7 @@ import { AllSeen } from './all-seen.js';
 import { RegistryClient } from './client.js';
 import { Convergence } from './convergence.js';
 import { CutOffKeeps } from './cut-off-keeps.js';
+import { NoEndAtWake } from './no-end-at-wake.js';
 import { NoLiveRemoved } from './no-live-removed.js';
 import { NoZombies } from './no-zombies.js';
 import { RegistryNode } from './node.js';
@@ -87,7 +88,8 @@ export class RegistryCluster {
     for (const client of [...this.clients.slice(lateClients), ...this.watchers]) {
       this.#world.after(random.below(2_000), () => client.start());
     }
-    this.views.start([this.removals, this.#zombies, this.#cutOff]);
+    const atWake = new NoEndAtWake(this.#world, this.reach);
+    this.views.start([this.removals, this.#zombies, this.#cutOff, atWake]);
     this.#allSeen.start();
     this.#sure.start();
     this.#cutOff.start();

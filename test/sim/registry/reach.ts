@@ -19,6 +19,8 @@ export class Reach {
   readonly #cutSinceMs = new Map<string, number>();
   /** `from>to` → until when something may come that took long. */
   readonly #lateUntilMs = new Map<string, number>();
+  /** When it last fell asleep. */
+  readonly #asleepMs = new Map<string, number>();
   /** When it last woke, or will. */
   readonly #wokeMs = new Map<string, number>();
   readonly #startedMs = new Map<string, number>();
@@ -50,6 +52,7 @@ export class Reach {
 
   pause(process: SimProcess, forMs: number): void {
     if (!process.isAlive || this.isPaused(process.name)) return;
+    this.#asleepMs.set(process.name, this.nowMs);
     this.#wokeMs.set(process.name, this.nowMs + forMs);
     process.pause(forMs);
     this.disturb(forMs);
@@ -64,6 +67,12 @@ export class Reach {
   /** Something goes on for so long that leaves nobody cut off and may delay what is due. */
   disturb(forMs: number): void {
     this.disturbedMs = Math.max(this.disturbedMs, this.nowMs + forMs);
+  }
+
+  /** The last time in this life that it stood still, which may not be over. */
+  lastPause(name: string): { readonly fromMs: number; readonly untilMs: number } | undefined {
+    const untilMs = this.#wokeMs.get(name);
+    return untilMs === undefined ? undefined : { fromMs: this.#asleepMs.get(name)!, untilMs };
   }
 
   isPaused(name: string): boolean {

@@ -10,6 +10,7 @@ export const stories = [
   'newcomer and a move',
   'loss of a host',
   'restart with late words',
+  'move during a pause',
 ] as const;
 
 export type Story = (typeof stories)[number];
@@ -18,6 +19,12 @@ export type Story = (typeof stories)[number];
 const endedMs = 74_000;
 /** One that starts anew has all that another one knows within this time. */
 const restartedMs = 11_000;
+/** An update has arrived within this time. */
+const answeredMs = 400;
+/** So few clients of one that is cut off don't leave it as many that are lost at once. */
+const fewMax = 3;
+/** When a session that is over is ended. */
+const silentMs = 15_000;
 const pausedMs: number = endedMs + 2 * restartedMs;
 
 /**
@@ -60,6 +67,9 @@ export class RegistryStories {
         break;
       case 'restart with late words':
         if (leftMs > 17_000) this.#restartWithLateWords(node);
+        break;
+      case 'move during a pause':
+        if (leftMs > 25_000) this.#moveDuringPause();
         break;
     }
   }
@@ -144,6 +154,34 @@ export class RegistryStories {
     this.#world.after(this.#between(3_000, 5_000), () => {
       owner.kill(true);
       this.#world.after(this.#between(20, 200), () => owner.start());
+    });
+  }
+
+  /**
+   * A name server that is cut off loses a client to another one, and stands still just before it would end its session.
+   * When it goes on, what the others had to say lies in its sockets, and its timers run first.
+   */
+  #moveDuringPause(): void {
+    const { nodes, reach, views } = this.#cluster;
+    const node = nodes.find((each) => {
+      const held = this.#heldBy(each).length;
+      return each.isReady && held > 0 && held <= fewMax;
+    });
+    if (nodes.length < 3 || node === undefined) return;
+    const client = this.#pick(this.#heldBy(node));
+    client.update();
+    this.#world.after(answeredMs, () => {
+      for (const other of [...nodes, client]) {
+        if (other === node) continue;
+        reach.cut(node.name, other.name, silentMs);
+        reach.cut(other.name, node.name, silentMs);
+      }
+      this.#world.network.cut(client.name, node.name);
+    });
+    const forMs = this.#between(5_000, 8_000);
+    this.#world.after(silentMs - this.#between(100, 800), () => {
+      reach.pause(node.process, forMs);
+      this.#world.after(forMs + 1, () => views.look());
     });
   }
 
