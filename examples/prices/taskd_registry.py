@@ -69,11 +69,12 @@ class View:
 
     def _merge(self, positions, is_behind):
         for owner, each in positions.items():
-            known = self.known.get(owner)
-            if known is not None and is_behind and each.incarnation != known.incarnation:
-                continue
-            if known is None or (each.incarnation, each.sequence) > (known.incarnation, known.sequence):
-                self.known[owner] = each
+            known = [one for one in self.known.values() if one.owner == owner]
+            last = max([each, *known], key=lambda one: (one.incarnation, one.sequence))
+            for one in known:  # who is behind knew less of a former incarnation than we saw
+                if not is_behind or one.incarnation == last.incarnation:
+                    del self.known[owner, one.incarnation]
+            self.known[owner, last.incarnation] = last
 
 
 def version_of(instance):

@@ -6,35 +6,46 @@ export interface OwnerPosition {
 }
 
 /** More than there are name servers, with those replaced; so many a name server takes. */
-const ownersMax = 256;
+const positionsMax = 256;
+/** Of one owner: more than it can begin while somebody is behind. */
+const incarnationsMax = 8;
 
 /**
  * What a watch has seen, as a vector over the owners' logs: pure. It is presented to the next name server, so that this
  * one answers when it has seen as much, or says that it is behind.
  */
 export class Revision {
-  #positions = new Map<string, OwnerPosition>();
+  /** Of each owner, by rising incarnation. The owner that moved last stands at the end: the first is the least missed. */
+  #positions = new Map<string, readonly OwnerPosition[]>();
 
   get positions(): OwnerPosition[] {
-    return [...this.#positions.values()];
+    return [...this.#positions.values()].flat();
   }
 
   /**
-   * Another answer came: what is further than known counts. But a later incarnation of an owner from a name server that
-   * is behind says nothing about what was seen of the one before.
+   * Another answer came: what is further than known counts. A later incarnation of an owner takes the place of the ones
+   * before, but from a name server that is behind it stands beside them: of those more was seen than that one knew.
    */
   merge(positions: Iterable<OwnerPosition>, isBehind = false): void {
     for (const position of positions) {
-      const known = this.#positions.get(position.owner);
-      if (known !== undefined && !isAfter(position, known)) continue;
-      if (known !== undefined && isBehind && position.incarnation !== known.incarnation) continue;
-      // The one that moved last stands at the end, so that the first is the least missed.
-      this.#positions.delete(position.owner);
-      this.#positions.set(position.owner, position);
+      const { owner, incarnation } = position;
+      const known = this.#positions.get(owner) ?? [];
+      const last = known.at(-1);
+      const isNews = last === undefined || isAfter(position, last);
+      const former = isBehind ? known.filter((each) => each.incarnation < incarnation) : [];
+      if (isNews) {
+        this.#positions.delete(owner);
+        this.#positions.set(owner, [...former.slice(1 - incarnationsMax), position]);
+      } else if (!isBehind && known.length > 1) {
+        this.#positions.set(owner, [last]);
+      }
     }
-    for (const owner of this.#positions.keys()) {
-      if (this.#positions.size <= ownersMax) break;
+    let size = 0;
+    for (const each of this.#positions.values()) size += each.length;
+    for (const [owner, each] of this.#positions) {
+      if (size <= positionsMax) break;
       this.#positions.delete(owner);
+      size -= each.length;
     }
   }
 

@@ -30,3 +30,22 @@ t.test('a complete answer takes its place; it stays small', (t) => {
   t.equal(revision.positions.at(-1)!.owner, 'n999');
   t.end();
 });
+
+t.test('who is behind puts a later incarnation beside the former one; who is not, in its place', (t) => {
+  const revision = new Revision();
+  const at = (incarnation: number, sequence: number) => ({ owner: 'a', incarnation, sequence });
+  revision.merge([at(1, 5)]);
+  revision.merge([at(2, 1)], true);
+  revision.merge([at(2, 3)], true);
+  revision.merge([at(2, 2)], true);
+  t.same(revision.positions, [at(1, 5), at(2, 3)]);
+  revision.merge([at(3, 0)], true);
+  t.same(revision.positions, [at(1, 5), at(2, 3), at(3, 0)]);
+  for (let incarnation = 4; incarnation < 40; incarnation++) revision.merge([at(incarnation, 1)], true);
+  t.same(revision.positions.length, 8, 'the last ones');
+  revision.merge([at(39, 1)]);
+  t.same(revision.positions, [at(39, 1)], 'who is not behind knows all that was seen');
+  revision.merge([at(40, 0)]);
+  t.same(revision.positions, [at(40, 0)]);
+  t.end();
+});

@@ -90,16 +90,16 @@ t.test('who is behind adds and changes, takes nothing away and nothing back', (t
   t.end();
 });
 
-t.test('who is behind says nothing of what was seen of a former incarnation', (t) => {
+t.test('what was seen of a former incarnation stays beside what somebody who is behind knows of the next', (t) => {
   const view = new WatchView();
   const at = (incarnation: number, sequence: number): taskd.OwnerPosition.$Properties => {
     return { owner: 'x', incarnation, sequence };
   };
   view.apply({ full: true, changed: [up('a')], state: { revision: [at(1, 5)] } });
   view.apply({ full: true, changed: [], state: { behind: true, revision: [at(2, 0)] } });
-  t.same(view.known, [at(1, 5)], 'to be presented to the next name server, too');
+  t.same(view.known, [at(1, 5), at(2, 0)], 'to be presented to the next name server, too');
   view.apply({ changed: [up('b')], state: { behind: true, revision: [at(2, 1)] } });
-  t.same(view.known, [at(1, 5)]);
+  t.same(view.known, [at(1, 5), at(2, 1)], 'which may know neither');
   view.apply({ full: true, changed: [up('b')], state: { revision: [at(2, 1)] } });
   t.same(view.known, [at(2, 1)]);
   t.end();
