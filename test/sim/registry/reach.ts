@@ -2,6 +2,8 @@ import type { SimProcess } from '../../../src/runtime/sim/sim-process.js';
 import type { SimWorld } from '../../../src/runtime/sim/sim-world.js';
 
 const longAgo = -1e9;
+/** With so much delay a link is as good as cut: nobody waits longer for an answer. */
+const outwaitedMs = 1_000;
 /** In a shorter time between two cuts nothing need have come through. */
 const againMs = 3_000;
 
@@ -19,6 +21,8 @@ export class Reach {
   readonly #cutSinceMs = new Map<string, number>();
   /** `from>to` → until when something may come that took long. */
   readonly #lateUntilMs = new Map<string, number>();
+  /** The same of what took so long that nobody waits for it. */
+  readonly #outwaitedUntilMs = new Map<string, number>();
   /** When it last fell asleep. */
   readonly #asleepMs = new Map<string, number>();
   /** When it last woke, or will. */
@@ -45,7 +49,9 @@ export class Reach {
 
   /** Everything from `from` to `to` takes up to `extraMs` longer for so long. */
   slow(from: string, to: string, extraMs: number, forMs: number): void {
-    this.#lateUntilMs.set(`${from}>${to}`, this.nowMs + forMs + extraMs);
+    const untilMs = this.nowMs + forMs + extraMs;
+    this.#lateUntilMs.set(`${from}>${to}`, untilMs);
+    if (extraMs >= outwaitedMs) this.#outwaitedUntilMs.set(`${from}>${to}`, untilMs);
     this.#world.network.slow(from, to, extraMs, forMs);
     this.disturb(forMs);
   }
@@ -119,9 +125,12 @@ export class Reach {
     return process.isAlive && this.#wokeMsOf(process.name) < this.nowMs - forMs;
   }
 
-  /** Both have been calm and not cut from each other for so long. */
+  /** Both have been calm and not cut from each other for so long, and what they say comes soon. */
   isFine(a: SimProcess, b: SimProcess, forMs: number): boolean {
-    return this.isUncut(a.name, b.name, forMs) && this.isCalm(a, forMs) && this.isCalm(b, forMs);
+    const isSoon = [`${a.name}>${b.name}`, `${b.name}>${a.name}`].every((key) => {
+      return (this.#outwaitedUntilMs.get(key) ?? longAgo) < this.nowMs - forMs;
+    });
+    return isSoon && this.isUncut(a.name, b.name, forMs) && this.isCalm(a, forMs) && this.isCalm(b, forMs);
   }
 
   #wokeMsOf(name: string): number {

@@ -14,6 +14,8 @@ const toldMs = 90_000;
 const removalMs = 14_000;
 /** A name server keeps what is held by one that it doesn't hear of for longer than this. */
 const outOfSightMs = 15_000;
+/** What a former life of a name server held is kept for so long. */
+const keptMs = 15_000;
 /** What was sent to a listener before a cut may come so long after it. */
 const sentMs = 70_000;
 
@@ -26,7 +28,8 @@ const sentMs = 70_000;
  *      may get one from a name server that doesn't say that it is sure
  *   3. a live instance goes from a list only when some name server stopped showing it: a move to another name server,
  *      one that starts, or one that is behind, is no reason; unless it was out of reach of everybody for too long, or
- *      whoever holds it was cut off, for longer than it is kept then, from the name server that tells
+ *      whoever holds it was cut off, for longer than it is kept then, from the name server that tells, or both
+ *      of them have just begun to live
  *   4. no instance that is dead and was seen to be gone everywhere
  */
 export class TrueLists {
@@ -98,7 +101,7 @@ export class TrueLists {
     const isSilent = client.contactMs < nowMs - removalMs && client.bornMs < nowMs - removalMs;
     if (isSilent || this.#mayBeAlone()) return;
     const node = this.#watchedAt.get(watcher.name);
-    if (node !== undefined && this.#isOutOfSight(node, client)) return;
+    if (node !== undefined && (this.#isOutOfSight(node, client) || this.#isNewToBoth(node, client))) return;
     this.#fail(watcher, `loses ${id} at ${node?.name}, which is alive and which no name server lost`);
   }
 
@@ -112,6 +115,16 @@ export class TrueLists {
   #isOutOfSight(node: RegistryNode, client: RegistryClient): boolean {
     const holder = this.#views.lastHolder(client);
     return holder !== undefined && this.#reach.wasCutFor(node.name, holder.name, outOfSightMs, settledMs);
+  }
+
+  /**
+   * Whoever held it lost it with its former life, and the name server that tells began later: only a third one knows of
+   * it, for as long as it keeps it, and need not have reached either yet.
+   */
+  #isNewToBoth(node: RegistryNode, client: RegistryClient): boolean {
+    const holder = this.#views.lastHolder(client);
+    const sinceMs = this.#reach.nowMs - keptMs;
+    return [node, holder].every((each) => each !== undefined && !this.#reach.hasRunSince(each.process, sinceMs));
   }
 
   /** One of two that is told to go on alone is sure of what it doesn't know. */
