@@ -3,7 +3,7 @@
  * whatever a crash leaves before that is begun anew.
  */
 import { ErrorCode, TaskdError } from '../base/errors.js';
-import { FileError, type Files, type FolderLock } from '../runtime/files.js';
+import { FileError, type FileHandle, type Files, type FolderLock } from '../runtime/files.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { replaceFile, syncParents } from '../runtime/whole-file.js';
 import { reserveName } from './disk-space.js';
@@ -12,7 +12,7 @@ import { readJournal } from './journal-scan.js';
 import { decodeMeta, encodeMeta, isClusterId, metaBytesMax, metaFormat } from './meta-file.js';
 import type { ReplicaState } from './replica-state.js';
 import { readRange } from './segment-scan.js';
-import { journalNames, StateJournal } from './state-journal.js';
+import { journalNames, readHalves, StateJournal } from './state-journal.js';
 import { lackOf, storageFailed } from './storage-error.js';
 
 export interface DataFolder {
@@ -77,8 +77,10 @@ export async function readDataFolder(files: Files, folder: string): Promise<Quie
       throw new TaskdError(ErrorCode.INVALID, `${what}; name the folder that taskd was given with --data`);
     }
     const { clusterId, diskId } = await readMeta(files, folder, undefined);
-    const contents: Uint8Array[] = [];
-    for (const name of journalNames) contents.push(await readWhole(files, `${folder}/${name}`));
+    const handles: FileHandle[] = [];
+    const contents = await readHalves(files, folder, 'read', handles).finally(async () => {
+      for (const handle of handles) await handle.close();
+    });
     const reading = readJournal(contents, Buffer.from(diskId, 'hex'));
     if (typeof reading === 'string') {
       throw storageFailed(
@@ -91,15 +93,6 @@ export async function readDataFolder(files: Files, folder: string): Promise<Quie
   } catch (error) {
     await lock?.release();
     throw explain(error, folder);
-  }
-}
-
-async function readWhole(files: Files, path: string): Promise<Uint8Array> {
-  const handle = await files.open(path, 'read');
-  try {
-    return await readRange(handle, 0, await handle.size());
-  } finally {
-    await handle.close();
   }
 }
 

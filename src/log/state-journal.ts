@@ -38,6 +38,36 @@ const fileBytesMax = 256 * 1024 * 1024;
 
 const mend = 'restore the whole data folder from a copy made while taskd was stopped, or start on an empty folder';
 
+/** Reads both files of a journal, by handles that the caller closes. STORAGE_FAILED when one of them is gone. */
+export async function readHalves(
+  files: Files,
+  folder: string,
+  mode: 'read' | 'write',
+  handles: FileHandle[],
+): Promise<Uint8Array[]> {
+  const contents: Uint8Array[] = [];
+  for (const [file, name] of journalNames.entries()) {
+    if (!(await files.exists(`${folder}/${name}`))) throw halfGone(folder, file, 'missing');
+    const handle = await files.open(`${folder}/${name}`, mode);
+    handles.push(handle);
+    const size = await handle.size();
+    if (size === 0) throw halfGone(folder, file, 'empty');
+    if (size > fileBytesMax) throw storageFailed(`${folder}/${name} has ${size} bytes: no state journal`, mend);
+    contents.push(await readRange(handle, 0, size));
+  }
+  return contents;
+}
+
+/**
+ * No crash takes a file of the pair, or its bytes: both are on disk before the folder is anybody's. What is left may be the
+ * older generation, and nothing in it tells: terms would go back, and replicas that only the newer one knows be forgotten.
+ */
+function halfGone(folder: string, file: number, how: 'missing' | 'empty'): TaskdError {
+  const other = journalNames[1 - file]!;
+  const what = `${folder}/${journalNames[file]!} is ${how}, a half of the state journal; ${other} may be the older one and is not believed alone`;
+  return storageFailed(what, `put that very file back if it was moved (no copy of another day), or ${mend}`);
+}
+
 export class StateJournal {
   /** Asked on a full disk: true when room was made, so that the write is tried once more. */
   makeRoom: () => Promise<boolean> = () => Promise.resolve(false);
@@ -102,15 +132,8 @@ export class StateJournal {
    */
   static async open(clock: Clock, files: Files, folder: string, diskId: Uint8Array): Promise<StateJournal> {
     const handles: FileHandle[] = [];
-    const contents: Uint8Array[] = [];
     try {
-      for (const name of journalNames) {
-        const handle = await files.open(`${folder}/${name}`, 'write');
-        handles.push(handle);
-        const size = await handle.size();
-        if (size > fileBytesMax) throw storageFailed(`${folder}/${name} has ${size} bytes: no state journal`, mend);
-        contents.push(await readRange(handle, 0, size));
-      }
+      const contents = await readHalves(files, folder, 'write', handles);
       const reading = readJournal(contents, diskId);
       if (typeof reading === 'string')
         throw storageFailed(`the state journal in ${folder} is damaged: ${reading}`, mend);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { ErrorCode, isTaskdError } from '../../src/base/errors.js';
 import { silentLogger } from '../../src/base/logger.js';
+import { readDataFolder } from '../../src/log/data-folder.js';
 import { LogStore, type LogStoreOptions } from '../../src/log/log-store.js';
 import { FileError } from '../../src/runtime/files.js';
 import { nodeRuntime } from '../../src/runtime/node/node-runtime.js';
@@ -162,8 +163,39 @@ t.test('a damaged or missing journal is refused', async (t) => {
     await refused(t, folder, ErrorCode.STORAGE_FAILED, /state journal .* is damaged.*restore the whole data folder/);
   }
   writeFileSync(newest, bytes);
-  rmSync(join(folder, 'state.0'));
-  await refused(t, folder, ErrorCode.STORAGE_FAILED, /a file is missing.*state\.0/);
+  await (await LogStore.open(runtime, folder)).close();
+});
+
+t.test('a journal of which one half is gone is refused, whichever it is, and goes on once it is back', async (t) => {
+  const folder = newFolder();
+  await (await LogStore.open(runtime, folder)).close();
+  const store = await LogStore.open(runtime, folder);
+  // Only the newer generation knows this one.
+  const log = await store.create(1, 0);
+  log.append(batchOf('a'));
+  await synced(log);
+  await store.close();
+  for (const [name, other] of [
+    ['state.0', 'state.1'],
+    ['state.1', 'state.0'],
+  ] as const) {
+    const path = join(folder, name);
+    const bytes = readFileSync(path);
+    const otherBytes = readFileSync(join(folder, other));
+    const isMissing = new RegExp(
+      `${name} is missing.*${other} may be the older one.*put that very file back.*restore the whole`,
+    );
+    rmSync(path);
+    await refused(t, folder, ErrorCode.STORAGE_FAILED, isMissing);
+    await t.rejects(readDataFolder(runtime.files, folder), { code: ErrorCode.STORAGE_FAILED, message: isMissing });
+    writeFileSync(path, '');
+    await refused(t, folder, ErrorCode.STORAGE_FAILED, new RegExp(`${name} is empty.*restore the whole`));
+    t.ok(readFileSync(join(folder, other)).equals(otherBytes), 'nothing was written');
+    writeFileSync(path, bytes);
+    const again = await LogStore.open(runtime, folder);
+    t.same(await allValues(await again.open(1, 0)), ['a']);
+    await again.close();
+  }
 });
 
 t.test('a path that is a file, or below one, or not writable, is refused', async (t) => {
