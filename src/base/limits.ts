@@ -56,8 +56,13 @@ export const recordBytesMax: number = 4 * MIB;
 export const batchRecordsMax: number = 65_535;
 export const keyBytesMax: number = 64 * KIB;
 export const headersMax: number = 64;
-/** What the body of a compressed batch may grow to at whoever reads its records. */
+/** What the body of a compressed batch may grow to at whoever reads its records. Logs may have batches that large. */
 export const expandedBytesMax: number = 64 * MIB;
+/**
+ * What the compressed batches of one produce request may grow to, together: what the request could carry uncompressed.
+ * They are unpacked in the turn in which the request comes, and all zeros take a millisecond a MiB.
+ */
+export const producedExpandedBytesMax: number = frameBytesMax;
 /** One write group: what one pwritev and one fdatasync make durable. */
 export const writeGroupBytesMax: number = 16 * MIB;
 /** A segment file rolls at this size. */
@@ -91,7 +96,8 @@ assert(preHelloConnectionsMax < connectionsMax, 'connections without a hello lea
 assert(frameBytesMax * 8 <= gatheredBytesMax, 'some of the largest frames may be on their way at once');
 assert(recordBatchBytesMax + metaBytesMax < frameBytesMax, 'the largest batch fits in a frame');
 assert(recordBytesMax < recordBatchBytesMax, 'the largest record fits in a batch');
-assert(recordBatchBytesMax <= expandedBytesMax, 'what fits uncompressed may be compressed');
+assert(recordBatchBytesMax <= producedExpandedBytesMax, 'what fits uncompressed may be compressed');
+assert(producedExpandedBytesMax <= expandedBytesMax, 'what a broker takes can be read');
 assert(recordBatchBytesMax <= writeGroupBytesMax, 'the largest batch fits in a write group');
 assert(writeGroupBytesMax <= segmentBytesMax, 'a write group fits in a segment');
 assert(frameBytesMax < peerProduceBytesMax, 'the largest request may be appended');

@@ -4,8 +4,8 @@
  */
 import { readU16, readU32 } from '../base/bytes.js';
 import { ErrorCode, TaskdError } from '../base/errors.js';
-import { expandedBytesMax, moverProducerIdMin, recordBatchBytesMax } from '../base/limits.js';
-import { batchBody, Codec, codecOf } from '../batch/body.js';
+import { moverProducerIdMin, producedExpandedBytesMax, recordBatchBytesMax } from '../base/limits.js';
+import { batchBody, Codec, codecOf, RecordExpandedError } from '../batch/body.js';
 import {
   Attribute,
   type BatchClass,
@@ -40,14 +40,14 @@ export interface ProducedBatch {
 /**
  * Checks every batch of a produce payload: header and body CRC, class, attributes, that its records can be read and are
  * as many as it says, and that the batches of one request follow one another. Compressed bodies are unpacked for it, all
- * those of a request to at most `expandedBytesMax`. After it, either all of them may be judged and
+ * those of a request to at most `producedExpandedBytesMax`. After it, either all of them may be judged and
  * appended, or (by the error) none was looked at further.
  */
 export function readProduced(payload: Uint8Array, destination: Destination): ProducedBatch[] {
   if (payload.length === 0) throw invalid('the request carries no batch');
   const batches: ProducedBatch[] = [];
   let at = 0;
-  let expandedLeft = expandedBytesMax;
+  let expandedLeft = producedExpandedBytesMax;
   while (at < payload.length) {
     if (batches.length === requestBatchesMax) {
       const message = `more than ${requestBatchesMax} batches in one request; send them in several`;
@@ -126,6 +126,7 @@ function checkBody(bytes: Uint8Array, header: BatchHeader, { admit }: Destinatio
     return isPlain ? 0 : body.length;
   } catch (error) {
     if (!(error instanceof RecordError)) throw error;
+    if (error instanceof RecordExpandedError) throw expandsTooFar();
     if (error instanceof RecordLimitError) throw new TaskdError(ErrorCode.TOO_LARGE, error.message);
     throw new TaskdError(ErrorCode.MALFORMED, `the batch's records do not parse: ${error.message}`);
   }
@@ -158,6 +159,11 @@ function malformed(payload: Uint8Array, at: number, problem: BatchProblem): Task
       : new TaskdError(ErrorCode.MALFORMED, `a batch of ${length} bytes; its header alone has ${headerBytes}`);
   }
   return new TaskdError(ErrorCode.MALFORMED, `the batch at byte ${at} of the payload ${problems[problem]}`);
+}
+
+function expandsTooFar(): TaskdError {
+  const message = `the compressed batches of one request take at most ${producedExpandedBytesMax} bytes unpacked, these take more: put fewer records into a batch, and fewer batches into a request`;
+  return new TaskdError(ErrorCode.TOO_LARGE, message);
 }
 
 function invalid(message: string): TaskdError {
