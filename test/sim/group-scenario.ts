@@ -1,3 +1,5 @@
+import { BatchClass } from '../../src/batch/header.js';
+import type { NewRecord } from '../../src/batch/record.js';
 import { SimWorld } from '../../src/runtime/sim/sim-world.js';
 import { BrokerNode } from '../support/broker-node.js';
 import { GroupLedger } from './group-ledger.js';
@@ -7,6 +9,8 @@ import type { ScenarioOptions, WorldResult } from './world-result.js';
 const address = { host: '127.0.0.1', port: 7_600 };
 const topic = 'work';
 const partitions = 12;
+/** More than the members of one run ever consume of a partition. */
+const recordsPerStart = 2_000;
 /** The first two share an instance id, so that only one of them is in. */
 const instanceIds = ['twin', 'twin', 'static', '', '', ''];
 /** The log of the group is written anew again and again. */
@@ -68,7 +72,10 @@ class GroupWorld {
   start(): void {
     this.#broker.start(async (runtime) => {
       const node = await BrokerNode.start(runtime, '/data', { port: address.port, groups: { rewriteBytes } });
-      await node.broker.ensureTopic(topic, partitions);
+      const topicId = await node.broker.ensureTopic(topic, partitions);
+      // What members commit must be there to be read.
+      const records = new Array<NewRecord>(recordsPerStart).fill({});
+      for (let i = 0; i < partitions; i++) await node.broker.taskLog(topicId, i).append(records, BatchClass.CLIENT);
     });
     const members = this.#members as (GroupMember | undefined)[];
     for (const [i, instanceId] of instanceIds.entries()) {

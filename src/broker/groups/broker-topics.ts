@@ -8,6 +8,8 @@ export interface PartitionEnds {
   readonly end: number;
   /** One past the last record that is somebody's: what is left up to `end` are the broker's own notes. */
   readonly recordsEnd: number;
+  /** One past the last record that is written, committed or not: no reader's place lies beyond. */
+  readonly logEnd: number;
 }
 
 /** What the coordinators ask about topics. */
@@ -46,7 +48,8 @@ export class BrokerTopics implements GroupTopics {
   ends(topicId: number, partition: number): PartitionEnds | undefined {
     const found = this.#serving(topicId, partition);
     if (found === undefined) return undefined;
-    return { start: found.logStart, end: found.highWatermark, recordsEnd: found.recordsEnd };
+    const { logStart: start, highWatermark: end, recordsEnd, logEnd } = found;
+    return { start, end, recordsEnd, logEnd };
   }
 
   offsetForTime(topicId: number, partition: number, timeMs: number): Promise<number> {

@@ -137,6 +137,12 @@ export function notOwned(): TaskdError {
   return new TaskdError(ErrorCode.MEMBER_FENCED, message);
 }
 
+/** Whoever read from this log can't have a place there; but records that were never synced may be gone after a power loss. */
+export function beyondLog(topicId: number, partition: number, offset: number, logEnd: number): TaskdError {
+  const message = `offset ${offset} lies beyond partition ${partition} of topic ${topicId}, which ends at ${logEnd}: commit the offset after the last record that was read, or read on from an offset that is there`;
+  return new TaskdError(ErrorCode.OFFSET_OUT_OF_RANGE, message);
+}
+
 /** The answer for one offset that was not committed. */
 export function refusedOffset(
   runtime: Runtime,

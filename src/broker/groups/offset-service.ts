@@ -9,6 +9,7 @@ import type { Group, StoredOffset } from './core/group.js';
 import { offsetsCommitted } from './core/group-record.js';
 import { hasMembers } from './core/group-shard.js';
 import {
+  beyondLog,
   busy,
   commitPartitionsMax,
   commitProblem,
@@ -64,7 +65,7 @@ export class OffsetService {
     for (const offset of request.offsets) {
       const { topicId, partition } = whereOf(offset);
       const isFenced = verdict?.fenced.has(placeOf(topicId, partition)) === true;
-      const why = this.#problem(offset) ?? (isFenced ? notOwned() : undefined);
+      const why = this.#commitProblem(offset) ?? (isFenced ? notOwned() : undefined);
       if (why !== undefined) results.push(refusedOffset(this.#runtime, topicId, partition, why));
       else if (isQuiet && isStored(group, offset)) results.push({ topicId, partition });
       else taken.push(offset);
@@ -119,6 +120,16 @@ export class OffsetService {
     const verdict = await coordinator.writeNew(group, offsetsCommitted({ group, offsets }));
     if (verdict.refusal !== undefined) throw verdict.refusal;
     return { changes };
+  }
+
+  /** A place beyond the log is refused where the log is known here; while it doesn't serve, what is said is believed. */
+  #commitProblem(commit: Commit): TaskdError | undefined {
+    const problem = this.#problem(commit);
+    if (problem !== undefined) return problem;
+    const { topicId, partition } = whereOf(commit);
+    const logEnd = this.#topics.ends(topicId, partition)?.logEnd;
+    const offset = commit.offset ?? 0;
+    return logEnd === undefined || offset <= logEnd ? undefined : beyondLog(topicId, partition, offset, logEnd);
   }
 
   #problem(offset: Pick<Commit, 'topicId' | 'partition' | 'metadata'>): TaskdError | undefined {

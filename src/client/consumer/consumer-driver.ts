@@ -335,6 +335,8 @@ export class ConsumerDriver {
   #refused(partition: OpenPartition, error: TaskdError): void {
     this.#trouble(error, partition);
     const { holding } = partition;
+    // The log lost its end. The partition is ours still: its reader finds the same, and goes on or stops as it was told.
+    if (error.code === ErrorCode.OFFSET_OUT_OF_RANGE) return;
     if (holding === undefined || holding.isGone) return;
     this.#core.refused(holding, this.#network.runtime.clock.monotonicMs());
     this.#session?.perform();

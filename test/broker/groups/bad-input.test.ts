@@ -107,10 +107,19 @@ t.test('commits, offsets and questions that make no sense', async (t) => {
         { topicId: topicId - 1, partition: 65_536, offset: 1 },
         { topicId, partition: 1, offset: Number.MAX_SAFE_INTEGER, metadata: 'x'.repeat(1_025) },
         { topicId, partition: 1, offset: Number.MAX_SAFE_INTEGER, metadata: 'x'.repeat(1_024) },
+        { topicId, partition: 1, offset: 0, metadata: 'x'.repeat(1_024) },
         {},
       ],
     }),
-    [ErrorCode.NOT_FOUND, ErrorCode.NOT_FOUND, ErrorCode.NOT_FOUND, ErrorCode.TOO_LARGE, ErrorCode.NOT_FOUND, 0],
+    [
+      ErrorCode.NOT_FOUND,
+      ErrorCode.NOT_FOUND,
+      ErrorCode.NOT_FOUND,
+      ErrorCode.TOO_LARGE,
+      ErrorCode.OFFSET_OUT_OF_RANGE,
+      ErrorCode.NOT_FOUND,
+      0,
+    ],
   );
   const many = Array.from({ length: 4_097 }, () => ({ topicId, partition: 0 }));
   t.equal(await codeOf(commitOffsets, { ...far, offsets: many }), ErrorCode.TOO_LARGE);

@@ -89,13 +89,16 @@ export class FakeStream implements MemberStream {
 
 export const topicId = 7;
 export const partitions = 4;
+/** Of these one whose log is not known. */
+export const notServing = 3;
 const info = { topicId, name: 'orders', partitions, replicas: 1, internal: false, config: {} };
 
 const topics: GroupTopics = {
   named: (name) => (name === 'orders' ? info : undefined),
   byId: (id) => (id === topicId ? info : undefined),
   has: (id) => id === topicId,
-  ends: () => ({ start: 0, end: 100, recordsEnd: 100 }),
+  ends: (_topicId, partition) =>
+    partition === notServing ? undefined : { start: 0, end: 1_000, recordsEnd: 1_000, logEnd: 1_001 },
   offsetForTime: () => Promise.resolve(0),
 };
 

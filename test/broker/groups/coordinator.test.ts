@@ -154,6 +154,33 @@ t.test('many commits at once are few records, one that says nothing new is none'
   t.equal(rig.coordinator.shard.groups.get('g')?.offsets.get(all[0]!)?.offset, 1);
 });
 
+t.test('an offset beyond the log is refused by itself, one at its end is taken', async (t) => {
+  const rig = new CoordinatorRig();
+  await rig.start();
+  const { epoch: memberEpoch } = await rig.join();
+  const offsets = [1_001, 1_002, 7, Number.MAX_SAFE_INTEGER].map((offset, partition) => ({
+    topicId,
+    partition,
+    offset,
+  }));
+  const answer = rig.commit({ memberEpoch, offsets });
+  await rig.clock.advance(100);
+  const { results } = (await answer) as taskd.CommitOffsetsResponse;
+  const refused = results.filter(({ error }) => error?.code);
+  t.match(refused, [{ topicId, partition: 1, error: { code: ErrorCode.OFFSET_OUT_OF_RANGE } }]);
+  t.match(refused[0]!.error?.message, /offset 1002 lies beyond partition 1 .* ends at 1001: commit the offset after/);
+  const stored = rig.coordinator.shard.groups.get('g')?.offsets;
+  t.same(
+    all.map((place) => stored?.get(place)?.offset),
+    [1_001, undefined, 7, Number.MAX_SAFE_INTEGER],
+    'of a partition that does not serve any is believed',
+  );
+  const byHand = rig.commit({ group: 'hand', memberId: '', offsets: [offsets[1]!] });
+  await rig.clock.advance(100);
+  t.match(await byHand, { results: [{ error: { code: ErrorCode.OFFSET_OUT_OF_RANGE } }] });
+  t.notOk(rig.coordinator.shard.groups.has('hand'), 'nothing was made for it');
+});
+
 t.test('the log stays short, and what is left of it tells the whole state', async (t) => {
   const rig = new CoordinatorRig();
   await rig.start();

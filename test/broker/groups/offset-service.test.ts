@@ -15,7 +15,7 @@ t.test('a reset leaves no offsets for a topic that is deleted while times are lo
     named: () => topic,
     byId: () => (isDeleted ? undefined : topic),
     has: () => !isDeleted,
-    ends: () => ({ start: 0, end: 10, recordsEnd: 10 }),
+    ends: () => ({ start: 0, end: 10, recordsEnd: 10, logEnd: 10 }),
     offsetForTime: () =>
       new Promise((resolve) => {
         found = resolve;

@@ -220,6 +220,14 @@ t.test('by hand: nothing is committed but by commit()', async (t) => {
   await second.commit([{ topic: 'orders', partition: 0, offset: 1 }]);
   t.same(await rig.committed(group), { 'orders/0': 1 });
   await t.rejects(second.commit([{ topic: 'orders', partition: 9, offset: 1 }]), { code: ErrorCode.INVALID });
+  await t.rejects(second.commit([{ topic: 'orders', partition: 0, offset: 99 }]), {
+    code: ErrorCode.OFFSET_OUT_OF_RANGE,
+    message: /offset 99 lies beyond/,
+  });
+  t.same(await rig.committed(group), { 'orders/0': 1 });
+  await rig.send('c');
+  await rig.until(() => seen.length === 5);
+  t.equal(seen[4], 'c', 'the partition is its own still');
   t.equal(first0!.committedOffset, undefined);
   await second.commit();
   t.same(Object.keys(await rig.committed(group)), ['orders/0']);
