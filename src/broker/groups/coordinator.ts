@@ -40,6 +40,7 @@ import {
   stopping,
   tooManyGroups,
 } from './group-rules.js';
+import { HandGroups } from './hand-groups.js';
 import { MemberSession, type MemberStream } from './member-session.js';
 import { TargetPlanner } from './target-planner.js';
 
@@ -54,6 +55,10 @@ const Reason = taskd.MemberOutReason;
 export class GroupCoordinator {
   readonly shard: GroupShard = new GroupShard();
   readonly commits: CommitQueue;
+  readonly byHand: HandGroups = new HandGroups((name) => {
+    const group = this.shard.groups.get(name);
+    return group === undefined ? this.commits.hasPending(name) || this.#joining.has(name) : group.members.size === 0;
+  });
   readonly #runtime: Runtime;
   readonly #topics: GroupTopics;
   readonly #log: GroupLog;

@@ -16,6 +16,8 @@ import type { taskd } from '../../wire/generated/messages.js';
 export const groupsMax = 2_000;
 /** By commits by hand and resets no group is made beyond so many: there is always room for such as have members. */
 export const groupsByHandMax = 1_500;
+/** And one client makes so many of these. */
+export const groupsByHandPerClientMax = 500;
 /** Members of one group, and topics of one member. */
 export const groupMembersMax = 1_000;
 export const memberTopicsMax = 256;
@@ -115,6 +117,11 @@ export function groupFull(group: string): TaskdError {
 
 export function tooManyGroups(group: string): TaskdError {
   const message = `there is no room for group "${group}": its coordinator has ${groupsMax} groups, the last ${groupsMax - groupsByHandMax} only for groups with members; remove some that nobody uses ("taskctl groups rm")`;
+  return new TaskdError(ErrorCode.QUOTA, message);
+}
+
+export function tooManyByHand(group: string, clientId: string): TaskdError {
+  const message = `there is no room for group "${group}": client "${clientId}" has made ${groupsByHandPerClientMax} groups without members at its coordinator by commits by hand or resets, which is as many as one client may; remove some ("taskctl groups rm"), or use groups that are there`;
   return new TaskdError(ErrorCode.QUOTA, message);
 }
 

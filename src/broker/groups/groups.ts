@@ -1,7 +1,7 @@
 import type { MetricSet } from '../../base/counters.js';
 import type { TaskdError } from '../../base/errors.js';
 import { groupPartition } from '../../base/group-partition.js';
-import type { ServerCall, ServiceRegistry } from '../../rpc/service.js';
+import type { Peer, ServerCall, ServiceRegistry } from '../../rpc/service.js';
 import type { Timer } from '../../runtime/clock.js';
 import type { Runtime } from '../../runtime/runtime.js';
 import type { taskd } from '../../wire/generated/messages.js';
@@ -131,7 +131,9 @@ export class Groups {
       this.#offsets!.commit(this.#of(request.group), request, call);
     });
     this.#serve(services, fetchOffsets, async (request) => this.#offsets!.fetch(this.#of(request.group), request));
-    this.#serve(services, resetOffsets, (request) => this.#offsets!.reset(this.#of(request.group), request));
+    this.#serve(services, resetOffsets, (request, { clientId }) =>
+      this.#offsets!.reset(this.#of(request.group), request, clientId),
+    );
     this.#serve(services, describeMethod, async (request) => {
       const { group: name } = request;
       const coordinator = this.#of(name);
@@ -170,11 +172,11 @@ export class Groups {
   #serve<Q extends { readonly group: string }, A, QIn, AIn>(
     services: ServiceRegistry,
     method: Method<Q, A, QIn, AIn>,
-    handler: (request: Q) => Promise<AIn>,
+    handler: (request: Q, peer: Peer) => Promise<AIn>,
   ): void {
     services.onCall(method, (request, call) => {
       const problem = this.#refusal(request.group);
-      if (problem === undefined) answer(call, () => handler(request));
+      if (problem === undefined) answer(call, () => handler(request, call.peer));
       else call.fail(problem);
     });
   }

@@ -48,7 +48,7 @@ export class OffsetService {
     const problem =
       commitProblem(request) ??
       coordinator.refusal ??
-      (isByHand ? byHandProblem(coordinator, request.group) : undefined) ??
+      (isByHand ? byHandProblem(coordinator, request.group, call.peer.clientId) : undefined) ??
       (commits.waiting > offsetsWaitingMax ? busy(commits.waiting) : undefined);
     const verdict = problem !== undefined || isByHand ? undefined : shard.judgeCommit(request);
     const refusal = problem ?? verdict?.refusal;
@@ -71,7 +71,10 @@ export class OffsetService {
       else taken.push(offset);
     }
     if (taken.length === 0) call.reply({ results });
-    else commits.add(request, taken, call, results, group === undefined);
+    else {
+      commits.add(request, taken, call, results, group === undefined);
+      if (isByHand && group === undefined) coordinator.byHand.made(request.group, call.peer.clientId);
+    }
   }
 
   /** What is committed, or NOT_READY. Everything that was answered before the question came is in it. */
@@ -99,8 +102,10 @@ export class OffsetService {
   async reset(
     coordinator: GroupCoordinator,
     request: taskd.ResetOffsetsRequest,
+    clientId: string,
   ): Promise<taskd.ResetOffsetsResponse.$Properties> {
-    const refusal = groupNameProblem(request.group) ?? coordinator.refusal ?? byHandProblem(coordinator, request.group);
+    const refusal =
+      groupNameProblem(request.group) ?? coordinator.refusal ?? byHandProblem(coordinator, request.group, clientId);
     if (refusal !== undefined) throw refusal;
     const changes = await this.#changes(coordinator, request);
     // Times are looked up in files; the topic may have been deleted meanwhile, and its offsets with it.
@@ -115,9 +120,11 @@ export class OffsetService {
       partition: partition!,
       offset: to!,
     }));
-    const noRoom = byHandProblem(coordinator, group);
+    const noRoom = byHandProblem(coordinator, group, clientId);
     if (noRoom !== undefined) throw noRoom;
-    const verdict = await coordinator.writeNew(group, offsetsCommitted({ group, offsets }));
+    const written = coordinator.writeNew(group, offsetsCommitted({ group, offsets }));
+    if (!coordinator.shard.groups.has(group)) coordinator.byHand.made(group, clientId);
+    const verdict = await written;
     if (verdict.refusal !== undefined) throw verdict.refusal;
     return { changes };
   }
@@ -200,9 +207,11 @@ function isStored(group: Group | undefined, commit: Commit): boolean {
   return stored?.offset === (commit.offset ?? 0) && stored.metadata === (commit.metadata ?? '');
 }
 
-function byHandProblem(coordinator: GroupCoordinator, name: string): TaskdError | undefined {
+function byHandProblem(coordinator: GroupCoordinator, name: string, clientId: string): TaskdError | undefined {
   const group = coordinator.shard.groups.get(name);
-  if (group === undefined) return coordinator.noRoom(name, groupsByHandMax);
+  if (group === undefined) {
+    return coordinator.noRoom(name, groupsByHandMax) ?? coordinator.byHand.problem(name, clientId);
+  }
   return group.members.size > 0 ? hasMembers(name, group.members.size) : undefined;
 }
 

@@ -144,9 +144,9 @@ export class CoordinatorRig {
   }
 
   /** Resolves with the answer, or with the error that it failed with. */
-  commit(request: taskd.CommitOffsetsRequest.$Properties): Promise<unknown> {
+  commit(request: taskd.CommitOffsetsRequest.$Properties, clientId = 'c'): Promise<unknown> {
     return new Promise((resolve) => {
-      const call = { reply: resolve, fail: resolve } as Partial<CommitCall> as CommitCall;
+      const call = { reply: resolve, fail: resolve, peer: { clientId } } as Partial<CommitCall> as CommitCall;
       const bytes = taskd.CommitOffsetsRequest.encode({ group: 'g', memberId: 'm', ...request }).finish();
       this.#offsets.commit(this.coordinator, taskd.CommitOffsetsRequest.decode(bytes), call);
     });

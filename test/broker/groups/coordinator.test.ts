@@ -2,6 +2,7 @@ import t from 'tap';
 import { ErrorCode, isTaskdError, Retry } from '../../../src/base/errors.js';
 import { placeOf } from '../../../src/base/place.js';
 import { offsetsKeptMs } from '../../../src/broker/groups/coordinator.js';
+import { groupRemoved } from '../../../src/broker/groups/core/group-record.js';
 import { taskd } from '../../../src/wire/generated/messages.js';
 import { CoordinatorRig, topicId } from './coordinator-rig.js';
 
@@ -154,6 +155,40 @@ t.test('many commits at once are few records, one that says nothing new is none'
   t.equal(rig.coordinator.shard.groups.get('g')?.offsets.get(all[0]!)?.offset, 1);
 });
 
+t.test(
+  'one client makes no more groups by hand than it may: others do, and so does it once some are gone',
+  async (t) => {
+    const rig = new CoordinatorRig();
+    await rig.start();
+    const byHand = async (group: string, clientId: string): Promise<unknown> => {
+      const answer = rig.commit({ group, memberId: '', offsets: [{ topicId, partition: 0, offset: 1 }] }, clientId);
+      await rig.clock.advance(100);
+      return answer;
+    };
+    // At once: those on their way count.
+    const first = Array.from({ length: 600 }, (_, i) =>
+      rig.commit({ group: `a-${i}`, memberId: '', offsets: [{ topicId, partition: 0, offset: 1 }] }, 'a'),
+    );
+    await rig.clock.advance(100);
+    const refused = (await Promise.all(first)).filter((answer) => isTaskdError(answer));
+    t.equal(refused.length, 100);
+    t.match(refused[0], {
+      code: ErrorCode.QUOTA,
+      retry: Retry.NEVER,
+      message: /group "a-500": client "a" has made 500 groups .*as one client may; remove some \("taskctl groups rm"\)/,
+    });
+    t.notOk(isTaskdError(await byHand('a-7', 'a')), 'its own go on');
+    t.notOk(isTaskdError(await byHand('b-0', 'b')), 'another client has its own room');
+    t.ok(isTaskdError(await byHand('a-500', 'a')));
+    void rig.coordinator.write([groupRemoved({ group: 'a-0' })]);
+    await rig.clock.advance(100);
+    t.notOk(isTaskdError(await byHand('a-500', 'a')), 'one was removed');
+    t.ok(isTaskdError(await byHand('a-501', 'a')));
+    t.notOk(isTaskdError((await rig.join({ group: 'a-1', memberId: 'm' })).ended));
+    t.notOk(isTaskdError(await byHand('a-501', 'a')), 'one has members now');
+  },
+);
+
 t.test('an offset beyond the log is refused by itself, one at its end is taken', async (t) => {
   const rig = new CoordinatorRig();
   await rig.start();
@@ -252,9 +287,9 @@ t.test('a group without members is forgotten after seven days, or soon when it n
 t.test('commits by hand that come at once make no more groups than they may, and leave room for members', async (t) => {
   const rig = new CoordinatorRig();
   await rig.start();
-  const byHand = (group: string) =>
-    rig.commit({ group, memberId: '', offsets: [{ topicId, partition: 0, offset: 1 }] });
-  const answers = Array.from({ length: 2_500 }, (_, i) => byHand(`hand-${i}`));
+  const byHand = (group: string, clientId = 'c') =>
+    rig.commit({ group, memberId: '', offsets: [{ topicId, partition: 0, offset: 1 }] }, clientId);
+  const answers = Array.from({ length: 2_500 }, (_, i) => byHand(`hand-${i}`, `c-${Math.floor(i / 500)}`));
   await rig.clock.settle();
   await rig.clock.advance(100);
   const refused = (await Promise.all(answers)).filter((answer) => isTaskdError(answer));

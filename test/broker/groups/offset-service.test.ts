@@ -3,6 +3,7 @@ import { ErrorCode } from '../../../src/base/errors.js';
 import type { GroupTopics } from '../../../src/broker/groups/broker-topics.js';
 import type { GroupCoordinator } from '../../../src/broker/groups/coordinator.js';
 import { GroupShard } from '../../../src/broker/groups/core/group-shard.js';
+import { HandGroups } from '../../../src/broker/groups/hand-groups.js';
 import { OffsetService } from '../../../src/broker/groups/offset-service.js';
 import type { Runtime } from '../../../src/runtime/runtime.js';
 import { taskd } from '../../../src/wire/generated/messages.js';
@@ -26,6 +27,7 @@ t.test('a reset leaves no offsets for a topic that is deleted while times are lo
     refusal: undefined,
     shard: new GroupShard(),
     noRoom: () => undefined,
+    byHand: new HandGroups(() => true),
     writeNew: () => {
       writes++;
       return Promise.resolve({});
@@ -39,7 +41,7 @@ t.test('a reset leaves no offsets for a topic that is deleted while times are lo
     to: taskd.ResetTo.RESET_TO_TIME,
     timeMs: 5,
   });
-  const ask = () => service.reset(coordinator, request as taskd.ResetOffsetsRequest);
+  const ask = () => service.reset(coordinator, request as taskd.ResetOffsetsRequest, 'c');
   const first = ask();
   found(3);
   t.match(await first, { changes: [{ topicId: 7, partition: 1, to: 3 }] });
