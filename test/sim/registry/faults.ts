@@ -1,11 +1,12 @@
 import type { Random } from '../../../src/runtime/random.js';
+import { SeededRandom } from '../../../src/runtime/sim/seeded-random.js';
 import type { SimProcess } from '../../../src/runtime/sim/sim-process.js';
 import type { SimWorld } from '../../../src/runtime/sim/sim-world.js';
 import { FaultPlan, fillDisk } from '../fault-plan.js';
 import type { RegistryClient } from './client.js';
 import type { RegistryCluster } from './cluster.js';
 import type { RegistryNode } from './node.js';
-import { RegistryStories, stories } from './stories.js';
+import { moveMs, RegistryStories, stories } from './stories.js';
 
 const kinds = [
   'cut in two',
@@ -40,6 +41,7 @@ const stepsMs = [-3_600_000, -60_000, -5_000, 60_000, 3_600_000];
 /** How long a name server is down: a restart, a reboot, a repair. */
 const downMsMax = [2_000, 25_000, 70_000];
 const massMs = 20_000;
+const moveSeed = 0x6d6f7665;
 
 /** What is done to a registry, at random. Each fault ends by itself, at the latest when all do. */
 export class RegistryFaults {
@@ -70,10 +72,18 @@ export class RegistryFaults {
     this.#endMs = this.#world.nowMs + forMs;
     this.#plan.start((kind) => this.#strike(kind));
     if (this.#chance(0.5)) this.#world.after(1_000, () => this.#stories.tellEarly(this.#leftMs));
+    this.#planMove(forMs);
   }
 
   stop(): void {
     this.#plan.stop();
+  }
+
+  /** Drawn apart from all else: it comes beside the other faults, in some seeds, and takes the turn of none. */
+  #planMove(forMs: number): void {
+    const random = new SeededRandom(this.#world.seed ^ moveSeed);
+    if (forMs < moveMs || random.below(6) > 0) return;
+    this.#world.after(random.below(Math.floor(forMs - moveMs) + 1), () => this.#stories.moveDuringPause());
   }
 
   get #leftMs(): number {
