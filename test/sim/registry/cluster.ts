@@ -88,7 +88,7 @@ export class RegistryCluster {
     for (const client of [...this.clients.slice(lateClients), ...this.watchers]) {
       this.#world.after(random.below(2_000), () => client.start());
     }
-    const atWake = new NoEndAtWake(this.#world, this.reach);
+    const atWake = new NoEndAtWake(this.#world, this.reach, this.views);
     this.views.start([this.removals, this.#zombies, this.#cutOff, atWake]);
     this.#allSeen.start();
     this.#sure.start();

@@ -1,8 +1,9 @@
+import { compareVersions } from '../../../src/nameserver/instance.js';
 import type { SimWorld } from '../../../src/runtime/sim/sim-world.js';
 import type { RegistryClient } from './client.js';
 import type { RegistryNode } from './node.js';
 import type { Reach } from './reach.js';
-import type { ViewEvents } from './views.js';
+import type { ViewEvents, Views } from './views.js';
 
 /** A shorter pause need not be noticed. */
 const pausedMsMin = 1_500;
@@ -16,10 +17,12 @@ const readMs = 2_500;
 export class NoEndAtWake implements ViewEvents {
   readonly #world: SimWorld;
   readonly #reach: Reach;
+  readonly #views: Views;
 
-  constructor(world: SimWorld, reach: Reach) {
+  constructor(world: SimWorld, reach: Reach, views: Views) {
     this.#world = world;
     this.#reach = reach;
+    this.#views = views;
   }
 
   appeared(): void {}
@@ -31,8 +34,9 @@ export class NoEndAtWake implements ViewEvents {
     const { nowMs } = this.#reach;
     if (untilMs - fromMs < pausedMsMin || nowMs < untilMs || nowMs > untilMs + readMs) return;
     if (Math.max(client.bornMs, client.deadMs) > fromMs) return;
-    // What is only superseded leaves no tombstone.
-    if (node.names?.core.endedVersion(client.key) === undefined) return;
+    // What is only superseded leaves no tombstone, and what another name server ended has a higher version.
+    const [held, ended] = [this.#views.ownVersion(node, client), node.names?.core.endedVersion(client.key)];
+    if (held === undefined || ended === undefined || compareVersions(held, ended) !== 0) return;
     const sinceMs = (nowMs - untilMs).toFixed(0);
     this.#world.fail(new Error(`${node.name} ended ${client.name}, which lives, ${sinceMs} ms after it stood still`));
   }

@@ -37,6 +37,8 @@ export class Views {
   readonly #events: ViewEvents[] = [];
   /** By name server: what it shows, and whose claim. */
   readonly #shown = new Map<RegistryNode, Map<RegistryClient, string>>();
+  /** By name server: the versions of the claims of its own that it showed last. */
+  readonly #ownVersions = new Map<RegistryNode, Map<RegistryClient, InstanceVersion>>();
   readonly #lives = new Map<RegistryNode, number>();
   readonly #lostMs = new Map<RegistryClient, number>();
   /** When some name server last showed it. */
@@ -65,6 +67,11 @@ export class Views {
   /** What the name server showed at the last look. */
   shown(node: RegistryNode): ReadonlyMap<RegistryClient, string> {
     return this.#shown.get(node) ?? new Map();
+  }
+
+  /** The version of the name server's own claim, when it last showed that one. */
+  ownVersion(node: RegistryNode, client: RegistryClient): InstanceVersion | undefined {
+    return this.#ownVersions.get(node)?.get(client);
   }
 
   /** When a name server last stopped showing it. */
@@ -174,10 +181,14 @@ export class Views {
     if (isNew) {
       this.#lives.set(node, node.process.lives);
       this.#shown.set(node, new Map());
+      this.#ownVersions.set(node, new Map());
     }
     const shown = this.#shown.get(node)!;
+    const ownVersions = this.#ownVersions.get(node)!;
     for (const client of this.#clients) {
-      const owner = node.names.core.visible(client.key)?.owner;
+      const visible = node.names.core.visible(client.key);
+      const owner = visible?.owner;
+      if (visible !== undefined && owner === node.name) ownVersions.set(client, visible.claim.version);
       const before = shown.get(client);
       if (owner === before) continue;
       if (owner !== undefined) {
