@@ -61,6 +61,8 @@ export class Consume {
 
   /** Dead letters that the audit waits for. */
   missing: readonly string[] = [];
+  /** All is done, and the members are told to go. */
+  isLeaving = false;
 
   get isSettled(): boolean {
     return this.#isAudited;
@@ -207,6 +209,7 @@ export class Consume {
       if ((await lag()) > 0) quietMs = 0;
       await elapse(clock, 200);
     }
+    this.isLeaving = true;
     for (const member of this.members) member.stop();
     while (this.members.some(({ isAlive }) => isAlive)) await elapse(clock, 100);
     const { members, partitions: found } = await groups.describe(group);

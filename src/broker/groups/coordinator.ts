@@ -286,10 +286,16 @@ export class GroupCoordinator {
     }
     const nowMs = this.#runtime.clock.monotonicMs();
     const session = this.#need(member, nowMs);
+    const held = new Set(request.memberEpoch === 0 ? [] : placesOf(request.owned));
+    if (session.isReleaseOverdue(nowMs) && [...member.revoking.keys()].some((place) => held.has(place))) {
+      // It joins anew because it got no more time, and begins nothing before it is told something.
+      stream.end(unknownMember(request.group, request.memberId));
+      this.#putOut(session, Reason.MEMBER_OUT_REASON_RELEASE_TIMEOUT);
+      return;
+    }
     const before = session.connect(stream, nowMs);
     before?.end(new TaskdError(ErrorCode.SUPERSEDED, 'this member has opened another stream'));
     stream.onClose(() => this.#closed(session, stream));
-    const held = new Set(request.memberEpoch === 0 ? [] : placesOf(request.owned));
     for (const place of held) {
       if (member.owns(place)) continue;
       this.#putOut(session, Reason.MEMBER_OUT_REASON_WRONG_CLAIM);

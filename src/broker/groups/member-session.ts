@@ -31,6 +31,8 @@ export class MemberSession {
   #stream: MemberStream | undefined;
   #dueMs: number;
   #releaseDueMs = Number.POSITIVE_INFINITY;
+  /** When it was last told, or will be, that it has its time: a session timeout later it begins nothing any more. */
+  #grantedMs: number;
   #isDisconnected = false;
   /** The highest number of a beat that counted. */
   #heard = 0;
@@ -40,6 +42,7 @@ export class MemberSession {
     this.member = member;
     this.#heartbeatMs = heartbeatMs;
     this.lastSeenMs = nowMs;
+    this.#grantedMs = nowMs;
     this.#dueMs = nowMs + member.sessionTimeoutMs;
     this.changed(nowMs);
   }
@@ -50,6 +53,7 @@ export class MemberSession {
     this.#stream = stream;
     stream.onWritable(() => this.push());
     this.#isDisconnected = false;
+    this.#grantedMs = nowMs;
     this.seen(nowMs);
     return before;
   }
@@ -76,8 +80,9 @@ export class MemberSession {
   /** A beat came and gave it time: the member learns of it with the next push, or at once if it has heard nothing for long. */
   heard(number: number, nowMs: number): void {
     // Beats of one who is being put out don't help it any more, and it must not believe so.
-    if (number <= this.#heard || this.isOutPending || this.#isDisconnected) return;
+    if (number <= this.#heard || this.isOutPending || this.#isDisconnected || this.isReleaseOverdue(nowMs)) return;
     this.#heard = number;
+    this.#grantedMs = nowMs;
     if (nowMs - this.#echoedMs < this.#beatMs / 2) return;
     this.#echoedMs = nowMs;
     this.#stream?.push({ memberEpoch: this.member.epoch, heard: number, unchanged: true });
@@ -102,18 +107,25 @@ export class MemberSession {
   /** All its time begins anew: this process stood still, or has just begun. */
   restartTimers(nowMs: number): void {
     this.#dueMs = nowMs + this.member.sessionTimeoutMs;
+    this.#grantedMs = nowMs;
     this.#releaseDueMs = Number.POSITIVE_INFINITY;
     this.changed(nowMs);
   }
 
-  /** Why its time is over, if it is. */
+  /** It had its time to let go of something, and gets no more for anything. */
+  isReleaseOverdue(nowMs: number): boolean {
+    return nowMs >= this.#releaseDueMs;
+  }
+
+  /** Why its time is over, if it is. Who did not let go in time may begin things as long as it was told before. */
   overdue(nowMs: number): taskd.MemberOutReason | undefined {
     if (nowMs >= this.#dueMs) {
       return this.#isDisconnected
         ? taskd.MemberOutReason.MEMBER_OUT_REASON_DISCONNECTED
         : taskd.MemberOutReason.MEMBER_OUT_REASON_SESSION_TIMEOUT;
     }
-    if (nowMs >= this.#releaseDueMs) return taskd.MemberOutReason.MEMBER_OUT_REASON_RELEASE_TIMEOUT;
+    const hasTime = nowMs < this.#grantedMs + this.member.sessionTimeoutMs;
+    if (this.isReleaseOverdue(nowMs) && !hasTime) return taskd.MemberOutReason.MEMBER_OUT_REASON_RELEASE_TIMEOUT;
     return undefined;
   }
 

@@ -97,7 +97,7 @@ export class GroupSession<W> {
   /** A commit says that the coordinator doesn't know this member. */
   unknown(): void {
     if (this.#isClosed) return;
-    this.#core.fenced();
+    this.#core.fenced(this.#runtime.clock.monotonicMs());
     this.#core.join();
     this.perform();
   }
@@ -221,21 +221,22 @@ export class GroupSession<W> {
   #ended(round: number, error: unknown): void {
     if (this.#round !== round || this.#isClosed) return;
     this.#stream = undefined;
+    const nowMs = this.#runtime.clock.monotonicMs();
     if (error !== undefined && !isTaskdError(error)) {
       this.#events.fatal(new TaskdError(ErrorCode.INTERNAL, 'the group could not be joined', { cause: error }));
       return;
     }
     if (error?.code === ErrorCode.UNKNOWN_MEMBER) {
       this.#events.trouble(error);
-      this.#core.fenced();
+      this.#core.fenced(nowMs);
     } else if (error !== undefined && finalCodes.includes(error.code) && error.retry === Retry.NEVER) {
-      this.#core.fenced();
+      this.#core.fenced(nowMs);
       this.perform();
       this.#end();
       this.#events.fatal(error);
       return;
     } else {
-      this.#core.cut();
+      this.#core.cut(nowMs);
       this.#leaders.coordinatorIsStale();
       if (error !== undefined) this.#events.trouble(error);
     }

@@ -18,7 +18,8 @@
  * - nothing new may start while the session is in doubt: one session timeout after the member sent the last join or beat
  *   that the coordinator says it has heard, others may have what it holds (a cut, a network that loses all, a process
  *   that stood still). It joins anew and goes on when a push has come. The coordinator counts from when it heard, which
- *   is later; clocks that run at different speeds have a fiftieth of the time for that;
+ *   is later; clocks that run at different speeds have a fiftieth of the time for that. The same holds half a second
+ *   after the stream was lost: whoever seems to have closed its connection is put out after one second;
  * - a push counts only with an epoch that is not lower than the last one's.
  */
 import { assert } from '../../base/errors.js';
@@ -79,6 +80,11 @@ const heartbeatMsDefault = 1_000;
 const heartbeatMsMin = 50;
 /** The part of a session that is left unused: clocks differ by less. */
 const clockMargin = 0.02;
+/**
+ * Without a stream for so long nothing new may start. The coordinator waits for twice that, as it may have noticed
+ * earlier that the connection is over.
+ */
+const strandedMs = 500;
 /** Beats that may be waited for; the oldest are forgotten, which only makes the member more careful. */
 const unheardMax = 64;
 
@@ -92,6 +98,8 @@ export class MemberCore<W> {
   #heartbeatMs = heartbeatMsDefault;
   /** When it sent the latest join or beat that it knows was heard. */
   #heardMs = Number.NEGATIVE_INFINITY;
+  /** When the last stream was lost; endless while there is one. */
+  #lostMs = Number.POSITIVE_INFINITY;
   /** When the stream was opened whose first push is waited for. */
   #openedMs = Number.NEGATIVE_INFINITY;
   #beatNumber = 0;
@@ -129,6 +137,7 @@ export class MemberCore<W> {
 
   /** True while nobody else can have what this member holds, as far as it can know. */
   mayStart(nowMs: number): boolean {
+    if (nowMs > this.#lostMs + strandedMs) return false;
     return nowMs <= this.#heardMs + this.#sessionTimeoutMs * (1 - clockMargin);
   }
 
@@ -172,6 +181,7 @@ export class MemberCore<W> {
     if (push.epoch < this.#epoch) return;
     if (this.#state === 'joining') this.#heardMs = Math.max(this.#heardMs, this.#openedMs);
     this.#state = 'in';
+    this.#lostMs = Number.POSITIVE_INFINITY;
     this.heard(push.heard);
     this.#epoch = push.epoch;
     if (push.sessionTimeoutMs > 0) this.#sessionTimeoutMs = push.sessionTimeoutMs;
@@ -207,16 +217,17 @@ export class MemberCore<W> {
   }
 
   /** The stream is over; it is to be opened again with `join`. */
-  cut(): void {
+  cut(nowMs: number): void {
     if (this.#state === 'closed') return;
+    this.#lostMs = Math.min(this.#lostMs, nowMs);
     this.#state = 'out';
     this.#beatDueMs = Number.POSITIVE_INFINITY;
   }
 
   /** The coordinator doesn't know this member, or has fenced it: all that it holds is others'. `join` comes next. */
-  fenced(): void {
+  fenced(nowMs: number): void {
     if (this.#state === 'closed') return;
-    this.cut();
+    this.cut(nowMs);
     this.#epoch = 0;
     this.#assigned = new Map();
     this.#heardMs = Number.NEGATIVE_INFINITY;

@@ -95,12 +95,16 @@ t.test('a partition waits until its owner has let go', async (t) => {
 
 t.test('a member that does not let go is put out', async (t) => {
   const { topicId, member } = await withTopic(t);
-  const a = member('a', { releaseTimeoutMs: 100 }).join();
+  const a = member('a', { releaseTimeoutMs: 100, sessionTimeoutMs: 1_000 }).join();
   await a.until(() => a.held.size === 6);
   a.isObedient = false;
+  // It lives, and shall begin nothing when the other one begins: it gets no more time, and what it got runs out.
+  const beats = setInterval(() => a.beat(), 300);
+  t.teardown(() => clearInterval(beats));
   const b = member('b').join();
   await b.until(() => b.held.size === 6);
   await a.until(() => a.isEnded);
+  clearInterval(beats);
   t.match(a.ended, { code: ErrorCode.UNKNOWN_MEMBER, message: /did not let go of partitions within 100 ms/ });
   await t.rejects(a.commit(topicId, { 0: 5 }), { code: ErrorCode.UNKNOWN_MEMBER });
   a.join();
