@@ -22,6 +22,7 @@ class Comings {
   readonly #everyMs: number;
   readonly #hasSilences: boolean;
   #isOn = false;
+  #isOver = false;
   #count = 0;
   #silences = 0;
 
@@ -45,9 +46,14 @@ class Comings {
 
   /** Whoever is still going when this begins comes back, too. */
   #keepUp(looks: number): void {
-    if (looks === 0 || this.#consume.isLeaving) return;
+    if (looks === 0 || this.#isOver) return;
     for (const member of this.#consume.members) if (!member.isAlive) member.restart();
     this.#world.after(lookMs, () => this.#keepUp(looks - 1));
+  }
+
+  /** From now on whoever goes stays away. */
+  end(): void {
+    this.#isOver = true;
   }
 
   summary(): string {
@@ -96,6 +102,7 @@ export async function runConsumeSeed(seed: number, options: ScenarioOptions = {}
   const faults = isMembersOnly
     ? new Comings(world, consume, hasSilences)
     : new Faults(world, consume.processes, consume.broker);
+  consume.onLeaving = () => faults.end();
   let problem: Error | undefined;
   try {
     consume.start();

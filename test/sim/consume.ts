@@ -61,8 +61,8 @@ export class Consume {
 
   /** Dead letters that the audit waits for. */
   missing: readonly string[] = [];
-  /** All is done, and the members are told to go. */
-  isLeaving = false;
+  /** Called when all is done, before the members are told to go. */
+  onLeaving: () => void = () => {};
 
   get isSettled(): boolean {
     return this.#isAudited;
@@ -209,7 +209,7 @@ export class Consume {
       if ((await lag()) > 0) quietMs = 0;
       await elapse(clock, 200);
     }
-    this.isLeaving = true;
+    this.onLeaving();
     for (const member of this.members) member.stop();
     while (this.members.some(({ isAlive }) => isAlive)) await elapse(clock, 100);
     const { members, partitions: found } = await groups.describe(group);

@@ -58,6 +58,7 @@ export class Faults {
   #isMended = false;
   /** Freezes at the next promise, before what follows it arrives. */
   #sleeper: SimProcess | undefined;
+  #isOver = false;
 
   /** `keeper` is the one of the processes whose disk matters. */
   constructor(world: SimWorld, processes: readonly SimProcess[], keeper: SimProcess) {
@@ -109,10 +110,16 @@ export class Faults {
     }
   }
 
+  /** From now on whoever goes stays away. */
+  end(): void {
+    this.#isOver = true;
+  }
+
   /** Starts what is down, each after a time of its own; also when faults are over, for what was stopping then. */
   #keep(): void {
     const upAt = new Map<SimProcess, number>();
     const look = (): void => {
+      if (this.#isOver) return;
       for (const process of this.#processes) {
         if (process.isAlive) upAt.delete(process);
         else if (!upAt.has(process)) upAt.set(process, this.#world.nowMs + this.#random.unit() * downMsMax);
