@@ -49,13 +49,21 @@ function faults(w) {
       const deaf = w.chance(0.5);
       cutNodes(`${a.key} is ${deaf ? 'deaf' : 'mute'}`, (p, q) => (deaf ? q : p) === a, 3000, 50000);
     },
+    // Half of the nodes hear the other half, and are not heard by it.
+    () => {
+      const side = halves(nodes);
+      w.log('one way cut', nodes.map((n) => Number(side.get(n))).join(''));
+      cutNodes('of halves', (p, q) => side.get(p) && !side.get(q), 3000, 60000);
+    },
     () => {
       if (nodes.length < 3) return;
       const hub = w.pick(nodes);
-      cutNodes(`bridge ${hub.key}`, (p, q) => p !== hub && q !== hub && p.id % 2 !== q.id % 2, 2000, 60000);
+      const side = halves(nodes);
+      const sides = nodes.map((n) => (n === hub ? 'h' : Number(side.get(n)))).join('');
+      cutNodes(`bridge ${sides}`, (p, q) => p !== hub && q !== hub && side.get(p) !== side.get(q), 2000, 60000);
     },
     () => {
-      if (nodes.length < 5) return;
+      if (nodes.length < 3) return;
       const [a, c] = two();
       cutNodes(`${a.key} only by ${c.key}`, (p, q) => (p === a && q !== c) || (q === a && p !== c), 10000, 60000);
     },
@@ -233,8 +241,77 @@ function faults(w) {
     },
   ];
 
-  return [...network, ...network, ...machines, ...people, ...people, ...stories];
+  return [...network, ...network, ...machines, ...people, ...people, ...stories, ...restarts(w, two, crash, cutNodes)];
 }
+
+/** Stories of nodes that stop, and of what happens to clients and to other nodes meanwhile. */
+function restarts(w, two, crash, cutNodes) {
+  const { nodes, clients } = w;
+  const left = () => times.stop - w.now;
+  const span = (a, b) => Math.min(w.int(a, b), left());
+  const held = (n) => clients.filter((c) => c.owner === n);
+
+  return [
+    // A node stands still, and its clients end meanwhile: by a word, by death, or by going elsewhere and ending there.
+    () => {
+      const n = w.pick(nodes);
+      w.pause(n, span(3000, 45000), w.chance(0.5) ? 0 : w.int(500, 6000));
+      for (const c of held(n)) {
+        if (w.chance(0.4)) continue;
+        const how = w.int(0, 2);
+        if (how > 0) w.at(w.int(50, 2000), () => c.move(w.pick(nodes)));
+        w.at(w.int(2000, 9000), () => (how === 1 ? c.state === 'up' && c.wants && c.deregister() : c.die()));
+        if (w.chance(0.3)) w.at(w.int(10000, 25000), () => c.reborn());
+      }
+    },
+    // A disk is lost and the clock is an hour behind, with all, some or none of the others in reach.
+    () => {
+      const n = w.pick(nodes);
+      n.skew -= 3600e3;
+      const reached = nodes.filter(() => w.chance(0.5));
+      if (w.chance(0.6)) {
+        cutNodes(`${n.key} reaches ${reached.map((p) => p.key)}`, apart(n, reached), 1000, 25000);
+      }
+      w.at(w.int(0, 1000), () => crash(n, span(50, 2500), true));
+    },
+    // The same, and who saw its former log is cut off until it has started: they know a higher incarnation only by others.
+    () => {
+      const n = w.pick(nodes);
+      const others = nodes.filter((p) => p !== n);
+      const slow = w.pick(others);
+      w.log(n.key, 'is known by hearsay at', slow.key);
+      w.cut((p, q) => p === n && q === slow, span(8000, 20000));
+      w.at(w.int(500, 3000), () => crash(n, span(50, 1500), false));
+      w.at(w.int(4000, 7000), () => {
+        n.skew -= 3600e3;
+        for (const p of others) if (p !== slow && w.chance(0.7)) crash(p, span(50, 2500), w.chance(0.5));
+        crash(n, span(50, 2500), true);
+      });
+    },
+    // All nodes stop in one moment and start in one moment; some lose their disks and their time, some clients end.
+    () => {
+      if (left() < 8000) return;
+      const ms = span(50, 20000);
+      const isBehind = w.chance(0.4);
+      w.log('all nodes stop for', ms, isBehind ? 'clocks behind' : '');
+      for (const n of nodes) {
+        if (isBehind && w.chance(0.7)) n.skew -= 3600e3;
+        crash(n, ms + w.int(0, 30), w.chance(0.4));
+      }
+      for (const c of clients) if (w.chance(0.2)) w.at(w.int(0, ms), () => c.die());
+    },
+    // Two nodes that start reach each other through a third one only.
+    () => {
+      if (nodes.length < 3) return;
+      const [a, b] = two();
+      cutNodes(`${a.key} and ${b.key} by others`, (p, q) => (p === a && q === b) || (p === b && q === a), 10000, 50000);
+      w.at(w.int(500, 6000), () => crash(a, span(50, 3000), w.chance(0.5)));
+      if (w.chance(0.5)) w.at(w.int(500, 9000), () => crash(b, span(50, 3000), w.chance(0.5)));
+    },
+  ];
+}
+
+const apart = (n, reached) => (p, q) => (p === n && !reached.includes(q)) || (q === n && !reached.includes(p));
 
 /** Over a fifth of the sessions of a node close or fall silent at once, most of the time for 20 s. */
 function massDisconnect(w, left) {
