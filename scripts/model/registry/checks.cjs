@@ -75,7 +75,8 @@ class Checks {
     const { w } = this;
     if (node.status !== 'ready') return;
     if (!c.isAlive() && c.goneAll) w.fail('c', `${node.key} shows ${c.key} again, dead since ${c.deadAt / 1000}`);
-    const isNew = c.isAlive() && c.ver === ver;
+    // It is told of the tombstone and has just registered above it, or it is the claim itself.
+    const isNew = c.isAlive() && (c.ver === ver || (c.formerVer === ver && c.askedAt > w.now - 3000));
     if (!isNew && ver <= (node.ended.get(c.id) ?? -1)) w.fail('c', `${node.key} shows ${c.key} below its tombstone`);
   }
   everySecond() {

@@ -27,6 +27,7 @@ class Client {
     Object.assign(this, {
       nonce: w.nonces,
       ver: 0,
+      formerVer: 0,
       node: null,
       avoid: null,
       conn: this.newConn(),
@@ -87,6 +88,7 @@ class Client {
 
   // ---- registering
   bump(seen) {
+    this.formerVer = this.ver;
     this.ver += 1;
     if (seen >= this.ver) this.ver = Math.max(this.wall(), Math.floor(seen / 1000) + 1) * 1000 + 1;
     return this.ver;

@@ -217,7 +217,7 @@ const methods = {
     });
   },
   onLeave(a, m) {
-    const isOld = on.leaveInc && m.inc < this.logs[a.id].inc;
+    const isOld = on.leaveInc && m.inc < this.toldInc(a.id);
     if (on.leave && !isOld) this.left[a.id] = this.w.now;
   },
 };

@@ -64,14 +64,28 @@ const methods = {
   },
 
   // ---- reading others' logs
+  /** Somebody names an incarnation of this owner. */
+  named(o, inc) {
+    this.floors[o] = Math.max(this.floors[o], inc);
+  },
+  /** What is said of an incarnation below this one is refused. */
+  lowest(o) {
+    if (!on.staleInc) return 0;
+    return on.floor ? Math.max(this.logs[o].inc, this.floors[o]) : this.logs[o].inc;
+  },
+  /** The incarnation that this owner is told to be above. */
+  toldInc(o) {
+    return Math.max(this.logs[o].inc, on.floorTold ? this.floors[o] : 0);
+  },
   covers(o, d) {
     const log = this.logs[o];
     return log.inc > d.inc || (log.inc === d.inc && log.seq >= d.seq);
   },
   onDelta(a, m) {
+    if (m.o === a.id) this.named(m.o, m.inc);
     if ((m.o === this.id && on.ignoreMine) || this.refuses(m)) return;
     let log = this.logs[m.o];
-    if (m.inc < log.inc && on.staleInc) return;
+    if (m.inc < this.lowest(m.o)) return;
     if (m.inc !== log.inc && on.keptShip) return this.w.send(this, a, { k: 'Pull', o: m.o, inc: log.inc, seq: -1 });
     if (m.inc !== log.inc) log = this.replace(m.o, m.inc);
     for (const ch of m.changes) {
@@ -112,7 +126,7 @@ const methods = {
   onSnap(a, m) {
     if ((m.o === this.id && on.ignoreMine) || this.refuses(m)) return;
     const log = this.logs[m.o];
-    if ((on.staleInc && m.inc < log.inc) || (m.inc === log.inc && m.seq < log.seq)) return;
+    if (m.inc < this.lowest(m.o) || (m.inc === log.inc && m.seq < log.seq)) return;
     const key = `${a.id}:${m.o}`;
     let { ents } = m;
     if (on.snapAtomic) {
@@ -198,17 +212,21 @@ const methods = {
     const isAnswer = !on.askGate || m.re === this.gateNo;
     if (isAnswer) this.peerReady[a.id] = { ready: m.ready, at: now, owners: m.owners };
     this.learnAges(a, m.ages);
+    const own = m.owners[a.id].inc;
+    if (on.floorTold && own > 0 && own < this.floors[a.id])
+      this.w.send(this, a, { k: 'IncTold', inc: this.floors[a.id], ents: [], ghosts: [], tombs: [] });
     m.owners.forEach((d, o) => {
       const log = this.logs[o];
       if (o === this.id) this.aboutMe(a, d.inc);
       if (o === this.id && on.ignoreMine) return;
+      this.named(o, d.inc);
       if (o === a.id) this.seen[o] = { ...d, at: now, heardAt: now };
       else if (on.relayBack && d.caught && !(this.seen[o]?.heardAt > now - relayedMs))
         this.seen[o] = { ...d, at: now - relayedMs, heardAt: now };
       const isMore = d.inc === log.inc && (d.seq > log.seq || (d.seq === log.seq && d.hash !== this.hash(o)));
       const seq = d.inc === log.inc && d.seq > log.seq ? log.seq : -1;
       const isStale = !on.staleInc && d.inc > 0 && d.inc < log.inc;
-      if (on.digest && (d.inc > log.inc || isMore || isStale))
+      if (on.digest && d.inc >= this.lowest(o) && (d.inc > log.inc || isMore || isStale))
         this.w.send(this, a, { k: 'Pull', o, inc: log.inc, seq });
     });
     const isOpen = this.want?.from === a.id && this.want.at >= this.gateAt;

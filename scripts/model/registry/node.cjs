@@ -64,6 +64,7 @@ class Node {
       majAt: 0,
       hidSeq: each(-1),
       seen: each(null),
+      floors: each(0),
       caught: each(-1e9),
       peerReady: each(null),
     });
@@ -131,7 +132,7 @@ class Node {
     if (this.status === 'boot') return;
     const old = this.logs[a.id];
     const tombs = on.incGrace ? [...old.tombs, ...this.kept] : [];
-    const told = { inc: old.inc, ents: this.shipped(old.ents), ghosts: this.shipped(this.ghosts), tombs };
+    const told = { inc: this.toldInc(a.id), ents: this.shipped(old.ents), ghosts: this.shipped(this.ghosts), tombs };
     this.w.send(this, a, { k: 'IncTold', ...told });
   }
   onIncTold(a, m) {
@@ -188,7 +189,7 @@ class Node {
     if (!this.gateShut || this.status === 'boot' || (this.status === 'ready' && this.weak)) return;
     const { want, peers } = this;
     const { now } = this.w;
-    const isCaughtUp = (owners) => owners.every((d, o) => o === this.id || this.covers(o, d));
+    const isCaughtUp = (owners) => owners.every((d, o) => o === this.id || this.covers(o, d) || d.inc < this.lowest(o));
     if (want && isCaughtUp(want.owners)) return this.open(false, want.coldLeft);
     const fresh = (r) => r && r.at > now - 5000 && r.at >= this.gateAt;
     const isJoint = (r) => fresh(r) && !r.ready && (!on.gateCaught || isCaughtUp(r.owners));
@@ -201,7 +202,8 @@ class Node {
     if (this.status !== 'ready' || this.frozen || now < this.coldTill || (on.majGate && this.gateShut)) return false;
     if (on.majSure && this.isMinority()) return false;
     const isNew = on.majWait && now < this.majAt + times.remove;
-    const isSuspect = (o) => (this.hidden[o] ? isNew || (on.backSus && !this.gone[o]) : this.gone[o]);
+    const isBehind = (o) => on.sureCaught && this.caught[o] <= now - 2 * times.gone;
+    const isSuspect = (o) => (this.hidden[o] ? isNew || (on.backSus && !this.gone[o]) : this.gone[o] || isBehind(o));
     return !this.peers.some((p) => isSuspect(p.id));
   }
   isMinority() {
