@@ -60,7 +60,9 @@ class Checks {
     const isAlone = w.now - node.frameAt > 8000 && w.calm(node, 30000);
     if (isAlone && !isOwn) return w.fail('b', `${node.key}, alone, lost ${c.key}`);
     const isFaithful = w.calm(c, 40000) && w.uncut(node, c, 40000) && c.bornAt < w.now - 40000;
-    const isHeld = !c.owner || c.owner === node || (w.uncut(node, c.owner, 20000) && w.calm(c.owner, 8000));
+    // Who left this node for another one may have told it nothing of that.
+    const holder = c.owner ?? c.lastOwner;
+    const isHeld = !holder || holder === node || (w.uncut(node, holder, 20000) && w.calm(holder, 8000));
     if (node.expired.get(c.id) >= ver && node.wokeAt > w.now - 15000 && isFaithful && isHeld) {
       return w.fail('b', `${node.key} lost ${c.key} by its own pause`);
     }

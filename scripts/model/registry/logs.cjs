@@ -42,6 +42,8 @@ const methods = {
   replace(o, inc) {
     const old = this.logs[o];
     if (on.tombKeep) for (const [id, t] of old.tombs) this.keep(id, t);
+    if (this.hidden[o])
+      for (const [id, e] of old.ents) this.highest.set(id, Math.max(e.ver, this.highest.get(id) ?? 0));
     if (on.incGrace) for (const [id, e] of old.ents) this.addGhost(id, e, this.w.now + times.remove, o);
     this.logs[o] = emptyLog(o, inc);
     this.left[o] = 0;
@@ -54,6 +56,7 @@ const methods = {
     this.touch();
   },
   addGhost(id, e, till, o) {
+    if (on.ghostHigh && e.ver < (this.highest.get(id) ?? 0)) return;
     if (till <= this.w.now || this.hidden[o] || e.ver <= (this.ghosts.get(id)?.ver ?? -1)) return;
     this.ghosts.set(id, { ver: e.ver, nonce: e.nonce, st: 'suspect', till, o, arrival: e.arrival });
     this.touch();

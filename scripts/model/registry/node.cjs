@@ -47,6 +47,7 @@ class Node {
       logs: w.nodes.map((_, o) => logs.emptyLog(o, 0)),
       kept: new Map(),
       ghosts: new Map(),
+      highest: new Map(),
       parts: new Map(),
     });
     Object.assign(this, {

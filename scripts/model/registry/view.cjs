@@ -42,6 +42,8 @@ const methods = {
     const isHeard = (o) => o === this.id || this.isAlive(o);
     const s = this.shownAs.get(id);
     if (s && s.nonce !== top.nonce && isHeard(s.o)) return s;
+    // The tombstone has hidden the instance here already: what comes now is news of former times.
+    if (on.waitOnce && this.ended.get(id) >= top.ver && !this.view.has(id)) return null;
     const isCurrent = (o) => o === this.id || (!this.hidden[o] && this.caught[o] > this.w.now - times.gone);
     const log = this.logs.find(({ o, ents }) => {
       const e = ents.get(id);
@@ -63,8 +65,8 @@ const methods = {
     for (const { id } of this.w.clients) {
       const top = this.top(id);
       if (!top) continue;
-      if (top.isTomb) this.ended.set(id, Math.max(top.ver, this.ended.get(id) ?? 0));
       const c = this.isShown(top) ? top : this.waiting(id, top);
+      if (top.isTomb) this.ended.set(id, Math.max(top.ver, this.ended.get(id) ?? 0));
       if (!c) continue;
       shown.set(id, c.ver);
       as.set(id, { ver: c.ver, nonce: c.nonce, o: c.o });
