@@ -10,6 +10,8 @@ const silentMs = 2_000;
 export const goneMs = 5_000;
 /** A gone owner's instances are hidden after so long. */
 export const hideMs = 15_000;
+/** Not caught up with a digest of an owner for so long: there is more than is known here. */
+const behindMs: number = 2 * goneMs;
 /** Nobody has heard of it for so long: it is forgotten with all that it said. */
 export const forgetMs: number = 24 * 60 * 60_000;
 /** So long after a pause of our own, what is read may be as old as the pause. */
@@ -182,8 +184,11 @@ export class Owners {
 
   /** An owner may have instances that are on their way to somewhere else, or that we don't know: absence proves nothing. */
   get isAnySuspect(): boolean {
-    for (const { goneSinceMs, log } of this.#owners.values())
+    const caughtSinceMs = this.#time.nowMs - behindMs;
+    for (const { caughtMs, goneSinceMs, hasLeft, log } of this.#owners.values()) {
       if ((goneSinceMs !== undefined) !== log.isHidden) return true;
+      if (!log.isHidden && !hasLeft && caughtMs <= caughtSinceMs) return true;
+    }
     const isAnyMissing = this.#owners.size < this.#configured;
     return isAnyMissing && this.#time.nowMs - this.#startMs < goneMs + hideMs;
   }

@@ -266,3 +266,24 @@ t.test('a node that is alone judges nobody, also before it serves', (t) => {
   t.equal(cluster.core('b').visible(keyOf('x'))?.health, 'suspect');
   t.end();
 });
+
+t.test('a node that hears of more than it gets is not sure', (t) => {
+  const cluster = CoreCluster.settled('a', 'b', 'c');
+  t.ok(cluster.core('b').viewState().isComplete);
+  const isContent = (): boolean => {
+    const message = cluster.frames.at(-1)!.message;
+    return message.delta != null || message.snapshotChunk != null;
+  };
+  cluster.cut((_, to) => to === 'b' && isContent());
+  const beat = (): void => cluster.core('a').heard(1, cluster.nowMs);
+  cluster.act('a', (core) => core.register(1, claimOf('x', 1), cluster.nowMs));
+  cluster.pass(13_000, beat);
+  t.equal(cluster.seen('x'), 'up - up');
+  t.notOk(cluster.core('b').viewState().isComplete);
+  t.ok(cluster.core('c').viewState().isComplete);
+  cluster.heal();
+  cluster.pass(3_000, beat);
+  t.equal(cluster.seen('x'), 'up up up');
+  t.ok(cluster.core('b').viewState().isComplete);
+  t.end();
+});
