@@ -10,8 +10,11 @@ const silentMs = 2_000;
 export const goneMs = 5_000;
 /** A gone owner's instances are hidden after so long. */
 export const hideMs = 15_000;
-/** Not caught up with a digest of an owner for so long: there is more than is known here. */
-const behindMs: number = 2 * goneMs;
+/**
+ * Not caught up with a digest of an owner for so long: there is more than is known here. What others pass on of one that
+ * isn't heard itself counts as 8 s old or so.
+ */
+const behindMs: number = 3 * goneMs;
 /** Nobody has heard of it for so long: it is forgotten with all that it said. */
 export const forgetMs: number = 24 * 60 * 60_000;
 /** So long after a pause of our own, what is read may be as old as the pause. */

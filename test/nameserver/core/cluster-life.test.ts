@@ -277,7 +277,7 @@ t.test('a node that hears of more than it gets is not sure', (t) => {
   cluster.cut((_, to) => to === 'b' && isContent());
   const beat = (): void => cluster.core('a').heard(1, cluster.nowMs);
   cluster.act('a', (core) => core.register(1, claimOf('x', 1), cluster.nowMs));
-  cluster.pass(13_000, beat);
+  cluster.pass(18_000, beat);
   t.equal(cluster.seen('x'), 'up - up');
   t.notOk(cluster.core('b').viewState().isComplete);
   t.ok(cluster.core('c').viewState().isComplete);
