@@ -61,4 +61,20 @@ export const consumeMutants: readonly Mutant[] = [
     replace: 'this.#beatMs = nowMs; this.#heardMs = nowMs;',
     seeds: 60,
   },
+  {
+    name: 'a member begins on without a stream',
+    world: 'consume',
+    file: 'src/client/consumer/member-core.js',
+    find: 'nowMs > this.#lostMs + strandedMs',
+    replace: 'false',
+    seeds: 150,
+  },
+  {
+    name: 'a member that did not let go in time is out at once',
+    world: 'consume',
+    file: 'src/broker/groups/member-session.js',
+    find: 'this.isReleaseOverdue(nowMs) && !hasTime',
+    replace: 'this.isReleaseOverdue(nowMs)',
+    seeds: 150,
+  },
 ];

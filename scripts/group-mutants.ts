@@ -33,9 +33,9 @@ export const groupMutants: readonly Mutant[] = [
     name: 'new coordinator gives members no time',
     world: 'groups',
     file: 'src/broker/groups/member-session.js',
-    find: `        this.lastSeenMs = nowMs;
+    find: `        this.#grantedMs = nowMs;
         this.#dueMs = nowMs + member.sessionTimeoutMs;`,
-    replace: `        this.lastSeenMs = nowMs;
+    replace: `        this.#grantedMs = nowMs;
         this.#dueMs = nowMs;`,
     seeds: 40,
   },
