@@ -10,6 +10,11 @@ type ServiceName = Pick<InstanceKey, 'namespace' | 'group' | 'service'>;
 export class ToldVersions {
   readonly #services = new Map<string, ServiceName & { readonly versions: Map<string, InstanceVersion> }>();
 
+  /** Services of which something is kept. */
+  get size(): number {
+    return this.#services.size;
+  }
+
   note({ namespace, group, service, instanceId, version }: InstanceClaim): void {
     const key = serviceKey(namespace, group, service);
     let told = this.#services.get(key);
@@ -24,7 +29,9 @@ export class ToldVersions {
 
   /** Watchers are being told that it is gone. */
   forget({ namespace, group, service, instanceId }: InstanceKey): void {
-    this.#services.get(serviceKey(namespace, group, service))?.versions.delete(instanceId);
+    const key = serviceKey(namespace, group, service);
+    const versions = this.#services.get(key)?.versions;
+    if (versions?.delete(instanceId) === true && versions.size === 0) this.#services.delete(key);
   }
 
   /** The last watcher of a service, or for the service '' of a group, has left. `isWatched` is asked by service keys. */
@@ -41,10 +48,11 @@ export class ToldVersions {
 
   /** What is out of sight while that is certain needs no version any more. */
   forgetGone(isGone: (key: InstanceKey) => boolean): void {
-    for (const { namespace, group, service, versions } of this.#services.values()) {
+    for (const [key, { namespace, group, service, versions }] of this.#services) {
       for (const instanceId of versions.keys()) {
         if (isGone({ namespace, group, service, instanceId })) versions.delete(instanceId);
       }
+      if (versions.size === 0) this.#services.delete(key);
     }
   }
 }

@@ -26,7 +26,10 @@ export { type PushEvent, Watcher, type WatchTarget } from './watcher.js';
 /** One part of a list, or one event with changes: about so many bytes, and so many instances. */
 const eventBytesAim = 256 * 1_024;
 const eventInstancesMax = 2_000;
-/** Instances told in one flush; who is left is told in the next, so that lists don't keep the loop. */
+/**
+ * Instances told in one flush, or looked at for a selector; who is left is told in the next, so that lists don't keep the
+ * loop. No part of a list takes more looks than a flush.
+ */
 const flushInstancesMax = 10_000;
 
 /** What the watchers need of the core. */
@@ -257,7 +260,7 @@ export class WatchSet {
     if (!watcher.isStuck) this.#dirty.add(watcher);
   }
 
-  /** Pushes one event; the number of instances in it, or −1 when it could not be taken. */
+  /** Pushes one event; the number of instances that it took a look at, or −1 when it could not be taken. */
   #tell(watcher: Watcher): number {
     if (watcher.listing !== undefined) return this.#tellListPart(watcher, watcher.listing);
     if (watcher.changes > 0) return this.#tellChanges(watcher);
@@ -269,7 +272,8 @@ export class WatchSet {
     const shown: string[] = [];
     let bytes = 0;
     let rest = listing.length;
-    while (rest > 0 && changed.length < eventInstancesMax && bytes < eventBytesAim) {
+    const least = rest - flushInstancesMax;
+    while (rest > 0 && rest > least && changed.length < eventInstancesMax && bytes < eventBytesAim) {
       const place = listing[--rest]!;
       const read = this.#read(watcher, place);
       if (watcher.judge(place, read.instance?.claim) !== 'show') continue;
@@ -280,11 +284,12 @@ export class WatchSet {
     if (!this.#push(watcher, this.#event(watcher, !watcher.isListStarted, changed, [], rest > 0))) return -1;
     for (const place of shown) watcher.told(place, true);
     watcher.isListStarted = true;
+    const looks = listing.length - rest;
     listing.length = rest;
     // A list is as sure as its least sure part.
     if (!this.#state.isComplete || watcher.isBehind) watcher.isUnsure = true;
     if (rest === 0) watcher.listing = undefined;
-    return changed.length;
+    return looks;
   }
 
   #tellChanges(watcher: Watcher): number {
@@ -295,7 +300,7 @@ export class WatchSet {
     if (isWorthIt && !this.#push(watcher, event)) return -1;
     watcher.position = chunk.to;
     for (const [place, isShown] of verdicts) watcher.told(place, isShown);
-    return verdicts.length;
+    return chunk.to - chunk.from;
   }
 
   /** One without a selector that isn't behind is told what all others of its kind are told: that is read once. */
@@ -315,7 +320,8 @@ export class WatchSet {
     let isUnsure = false;
     let bytes = 0;
     let to = from;
-    for (; to < journal.end && verdicts.length < eventInstancesMax && bytes < eventBytesAim; to++) {
+    const end = Math.min(journal.end, from + flushInstancesMax);
+    for (; to < end && verdicts.length < eventInstancesMax && bytes < eventBytesAim; to++) {
       const place = journal.at(to);
       if (places.has(place)) continue;
       places.add(place);

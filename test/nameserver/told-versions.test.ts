@@ -29,3 +29,16 @@ t.test('the highest version told is kept, for as long as somebody watches', (t) 
   t.ok(told.find(key('s', 'b')));
   t.end();
 });
+
+t.test('nothing is kept of a service of which no instance is', (t) => {
+  const told = new ToldVersions();
+  for (const service of ['s', 't', 'u']) told.note(claim(service, 1));
+  told.note(claim('s', 1, 'b'));
+  told.forget(key('s'));
+  told.forget(key('t'));
+  t.equal(told.size, 2);
+  told.forget(key('s', 'b'));
+  told.forgetGone(() => true);
+  t.equal(told.size, 0);
+  t.end();
+});

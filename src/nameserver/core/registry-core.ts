@@ -334,6 +334,7 @@ export class RegistryCore {
   #observe(nowMs: number): void {
     if (this.#time.observe(nowMs) === 0) return;
     this.#readiness.wake();
+    this.#noteState();
     this.#send(allPeers, { beat: this.#digests.beat(true) });
   }
 
@@ -398,6 +399,10 @@ export class RegistryCore {
   /** Settles after an input that may change what answers are worth. */
   #settleState(): void {
     this.#settle();
+    this.#noteState();
+  }
+
+  #noteState(): void {
     const { isReady, isCold, isComplete, isCutOff } = this.#readiness;
     const state = Number(isReady) | (Number(isCold) << 1) | (Number(isComplete) << 2) | (Number(isCutOff) << 3);
     if (state !== this.#lastState) this.#effects.push({ kind: 'state' });
