@@ -96,6 +96,17 @@ export function versionFrom(message: taskd.InstanceVersion.$Properties | null | 
   return { incarnation, counter: message?.counter ?? 0 };
 }
 
+/** A version of a client: an incarnation is a time in milliseconds, a counter counts; there must be room above both. */
+const versionMax: number = 2 ** 48;
+
+/** Refuses what no client can have drawn or counted; INVALID. */
+export function checkVersion({ incarnation, counter }: InstanceVersion): void {
+  if (incarnation <= versionMax && counter <= versionMax) return;
+  throw invalid(
+    `a version has an incarnation, such as the start time in milliseconds, and a counter of at most 2^48, not ${incarnation} and ${counter}`,
+  );
+}
+
 export function checkName(what: string, name: string): void {
   if (namePattern.test(name)) return;
   throw invalid(

@@ -41,7 +41,7 @@ import { ClientTable } from './client-table.js';
 import { tickMs } from './core/live-time.js';
 import { RegistryCore } from './core/registry-core.js';
 import { allPeers, type RegistryEffect } from './core/registry-effect.js';
-import { claimFrom, type InstanceClaim, versionFrom } from './instance.js';
+import { checkVersion, claimFrom, type InstanceClaim, versionFrom } from './instance.js';
 import { addNameServerMetrics } from './name-server-metrics.js';
 import { NodeFolder } from './node-folder.js';
 import { checkTarget, overrideMessage, overrideModeOf, overrideWeightMax } from './override-message.js';
@@ -248,6 +248,7 @@ export class NameServer {
 
   #register(request: taskd.RegisterRequest, peer: Peer): taskd.RegisterResponse.$Properties {
     const claim = claimFrom(request.instance as taskd.Instance | null | undefined);
+    checkVersion(claim.version);
     const nowMs = this.#clock.monotonicMs();
     this.#clients.write(peer, nowMs);
     this.#core.register(peer.id, claim, nowMs);
@@ -260,6 +261,7 @@ export class NameServer {
     const target = { namespace, group, service, instanceId };
     checkTarget(target);
     const version = versionFrom(request.version);
+    checkVersion(version);
     const nowMs = this.#clock.monotonicMs();
     this.#clients.write(peer, nowMs);
     return { removed: this.#core.deregister(peer.id, target, version, nowMs) };
@@ -277,6 +279,9 @@ export class NameServer {
     const target = { namespace, group, service, instanceId };
     checkTarget(target);
     const mode = overrideModeOf(request.mode);
+    if (mode === undefined && request.mode === 0 && weight === undefined) {
+      throw new TaskdError(ErrorCode.INVALID, 'an override says something: a mode from 1 to 3, a weight, or both');
+    }
     if (mode === undefined && request.mode !== 0) {
       throw new TaskdError(ErrorCode.INVALID, `there is no mode ${request.mode} of an override; use 0 to 3`);
     }

@@ -72,10 +72,15 @@ export class LogTable {
     return former.incarnation === incarnation && former.sequence >= sequence;
   }
 
+  /** One owner more can be admitted. */
+  get hasRoom(): boolean {
+    return this.#logs.size < ownersMax;
+  }
+
   /** The log of an owner, empty when it is new; undefined when there are too many owners. */
   admit(owner: string): OwnerLog | undefined {
     let log = this.#logs.get(owner);
-    if (log === undefined && this.#logs.size < ownersMax) this.#logs.set(owner, (log = new OwnerLog(owner)));
+    if (log === undefined && this.hasRoom) this.#logs.set(owner, (log = new OwnerLog(owner)));
     return log;
   }
 

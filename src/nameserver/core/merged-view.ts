@@ -89,11 +89,12 @@ export class MergedView {
   #show(place: Place, shown: Shown | undefined): void {
     const before = place.shown;
     if (before === shown) return;
-    // Of one version there is one claim, however often it was read.
+    // Of one version an owner has one claim, however often it was read.
     const isSame =
       before !== undefined &&
       shown !== undefined &&
       before.health === shown.health &&
+      before.owner === shown.owner &&
       compareVersions(before.claim.version, shown.claim.version) === 0;
     if (before !== undefined) this.#count(place.of, before, -1);
     place.shown = shown;

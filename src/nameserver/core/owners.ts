@@ -119,6 +119,7 @@ export class Owners {
   admit(id: string, ageMs: number): Owner | undefined {
     let owner = this.#owners.get(id);
     if (owner === undefined) {
+      if (ageMs < goneMs && !this.#logs.hasRoom) this.#makeRoom();
       const log = ageMs < forgetMs ? this.#logs.admit(id) : undefined;
       if (log === undefined) return undefined;
       owner = new Owner(id, log);
@@ -371,6 +372,15 @@ export class Owners {
     const sinceMs = this.#time.nowMs - silentMs;
     for (const other of this.#owners.values()) if (other !== owner && other.heardMs > sinceMs) return true;
     return false;
+  }
+
+  /** One that lives comes before the one that is hidden and has been silent for longest. */
+  #makeRoom(): void {
+    let oldest: Owner | undefined;
+    for (const owner of this.#owners.values()) {
+      if (owner.log.isHidden && (oldest === undefined || this.ageMs(owner) > this.ageMs(oldest))) oldest = owner;
+    }
+    if (oldest !== undefined) this.#forget(oldest);
   }
 
   #forget(owner: Owner): void {

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { ErrorCode } from '../../../src/base/errors.js';
+import { ownersMax } from '../../../src/nameserver/core/log-table.js';
 import { removalMs } from '../../../src/nameserver/core/sessions.js';
 import { CoreCluster, claimOf, keyOf } from './core-cluster.js';
 
@@ -285,5 +286,34 @@ t.test('a node that hears of more than it gets is not sure', (t) => {
   cluster.pass(3_000, beat);
   t.equal(cluster.seen('x'), 'up up up');
   t.ok(cluster.core('b').viewState().isComplete);
+  t.end();
+});
+
+t.test('nodes that come under ever new names find room, whoever was there before', (t) => {
+  const cluster = CoreCluster.settled('a', 'b');
+  for (let i = 0; i < ownersMax + 5; i++) {
+    cluster.start(`pod-${i}`);
+    cluster.pass(1_000);
+    cluster.act(`pod-${i}`, (core) => core.register(1, claimOf(`x${i}`, 1), cluster.nowMs));
+    t.equal(cluster.core('a').visible(keyOf(`x${i}`))?.health, 'up', `pod-${i}`);
+    cluster.stop(`pod-${i}`);
+    cluster.pass(26_000);
+  }
+  t.ok(cluster.core('a').owners().length <= ownersMax);
+  t.end();
+});
+
+t.test('of two claims of one version all see the same one, and hear of it', (t) => {
+  const cluster = CoreCluster.settled('a', 'b');
+  cluster.isolate('a');
+  cluster.act('a', (core) => core.register(1, claimOf('x', 1), cluster.nowMs));
+  cluster.act('b', (core) => core.register(1, claimOf('x', 1), cluster.nowMs));
+  const before = cluster.core('a').visible(keyOf('x'))?.owner;
+  t.equal(before, 'a');
+  cluster.effects.get('a')!.length = 0;
+  cluster.heal();
+  cluster.act('b', (core) => core.linked('a', cluster.nowMs));
+  t.equal(cluster.core('a').visible(keyOf('x'))?.owner, 'b');
+  t.ok(cluster.effects.get('a')!.some(({ kind }) => kind === 'changed'));
   t.end();
 });
